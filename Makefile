@@ -1,0 +1,40 @@
+# make demo   the whole job on small models: law PDF and instructions in, merged adapter and comparison out
+# make test   the tests;  make lint   style, types and spelling;  make setup   the installation alone
+PYTHON ?= python3
+VENV ?= .venv
+FAMILY ?= tiny-mistral
+LAW ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.leylora-installed
+WORKERS ?= 2
+
+.PHONY: setup demo test lint format clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "leylora needs Python 3.11 or newer; name one with: make PYTHON=python3.11 setup" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/python scripts/demo.py --family '$(FAMILY)' $(if $(LAW),--law '$(LAW)')
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf data/build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,60 @@
+"""What the commands print: one console for results, one for everything else, and the edge where errors end.
+
+Results go to standard output, so that they can be piped; progress, notes and errors go to standard error.
+"""
+
+import errno
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from leylora.errors import LeyloraError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def note(message: str) -> None:
+    """One line for the person who watches; never part of a result."""
+    err.print(message, markup=False, soft_wrap=True)
+
+
+def progress() -> Progress:
+    """A progress display on standard error: name, bar, count, time spent and time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=err,
+    )
+
+
+def run(command: Callable[[], Any]) -> None:
+    """Run a command's entry point; turn the errors a user can mend into one sentence and an exit code.
+
+    `LeyloraError` exits with its own code; Ctrl-C, a full disk and a path that cannot be read or written
+    exit with 1. Anything else is a fault of ours and keeps its traceback.
+    """
+    try:
+        command()
+    except LeyloraError as error:
+        _stop(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _stop("Interrupted; nothing half-written was left. Run the same command again to go on.", 1)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            _stop(f"The disk is full ({error.filename or 'no path given'}); free some space and run it again.", 1)
+        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+            _stop(f"{error.filename}: {(error.strerror or 'cannot be used').lower()}; check the path.", 1)
+        raise
+
+
+def _stop(message: str, exit_code: int) -> None:
+    err.print("[bold red]error:[/] ", end="")
+    note(message)
+    sys.exit(exit_code)
