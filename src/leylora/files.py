@@ -30,7 +30,7 @@ def write_text(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes private files; artifacts are meant to be shared
+        Path(name).chmod(0o666 & ~_umask())  # mkstemp makes private files; artifacts are meant to be shared
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
