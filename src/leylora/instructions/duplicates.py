@@ -1,0 +1,82 @@
+"""Exact and near duplicates, kept apart from each other in the report."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from hashlib import blake2b
+
+PERMUTATIONS = 128
+BANDS = 16  # 16 bands of 8 rows: the S-curve's middle lies near a Jaccard similarity of 0.7
+SHINGLE = 3
+SHORT_ANSWER = 30
+CHUNK = 8_192
+WORD = re.compile(r"\w+")
+
+
+def plain(text: str) -> str:
+    """Lower case, no accents (ñ kept), single blanks, no punctuation: what two copies have in common."""
+    text = text.lower().replace("ñ", "\x00")
+    text = "".join(char for char in unicodedata.normalize("NFD", text) if unicodedata.category(char) != "Mn")
+    return " ".join(WORD.findall(text.replace("\x00", "ñ")))
+
+
+def exact_duplicates(texts: Sequence[str]) -> dict[int, int]:
+    """``{index: index of the first text with the same plain form}`` for every text but the first of its kind."""
+    first: dict[bytes, int] = {}
+    copies: dict[int, int] = {}
+    for index, text in enumerate(texts):
+        key = blake2b(plain(text).encode(), digest_size=16).digest()
+        if first.setdefault(key, index) != index:
+            copies[index] = first[key]
+    return copies
+
+
+def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) -> dict[int, int]:
+    """``{index: index of an earlier, kept row}`` for rows that say nearly the same.
+
+    Two rows, each (prompt, answer), are near duplicates when the word triples of their whole texts have a Jaccard
+    similarity of ``threshold`` or more, and so have their answers. A short answer proves nothing (many questions
+    on one reading text share that text), so under 30 words the answers must be equal and the last paragraphs of
+    the prompts similar as well.
+
+    MinHash with banding (Broder 1997; rensa) proposes candidates, and the exact similarity decides: there are no
+    false positives.
+    """
+    from rensa import RMinHash, RMinHashLSH
+
+    if len(pairs) < 2:
+        return {}
+    shingles = [_shingles(f"{prompt}\n{answer}") for prompt, answer in pairs]
+    index_of = RMinHashLSH(threshold, PERMUTATIONS, BANDS)
+    hashes = []
+    for start in range(0, len(shingles), CHUNK):
+        hashes += RMinHash.from_token_sets([sorted(s) for s in shingles[start : start + CHUNK]], PERMUTATIONS, 0)
+    copies: dict[int, int] = {}
+    for index, (mine, shingle) in enumerate(zip(hashes, shingles, strict=True)):
+        for other in sorted(index_of.query(mine)):
+            if _jaccard(shingle, shingles[other]) >= threshold and _same_point(pairs[index], pairs[other], threshold):
+                copies[index] = other
+                break
+        else:
+            index_of.insert(index, mine)
+    return copies
+
+
+def _same_point(one: tuple[str, str], two: tuple[str, str], threshold: float) -> bool:
+    answers = plain(one[1]), plain(two[1])
+    if min(answer.count(" ") for answer in answers) + 1 >= SHORT_ANSWER:
+        return _jaccard(_shingles(one[1]), _shingles(two[1])) >= threshold
+    questions = [_shingles(prompt.rstrip().rsplit("\n\n", 1)[-1]) for prompt, _ in (one, two)]
+    return answers[0] == answers[1] and _jaccard(*questions) >= threshold
+
+
+def _jaccard(one: set[str], two: set[str]) -> float:
+    both = len(one & two)
+    return both / (len(one) + len(two) - both)
+
+
+def _shingles(text: str) -> set[str]:
+    words = plain(text).split()
+    if len(words) < SHINGLE:
+        return {" ".join(words)}
+    return {" ".join(words[at : at + SHINGLE]) for at in range(len(words) - SHINGLE + 1)}
