@@ -1,0 +1,183 @@
+"""From a recipe and a command line to checked arguments.
+
+Recipes use TRL's own keys (`trl.ScriptArguments`, `trl.SFTConfig`, `trl.ModelConfig`) and the few of
+`RunArguments`. Any key can be overridden on the command line. What is wrong is said before torch loads a model.
+"""
+
+import argparse
+import difflib
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from leylora.errors import LeyloraError, UsageError
+from leylora.files import read_text
+from leylora.models.hardware import Card, find_card, require_card
+from leylora.project import RECIPES, shown
+
+if TYPE_CHECKING:
+    from trl import ModelConfig, ScriptArguments, SFTConfig
+
+DEFAULT_RECIPE = RECIPES / "mistral-7b" / "instructions.yaml"
+TINY_RECIPE = "make demo, or: accelerate launch train/sft.py --config train/recipes/tiny-mistral/instructions.yaml"
+
+
+@dataclass
+class RunArguments:
+    """The keys a recipe has besides TRL's own."""
+
+    instruction_template: str | None = field(
+        default=None, metadata={"help": "Name of a file in INSTRUCTION-TEMPLATES; default: the model family's."}
+    )
+    min_gpu_memory_gib: float = field(
+        default=0.0, metadata={"help": "Stop at once unless the GPU has this much memory; 0 for runs on CPU."}
+    )
+    on_top_of: str | None = field(
+        default=None,
+        metadata={"help": "Folder of an adapter that stays frozen and active while the new one is trained over it."},
+    )
+    init_from: str | None = field(
+        default=None, metadata={"help": "Folder of an adapter to go on training, such as a merged one to heal."}
+    )
+    replay_dataset: str | None = field(
+        default=None, metadata={"help": "A second dataset mixed in, so that an earlier skill is not forgotten."}
+    )
+    replay_fraction: float = field(
+        default=0.5, metadata={"help": "Share of the training rows that come from replay_dataset."}
+    )
+    overwrite: bool = field(default=False, metadata={"help": "Replace the adapter of the same name."})
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Everything a run was asked for.
+
+    Attributes:
+        recipe: the recipe file, as the person named it.
+        output: the adapter folder to make, ``output_dir`` in the recipe.
+    """
+
+    script: "ScriptArguments"
+    training: "SFTConfig"
+    model: "ModelConfig"
+    run: RunArguments
+    recipe: str
+    output: Path
+
+
+def parse(argv: list[str]) -> Arguments:
+    """Read ``--config RECIPE`` and overrides; with nothing, the first 7B recipe if the GPU allows.
+
+    Raises:
+        UsageError: no such recipe, an unknown key (with the nearest known one), a value that does not fit.
+        LeyloraError: the GPU is missing or too small for the recipe.
+    """
+    argv = list(argv)
+    recipe = _take_recipe(argv)
+    config = read_recipe(recipe)
+    card = find_card()
+    require_card(card, float(_last(argv, "min_gpu_memory_gib", config)), instead=TINY_RECIPE)
+    argv = _precision_for(card, config, argv)
+
+    from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser
+
+    kinds = (ScriptArguments, SFTConfig, ModelConfig, RunArguments)
+    known = {item.name for kind in kinds for item in fields(kind)}
+    for key in [*config, *(_option_name(word) for word in argv if word.startswith("--"))]:
+        if key not in known:
+            raise UsageError(f"{shown(recipe)}: unknown key '{key}'{_nearest(key, known)}.")
+    output = Path(str(_last(argv, "output_dir", config)))
+    parser = TrlParser(kinds, prog="train/sft.py", exit_on_error=False)
+    parser.set_defaults_with_config(**config)
+    try:
+        script, training, model, run = parser.parse_args_into_dataclasses(argv)
+    except (argparse.ArgumentError, ValueError, TypeError) as error:
+        raise UsageError(f"{shown(recipe)}: {_one_line(error)}") from None
+    if model.model_name_or_path is None:
+        raise UsageError(f"{shown(recipe)}: model_name_or_path is missing; name a folder or a Hub model.")
+    if script.dataset_name is None:
+        raise UsageError(f"{shown(recipe)}: dataset_name is missing; name a folder made by scripts/build_dataset.py.")
+    if run.on_top_of and run.init_from:
+        raise UsageError("on_top_of and init_from exclude each other: train over a frozen adapter, or go on with one.")
+    if not 0.0 < run.replay_fraction < 1.0:
+        raise UsageError(f"replay_fraction must lie between 0 and 1, not {run.replay_fraction:g}.")
+    return Arguments(script, training, model, run, shown(recipe), output)
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """A recipe's keys and values.
+
+    Raises:
+        UsageError: the file is missing; the message lists the recipes there are.
+        LeyloraError: it is not a YAML mapping.
+    """
+    if not path.is_file():
+        known = ", ".join(sorted(str(file.relative_to(RECIPES)) for file in RECIPES.glob("*/*.yaml")))
+        raise UsageError(f"There is no recipe {path}; those of train/recipes are: {known}.")
+    try:
+        config = yaml.load(read_text(path), Loader=_RecipeLoader)
+    except yaml.YAMLError as error:
+        raise LeyloraError(f"{shown(path)} is not YAML: {_one_line(error)}") from None
+    if not isinstance(config, dict):
+        raise LeyloraError(f"{shown(path)} must hold 'key: value' lines, found {type(config).__name__}.")
+    return config
+
+
+class _RecipeLoader(yaml.SafeLoader):
+    """Safe YAML in which 2e-4 is a number (YAML 1.1 wants 2.0e-4 and silently gives text otherwise)."""
+
+
+_RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+def _take_recipe(argv: list[str]) -> Path:
+    """Remove ``--config PATH`` (or ``--config=PATH``) from ``argv`` and give the path."""
+    for position, word in enumerate(argv):
+        if word == "--config":
+            if position + 1 == len(argv):
+                raise UsageError("--config needs the path of a recipe, such as train/recipes/mistral-7b/law.yaml.")
+            path = Path(argv[position + 1])
+            del argv[position : position + 2]
+            return path
+        if word.startswith("--config="):
+            del argv[position]
+            return Path(word.removeprefix("--config="))
+    return DEFAULT_RECIPE
+
+
+def _precision_for(card: Card | None, config: dict[str, Any], argv: list[str]) -> list[str]:
+    """``argv`` with fp16 asked for where the recipe says bf16 and the card (T4, V100, RTX 20) has none."""
+    wants_bf16 = str(_last(argv, "bf16", config)).lower() in {"true", "1", "yes"}
+    if card is None or card.bf16 or not wants_bf16:
+        return argv
+    return [*argv, "--bf16", "false", "--fp16", "true", "--dtype", "float16"]
+
+
+def _last(argv: list[str], key: str, config: dict[str, Any]) -> Any:
+    """The value of ``key``: the last one on the command line, else the recipe's, else 0."""
+    value = config.get(key, 0)
+    for position, word in enumerate(argv):
+        if word == f"--{key}":
+            value = argv[position + 1] if position + 1 < len(argv) and not argv[position + 1].startswith("--") else True
+        elif word.startswith(f"--{key}="):
+            value = word.split("=", 1)[1]
+    return value
+
+
+def _option_name(word: str) -> str:
+    name = word.removeprefix("--").split("=", 1)[0].replace("-", "_")
+    return name.removeprefix("no_") if name.startswith("no_") else name
+
+
+def _nearest(key: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else "; see `python train/sft.py --help` for those there are"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,152 @@
+"""From conversations to token ids and labels, checked before a model is loaded.
+
+TRL can do this itself. It is done here because every row is then held against the faults that cost QLoRA users
+most: an answer without a trained end, a trained prompt, a doubled BOS, an answer cut off in silence.
+"""
+
+import hashlib
+import json
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leylora.errors import LeyloraError
+from leylora.files import read_jsonl
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+IGNORED = -100
+"""Label of a token that carries no loss (PyTorch's ``ignore_index``)."""
+
+
+@dataclass
+class Rows:
+    """Tokenised rows.
+
+    Attributes:
+        dataset: columns ``input_ids`` and ``labels``, one list of ints of equal length each a row.
+        sha256: of the conversations in their order, whatever file format they came in.
+        too_long: ids (or numbers) of the rows left out because they exceed ``max_length``.
+    """
+
+    dataset: "Dataset"
+    sha256: str
+    too_long: list[str] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all rows together."""
+        return sum(len(ids) for ids in self.dataset["input_ids"])
+
+
+def load_conversations(name: str, split: str, config: str | None = None) -> list[dict[str, Any]]:
+    """The rows of one split: from a folder made by scripts/build_dataset.py, else from the Hub.
+
+    Raises:
+        LeyloraError: the folder, the split or the network is missing, or the rows have no ``messages``.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        path = folder / f"{split}.jsonl"
+        if not path.is_file():
+            there = ", ".join(sorted(file.stem for file in folder.glob("*.jsonl"))) or "none"
+            raise LeyloraError(f"{folder} has no split '{split}' ({path.name} is missing; there: {there}).")
+        rows = [row for _, row in read_jsonl(path)]
+    elif folder.is_absolute() or len(folder.parts) != 2:
+        raise LeyloraError(f"The dataset folder {name} does not exist; make it with scripts/build_dataset.py.")
+    else:
+        rows = _from_hub(name, split, config)
+    if not rows:
+        raise LeyloraError(f"The split '{split}' of {name} is empty; see the dataset's report for what was dropped.")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row.get("messages"), list):
+            raise LeyloraError(f"{name}, split '{split}', row {number} has no 'messages'; build it with our scripts.")
+    return rows
+
+
+def _from_hub(name: str, split: str, config: str | None) -> list[dict[str, Any]]:
+    from datasets import load_dataset
+
+    try:
+        return list(load_dataset(name, config, split=split))
+    except Exception as error:  # the Hub client raises a dozen unrelated types for "not there" and "no network"
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise LeyloraError(
+            f"The dataset {name} is no folder here and cannot be had from the Hub ({reason}); make it with "
+            "scripts/build_dataset.py or check the name and the network."
+        ) from None
+
+
+def with_replay(
+    rows: list[dict[str, Any]], replay: list[dict[str, Any]], fraction: float, seed: int
+) -> list[dict[str, Any]]:
+    """``rows`` plus as many of ``replay`` as make up ``fraction`` of the whole, shuffled by ``seed``.
+
+    A replay set that is too small is gone through again, in a new order each time.
+    """
+    wanted = round(len(rows) * fraction / (1.0 - fraction))
+    order = random.Random(seed)
+    drawn: list[dict[str, Any]] = []
+    while len(drawn) < wanted:
+        drawn += order.sample(replay, min(len(replay), wanted - len(drawn)))
+    mixed = rows + drawn
+    order.shuffle(mixed)
+    return mixed
+
+
+def tokenize(rows: list[dict[str, Any]], tokenizer: "PreTrainedTokenizerBase", template: str, max_length: int) -> Rows:
+    """Render each conversation with the training template and label the assistant's tokens.
+
+    Args:
+        template: Jinja text with ``{% generation %}`` blocks (`leylora.models.templates.training_template`).
+        max_length: in tokens; a longer row is left out whole, for a cut one teaches never to end.
+
+    Raises:
+        LeyloraError: a row has nothing to learn, its answer's end is not trained, or BOS is doubled; or no row
+            is short enough.
+    """
+    from datasets import Dataset
+
+    kept: list[dict[str, list[int]]] = []
+    too_long: list[str] = []
+    digest = hashlib.sha256()
+    for number, row in enumerate(rows, start=1):
+        label = str(row.get("id") or f"row {number}")
+        digest.update(json.dumps(row["messages"], ensure_ascii=False, sort_keys=True).encode())
+        encoded = tokenizer.apply_chat_template(
+            row["messages"], chat_template=template, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+        )
+        ids: list[int] = encoded["input_ids"]
+        labels = [token if mask else IGNORED for token, mask in zip(ids, encoded["assistant_masks"], strict=True)]
+        check_labels(ids, labels, tokenizer, label)
+        if len(ids) > max_length:
+            too_long.append(label)
+        else:
+            kept.append({"input_ids": ids, "labels": labels})
+    if not kept:
+        raise LeyloraError(f"All {len(rows)} rows are longer than max_length {max_length} tokens; raise max_length.")
+    return Rows(Dataset.from_list(kept), digest.hexdigest(), too_long)
+
+
+def check_labels(ids: list[int], labels: list[int], tokenizer: "PreTrainedTokenizerBase", row: str) -> None:
+    """Hold one row against the faults that ruin a run without a sign in its loss.
+
+    Raises:
+        LeyloraError: names the row and the fault.
+    """
+    trained = [position for position, label in enumerate(labels) if label != IGNORED]
+    if not trained:
+        raise LeyloraError(f"Row {row}: no token carries loss; its assistant message is empty or not marked.")
+    if len(trained) == len(ids):
+        raise LeyloraError(f"Row {row}: every token carries loss, the question too; check the template's marks.")
+    if ids[trained[-1]] != tokenizer.eos_token_id:
+        raise LeyloraError(
+            f"Row {row}: the answer's last trained token is {tokenizer.decode([ids[trained[-1]]])!r}, not the "
+            f"end-of-text token {tokenizer.eos_token!r}; such a model never stops. Put eos_token inside the marks."
+        )
+    bos = tokenizer.bos_token_id
+    if bos is not None and bos != tokenizer.eos_token_id and ids[:2] == [bos, bos]:
+        raise LeyloraError(f"Row {row}: it begins with two BOS tokens; let the template alone write bos_token.")

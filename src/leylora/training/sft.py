@@ -1,0 +1,243 @@
+"""One supervised fine-tuning run, from checked arguments to an adapter folder. It reads from top to bottom.
+
+    rows       render, label and check every conversation          (before any weight is loaded)
+    model      the base in 4 bits, really; the adapter over it
+    trainer    TRL's SFTTrainer: packing, fused head, checkpoints
+    save       adapter, tokenizer, template, card and run.json, moved into place at the end
+
+Not here: data preparation (`leylora.dataset`), merging (`leylora.adapters`), evaluation beyond the held-out loss.
+"""
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leylora import console
+from leylora.adapters.config import check_adapter_name
+from leylora.adapters.files import WEIGHTS_FILE
+from leylora.errors import LeyloraError, UsageError
+from leylora.files import sha256_file
+from leylora.models.families import family_of
+from leylora.models.loading import load_base, load_config, load_tokenizer, quantized_fraction
+from leylora.models.templates import instruction_template, served_template, training_template
+from leylora.project import shown
+from leylora.training.adapter import attach, keep_fp32_master_weights
+from leylora.training.arguments import Arguments
+from leylora.training.record import LossPoint, RunRecord, installed_versions, peak_memory_gib
+from leylora.training.rows import Rows, load_conversations, tokenize, with_replay
+from leylora.training.save import save_adapter
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase
+    from trl import SFTTrainer
+
+
+def run(arguments: Arguments, overrides: list[str]) -> RunRecord:
+    """Train the adapter that ``arguments`` describe and save it to ``arguments.output``.
+
+    Args:
+        overrides: the command line after the recipe, for the record.
+
+    Raises:
+        UsageError: the output's name is taken or one the webui could not load.
+        LeyloraError: what stops a run: see `rows`, `models.loading`, `adapter`.
+    """
+    started = time.monotonic()
+    name = check_adapter_name(arguments.output.name)
+    if arguments.output.exists() and not arguments.run.overwrite:
+        raise UsageError(f"{shown(arguments.output)} exists; add --overwrite true to replace it, or change output_dir.")
+
+    config = load_config(arguments.model.model_name_or_path, arguments.model.model_revision)
+    family = family_of(config)
+    template_name = arguments.run.instruction_template or family.instruction_template
+    template = instruction_template(template_name)
+    tokenizer = load_tokenizer(arguments.model.model_name_or_path, arguments.model.model_revision)
+    train, evaluation = _rows(arguments, tokenizer, training_template(template))
+
+    base = load_base(
+        arguments.model.model_name_or_path,
+        revision=arguments.model.model_revision,
+        load_in_4bit=arguments.model.load_in_4bit,
+        quant_type=arguments.model.bnb_4bit_quant_type,
+        double_quant=arguments.model.use_bnb_nested_quant,
+        quant_storage=_dtype(arguments.model.bnb_4bit_quant_storage),
+        compute_dtype=_compute_dtype(arguments),
+        attn_implementation=arguments.model.attn_implementation,
+        device_map=_device_map(),
+    )
+    fraction, _ = quantized_fraction(base)
+    model = attach(base, arguments, family)
+
+    work = arguments.output.with_name(f".{name}.run")  # checkpoints; beside the output, so on the same disk
+    trainer = build_trainer(model, tokenizer, train, evaluation, arguments, work)
+    result = _train(trainer, arguments)
+    held_out = trainer.evaluate()["eval_loss"] if evaluation is not None else None
+
+    memory, device = peak_memory_gib()
+    seconds = float(result.metrics["train_runtime"])
+    tokens = _tokens_seen(trainer)
+
+    def record(adapter_sha256: str) -> RunRecord:
+        asked = arguments.run
+        return RunRecord(
+            name=name,
+            base_model=str(arguments.model.model_name_or_path),
+            revision=_revision(config, arguments),
+            recipe=arguments.recipe,
+            overrides=overrides,
+            instruction_template=template_name,
+            on_top_of=asked.on_top_of,
+            on_top_of_sha256=_weights_sha256(asked.on_top_of),
+            init_from=asked.init_from,
+            init_from_sha256=_weights_sha256(asked.init_from),
+            seed=arguments.training.seed,
+            versions=installed_versions(),
+            device=device,
+            processes=arguments.training.world_size,
+            dataset=str(arguments.script.dataset_name),
+            dataset_sha256=train.sha256,
+            replay_dataset=asked.replay_dataset,
+            replay_fraction=asked.replay_fraction if asked.replay_dataset else None,
+            rows=len(train.dataset),
+            rows_too_long=len(train.too_long),
+            eval_rows=0 if evaluation is None else len(evaluation.dataset),
+            tokens=tokens,
+            steps=trainer.state.global_step,
+            quantized_fraction=fraction,
+            trainable_parameters=model.get_nb_trainable_parameters()[0],
+            packing_efficiency=packing_efficiency(trainer),
+            tokens_per_second=tokens / seconds,
+            peak_memory_gib=memory,
+            train_loss=float(result.training_loss),
+            eval_loss=held_out,
+            adapter_sha256=adapter_sha256,
+            wall_seconds=time.monotonic() - started,
+            log=[
+                LossPoint.model_validate(point) for point in trainer.state.log_history if "train_runtime" not in point
+            ],
+        )
+
+    if not trainer.is_world_process_zero():
+        return record("")
+    saved = save_adapter(
+        model, tokenizer, served_template(template), arguments.output, record, overwrite=arguments.run.overwrite
+    )
+    shutil.rmtree(work, ignore_errors=True)
+    return saved
+
+
+def build_trainer(
+    model: "PeftModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    train: Rows,
+    evaluation: Rows | None,
+    arguments: Arguments,
+    work: Path,
+) -> "SFTTrainer":
+    """TRL's trainer over rows that are already labelled, with adapters in the precision the run needs."""
+    from transformers import PrinterCallback, ProgressCallback
+    from trl import SFTTrainer
+
+    from leylora.training.progress import ProgressBar
+
+    args = arguments.training
+    args.output_dir = str(work)
+    args.assistant_only_loss = False  # the rows carry their labels; TRL would look for a chat column
+    trainer = SFTTrainer(
+        model=model,
+        args=args,
+        train_dataset=train.dataset,
+        eval_dataset=None if evaluation is None else evaluation.dataset,
+        processing_class=tokenizer,
+    )
+    if not args.bf16:
+        keep_fp32_master_weights(model)
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    trainer.add_callback(ProgressBar(arguments.output.name))
+    return trainer
+
+
+def packing_efficiency(trainer: "SFTTrainer") -> float | None:
+    """Share of the packed rows' places that hold a token; None when rows are not packed."""
+    if not trainer.args.packing:
+        return None
+    lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
+    return sum(lengths) / (len(lengths) * trainer.args.max_length)
+
+
+def _rows(arguments: Arguments, tokenizer: "PreTrainedTokenizerBase", template: str) -> tuple[Rows, Rows | None]:
+    """Training and held-out rows; says how many were left out for their length."""
+    script, max_length = arguments.script, arguments.training.max_length
+    if max_length is None:
+        raise UsageError(f"{arguments.recipe}: max_length is missing; rows must have a bound.")
+    conversations = load_conversations(script.dataset_name, script.dataset_train_split, script.dataset_config)
+    if arguments.run.replay_dataset:
+        replay = load_conversations(arguments.run.replay_dataset, script.dataset_train_split)
+        conversations = with_replay(conversations, replay, arguments.run.replay_fraction, arguments.training.seed)
+    train = tokenize(conversations, tokenizer, template, max_length)
+    evaluation = None
+    if arguments.training.eval_strategy != "no":
+        held_out = load_conversations(script.dataset_name, script.dataset_test_split, script.dataset_config)
+        evaluation = tokenize(held_out, tokenizer, template, max_length)
+    if train.too_long:
+        share = len(train.too_long) / len(conversations)
+        console.note(
+            f"{len(train.too_long)} of {len(conversations)} rows ({share:.1%}) exceed max_length {max_length}."
+        )
+    return train, evaluation
+
+
+def _train(trainer: "SFTTrainer", arguments: Arguments) -> Any:
+    """Run the training loop; memory that runs out becomes advice."""
+    import torch
+
+    resume = arguments.training.resume_from_checkpoint
+    try:
+        return trainer.train(resume_from_checkpoint={"true": True, "false": None}.get(str(resume).lower(), resume))
+    except torch.OutOfMemoryError:
+        raise LeyloraError(
+            "The GPU's memory ran out; halve per_device_train_batch_size (and double gradient_accumulation_steps), "
+            "then lower max_length."
+        ) from None
+
+
+def _compute_dtype(arguments: Arguments) -> Any:
+    import torch
+
+    if arguments.training.bf16:
+        return torch.bfloat16
+    return torch.float16 if arguments.training.fp16 else torch.float32
+
+
+def _dtype(name: str | None) -> Any:
+    import torch
+
+    return getattr(torch, name) if name else None
+
+
+def _device_map() -> dict[str, int] | None:
+    """Each process loads the 4-bit model on its own GPU."""
+    import torch
+
+    return {"": int(os.environ.get("LOCAL_RANK", "0"))} if torch.cuda.is_available() else None
+
+
+def _tokens_seen(trainer: "SFTTrainer") -> int:
+    return int(max((point.get("num_tokens", 0) for point in trainer.state.log_history), default=0))
+
+
+def _revision(config: Any, arguments: Arguments) -> str:
+    """The Hub commit, or the hash of a local base's configuration and weights."""
+    commit = getattr(config, "_commit_hash", None)
+    if commit:
+        return str(commit)
+    weights = sorted(Path(arguments.model.model_name_or_path).glob("*.safetensors"))
+    return f"sha256:{sha256_file(weights[0])}" if weights else str(arguments.model.model_revision)
+
+
+def _weights_sha256(folder: str | None) -> str | None:
+    return sha256_file(Path(folder) / WEIGHTS_FILE) if folder else None
