@@ -1,0 +1,252 @@
+"""Adapter folders on disk: read one without its base model, write one whole or not at all.
+
+Only ``adapter_config.json`` and ``adapter_model.safetensors`` are read. Tensors are memory-mapped: opening
+an adapter reads its header, a module's factors are read when they are asked for.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leylora.adapters.config import CONFIG_FILE, AdapterConfig, check_plain_lora, read_config
+from leylora.adapters.stream import TORCH_DTYPES, TensorWriter
+from leylora.errors import LeyloraError, UsageError
+from leylora.files import sha256_file, staged_folder, write_json
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS_FILE = "adapter_model.safetensors"
+PICKLED_FILE = "adapter_model.bin"
+PREFIX = "base_model.model."  # what PEFT puts before a module's path in the base model
+
+_FACTOR = re.compile(r"(?P<module>.+)\.(?:lora_(?P<linear>[AB])\.weight|lora_embedding_(?P<embedding>[AB]))")
+
+
+@dataclass(frozen=True)
+class Module:
+    """One adapted module of the base model: its delta is ``scaling * B @ A``, of shape (d_out, d_in).
+
+    For an embedding, d_in is the vocabulary and A is stored (r, vocabulary), as for a linear module.
+    """
+
+    name: str
+    d_out: int
+    d_in: int
+    rank: int
+    scaling: float
+    key_a: str
+    key_b: str
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter folder, opened: the config, the modules in the file's order, and tensors that are not LoRA's."""
+
+    folder: Path
+    config: AdapterConfig
+    modules: dict[str, Module]
+    full_tensors: tuple[str, ...]
+    dtype: str
+    _file: Any = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    def factors(self, module: str) -> "tuple[torch.Tensor, torch.Tensor]":
+        """The module's A, (r, d_in), and B, (d_out, r), in their stored type, unscaled.
+
+        Raises:
+            LeyloraError: a value is not finite.
+        """
+        entry = self.modules[module]
+        return self.tensor(entry.key_a), self.tensor(entry.key_b)
+
+    def tensor(self, key: str) -> "torch.Tensor":
+        """A tensor by its name in the file; see `factors`."""
+        tensor = self._file.get_tensor(key)
+        if not is_finite(tensor):
+            raise LeyloraError(
+                f"{self.folder / WEIGHTS_FILE}: {key} holds NaN or infinity; the training diverged, use an "
+                "earlier checkpoint."
+            )
+        return tensor
+
+
+def open_adapter(folder: Path) -> Adapter:
+    """Open an adapter folder: read its config and the header of its weights, check that they fit each other.
+
+    Raises:
+        LeyloraError: no single adapter lies there, it is more than plain LoRA (DoRA, trained biases, PiSSA, ...),
+            the weights are pickled, the header is damaged, a tensor is neither a LoRA factor nor part of a fully
+            trained module, factors do not pair up, or a rank is not the config's.
+    """
+    check_single_adapter(folder)
+    config = read_config(folder)
+    check_plain_lora(config, folder / CONFIG_FILE)
+    path = folder / WEIGHTS_FILE
+    shapes, dtypes, file = _open_tensors(path)
+    modules, others = _pair_factors(shapes, config, path)
+    kinds = {dtypes[key] for module in modules.values() for key in (module.key_a, module.key_b)}
+    if unusable := kinds - set(TORCH_DTYPES):
+        raise LeyloraError(f"{path}: tensors of type {', '.join(sorted(unusable))}; save the adapter as 16- or 32-bit.")
+    return Adapter(
+        folder=folder,
+        config=config,
+        modules=modules,
+        full_tensors=tuple(others),
+        dtype=TORCH_DTYPES[kinds.pop()] if len(kinds) == 1 else "float32",
+        _file=file,
+    )
+
+
+def check_single_adapter(folder: Path) -> None:
+    """Check that ``folder`` is one adapter with weights in safetensors.
+
+    Trainer checkpoints beside a finished adapter are not in the way.
+
+    Raises:
+        LeyloraError: there is none, more than one, or only a pickled one; the message says which folder to name.
+    """
+    if not folder.is_dir():
+        raise LeyloraError(f"{folder} is not a folder; name an adapter folder (it holds {CONFIG_FILE}).")
+    inside = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG_FILE}"))
+    if not (folder / CONFIG_FILE).is_file():
+        hint = f"; name one of the adapters inside it: {', '.join(inside)}" if inside else ""
+        raise LeyloraError(f"{folder} holds no {CONFIG_FILE}, so it is no adapter{hint}.")
+    if others := [name for name in inside if not name.startswith("checkpoint-")]:
+        raise LeyloraError(
+            f"{folder} holds more than one adapter: its own and {', '.join(others)}; move the others out of it."
+        )
+    if not (folder / WEIGHTS_FILE).is_file():
+        if (folder / PICKLED_FILE).is_file():
+            raise LeyloraError(
+                f"{folder / PICKLED_FILE} is a pickle, which can run code when it is read; convert it once with: "
+                f"python scripts/merge_adapters.py --convert {folder}"
+            )
+        raise LeyloraError(f"{folder} holds no {WEIGHTS_FILE}; the adapter was not saved completely.")
+
+
+def adapter_sha256(folder: Path) -> str:
+    """What identifies an adapter: SHA-256 over the SHA-256 of its config and of its weights, in hexadecimal."""
+    digests = (sha256_file(folder / CONFIG_FILE), sha256_file(folder / WEIGHTS_FILE))
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def check_replaceable(out: Path) -> None:
+    """Check that replacing ``out`` would only ever delete an adapter.
+
+    Raises:
+        UsageError: it exists and is neither an adapter folder nor an empty one.
+    """
+    if out.exists() and not (out.is_dir() and ((out / CONFIG_FILE).is_file() or not any(out.iterdir()))):
+        raise UsageError(f"{out} exists and is no adapter folder, so it is not replaced; choose another name.")
+
+
+def write_adapter(
+    out: Path,
+    config: Mapping[str, Any],
+    tensors: "Iterable[tuple[str, torch.Tensor]]",
+    names: Iterable[str],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write an adapter folder in one step: the config as it is given, the tensors as they come.
+
+    Args:
+        out: the folder to make.
+        config: what ``adapter_config.json`` is to hold.
+        tensors: pairs of tensor name (as `tensor_names` gives it) and CPU tensor.
+        names: every name ``tensors`` may yield.
+        overwrite: replace an adapter that is already there.
+
+    Raises:
+        UsageError: ``out`` exists and may not be replaced.
+    """
+    if overwrite:
+        check_replaceable(out)
+    with staged_folder(out, overwrite=overwrite) as folder:
+        write_json(folder / CONFIG_FILE, dict(sorted(config.items())))
+        with TensorWriter(folder / WEIGHTS_FILE, list(names)) as writer:
+            for name, tensor in tensors:
+                writer.write(name, tensor)
+
+
+def is_finite(tensor: "torch.Tensor") -> bool:
+    """Whether no value is NaN or infinite: their sum then is finite too (and takes a tenth of the time of isfinite)."""
+    import torch
+
+    return math.isfinite(float(tensor.sum(dtype=torch.float32)))
+
+
+def tensor_names(module: str, *, embedding: bool = False) -> tuple[str, str]:
+    """The names PEFT gives to a module's A and B in an adapter file."""
+    if embedding:
+        return f"{PREFIX}{module}.lora_embedding_A", f"{PREFIX}{module}.lora_embedding_B"
+    return f"{PREFIX}{module}.lora_A.weight", f"{PREFIX}{module}.lora_B.weight"
+
+
+def _open_tensors(path: Path) -> tuple[dict[str, list[int]], dict[str, str], Any]:
+    """Shapes and types by tensor name, and the open, memory-mapped file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        file = safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise LeyloraError(f"{path} is damaged or not a safetensors file ({error}); save the adapter again.") from None
+    slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    shapes = {key: list(part.get_shape()) for key, part in slices.items()}
+    return shapes, {key: str(part.get_dtype()) for key, part in slices.items()}, file
+
+
+def _pair_factors(
+    shapes: Mapping[str, list[int]], config: AdapterConfig, path: Path
+) -> tuple[dict[str, Module], list[str]]:
+    """Group the file's tensors into modules; what is left are tensors of fully trained modules."""
+    pairs: dict[str, dict[str, str]] = {}
+    others = []
+    for key in shapes:
+        match = _FACTOR.fullmatch(key.removeprefix(PREFIX))
+        if match:
+            pairs.setdefault(match["module"], {})[match["linear"] or match["embedding"]] = key
+        else:
+            others.append(key)
+    if unknown := [key for key in others if not _is_full_tensor(key, config)]:
+        raise LeyloraError(
+            f"{path}: {unknown[0]} is neither a LoRA factor nor part of a module in modules_to_save"
+            f"{f' (and {len(unknown) - 1} more)' if len(unknown) > 1 else ''}; only plain LoRA can be read."
+        )
+    if not pairs:
+        raise LeyloraError(f"{path} holds no LoRA factors; it is empty or of another kind.")
+    return {name: _module(name, pair, shapes, config, path) for name, pair in pairs.items()}, others
+
+
+def _module(
+    name: str, pair: Mapping[str, str], shapes: Mapping[str, list[int]], config: AdapterConfig, path: Path
+) -> Module:
+    if set(pair) != {"A", "B"}:
+        missing = ({"A", "B"} - set(pair)).pop()
+        raise LeyloraError(f"{path}: {name} has no lora_{missing}; the file is incomplete, save the adapter again.")
+    a, b = shapes[pair["A"]], shapes[pair["B"]]
+    if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
+        raise LeyloraError(f"{path}: {name} has A of shape {a} and B of shape {b}, which are no LoRA factors.")
+    if a[0] != config.rank(name):
+        raise LeyloraError(
+            f"{path}: {name} has rank {a[0]}, but {CONFIG_FILE} says {config.rank(name)}, so its scaling is not "
+            "known; restore the config that was saved with these weights."
+        )
+    return Module(name, b[0], a[1], a[0], config.scaling(name), pair["A"], pair["B"])
+
+
+def _is_full_tensor(key: str, config: AdapterConfig) -> bool:
+    """Whether a tensor is a whole weight of a module in ``modules_to_save`` or of an embedding PEFT saved along."""
+    if "lora_" in key:
+        return False
+    path = key.removeprefix(PREFIX).rpartition(".")[0].removesuffix(".base_layer")
+    trained = [*(config.modules_to_save or []), "embed_tokens", "word_embeddings", "lm_head"]
+    return any(path == name or path.endswith(f".{name}") for name in trained)

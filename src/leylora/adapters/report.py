@@ -1,0 +1,82 @@
+"""What a merge did, in numbers: the model written as ``merge_report.json``."""
+
+from statistics import fmean
+
+from pydantic import BaseModel
+
+REPORT_FILE = "merge_report.json"
+DROWNS = 5.0  # a parent whose delta is this many times larger decides the merge alone
+
+
+class ParentReport(BaseModel):
+    """A parent: its folder's name, where it lies seen from the merged folder, what it is and how much of it went in."""
+
+    name: str
+    path: str
+    sha256: str
+    weight: float
+    overrides: list[tuple[str, float]]
+    scaled_norm: float  # Frobenius norm over all modules of weight * delta
+
+
+class ModuleReport(BaseModel):
+    """One module of the merged adapter. ``weights`` and ``norms`` have one entry a parent, null where it has no part.
+
+    norms: Frobenius norm of the parent's delta, before its weight.
+    cosine: between the deltas of the first two parents.
+    energy_kept, truncation_error: share of the squared norm kept and relative error of cutting the rule's result
+        to ``rank``.
+    sum_error: relative Frobenius distance to the exact weighted sum; null where that is zero.
+    rounding: relative error of storing the two factors in ``dtype``, root of the sum of squares.
+    """
+
+    module: str
+    rank: int
+    d_out: int
+    d_in: int
+    weights: list[float | None]
+    norms: list[float | None]
+    cosine: float | None
+    energy_kept: float
+    truncation_error: float
+    sum_error: float | None
+    rounding: float
+
+
+class MergeReport(BaseModel):
+    """A merge: its settings, its parents, every module, and what a user should hear about it."""
+
+    method: str
+    rank: int | None
+    energy: float | None
+    density: float | None
+    seed: int | None
+    dtype: str
+    base_model: str | None
+    leylora: str
+    parents: list[ParentReport]
+    modules: list[ModuleReport]
+    seconds: float
+    output_sha256: str | None = None
+    carried_files: list[str] = []
+    warnings: list[str] = []
+
+    @property
+    def worst_truncation(self) -> ModuleReport:
+        return max(self.modules, key=lambda module: module.truncation_error)
+
+    def mean(self, field: str) -> float:
+        """The mean of a `ModuleReport` field over the modules."""
+        return fmean(getattr(module, field) for module in self.modules)
+
+
+def drowning(names: list[str], norms: list[float]) -> list[str]:
+    """A warning for each parent whose scaled delta is more than `DROWNS` times as large as another's."""
+    largest = max(norms)
+    loudest = names[norms.index(largest)]
+    return [
+        f"{loudest} drowns {name}: its weighted delta is {largest / norm:.1f} times as large; lower its weight "
+        "or check how both were trained."
+        for name, norm in zip(names, norms, strict=True)
+        if 0 < norm * DROWNS < largest
+    ]
