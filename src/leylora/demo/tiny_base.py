@@ -23,7 +23,7 @@ FAMILIES = ("tiny-mistral", "tiny-llama-2", "tiny-falcon")
 VOCABULARY = 3072
 CONTEXT = 1024
 HIDDEN, LAYERS, MLP = 192, 4, 512
-BATCH, LENGTH, LEARNING_RATE = 16, 256, 3e-3
+BATCH, LENGTH, LEARNING_RATE = 8, 128, 2e-3
 
 
 def make_tiny_base(family: str, texts: list[str], out: Path, *, steps: int = 300, seed: int = 7) -> bool:

@@ -161,9 +161,9 @@ def check_quantized(model: "PreTrainedModel") -> None:
     fraction, unquantized = quantized_fraction(model)
     if fraction < 1.0:
         raise LeyloraError(
-            f"4-bit loading left {len(unquantized)} linear layers in 16 bits ({fraction:.0%} of the weights are 4-bit), "
-            f"{unquantized[0] if unquantized else 'all'} first; this model type needs a fix in src/leylora/models, or "
-            "train it in 16 bits with --load_in_4bit false."
+            f"Only {fraction:.0%} of the linear weights were loaded in 4 bits; {len(unquantized)} layers stayed as "
+            f"they were ({unquantized[0] if unquantized else 'none found'} first). This model type needs a fix in "
+            "src/leylora/models, or train it in 16 bits with --load_in_4bit false."
         )
 
 
