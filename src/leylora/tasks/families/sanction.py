@@ -1,0 +1,43 @@
+"""Which penalty? Prison terms and fines, for articles that set exactly one of each."""
+
+from collections.abc import Iterator
+
+from leylora.laws.law import Article, Law
+from leylora.tasks.item import Item, Library
+from leylora.tasks.law_text import fines, penalties
+
+BY_TOPIC = (
+    "¿Qué pena tiene «{topic}» según {the_law}?",
+    "¿Cómo sanciona {the_law} «{topic}»?",
+    "¿Cuál es la sanción para «{topic}»?",
+    "¿Con qué pena se castiga «{topic}» en el Ecuador?",
+    "Indique la sanción prevista para «{topic}» en {the_law}.",
+    "Dime qué sanción recibe «{topic}» según {the_law}.",
+    "¿Cuánto es la pena por «{topic}»?",
+    "Si alguien comete «{topic}», ¿qué sanción le corresponde?",
+)
+BY_NUMBER = (
+    "¿Qué sanción fija el artículo {number} {of_law}?",
+    "¿Cuál es la pena prevista en el Art. {number} {of_law}?",
+    "Indique la pena del artículo {number} {of_law}.",
+    "Según el artículo {number} {of_law}, ¿cuál es la sanción?",
+    "¿Qué castigo establece el art. {number} {of_law}?",
+    "Dime la sanción que impone el artículo {number} {of_law}.",
+    "¿Entre qué límites está la sanción del artículo {number} {of_law}?",
+    "{law}, art. {number}: ¿cuál es la sanción?",
+)
+
+
+def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
+    """By topic and by number, grounded; by topic also closed-book."""
+    if not article.in_force:
+        return
+    prison, money = penalties(article.body), fines(article.body)
+    if len(prison) + len(money) == 0 or len(prison) > 1 or len(money) > 1:
+        return
+    answer = "La sanción es " + " y ".join(f"«{piece}»" for piece in (*prison, *money)) + "."
+    yield Item("sanction", "grounded", article, BY_NUMBER, answer)
+    if library.has_unique_rubric(article):
+        topic = {"topic": article.rubric or ""}
+        yield Item("sanction", "grounded", article, BY_TOPIC, answer, topic)
+        yield Item("sanction", "closed", article, BY_TOPIC, answer, topic)

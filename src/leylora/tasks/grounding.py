@@ -1,0 +1,73 @@
+"""The one form in which articles are put before a model, in training and in use.
+
+A grounded user turn looks like this (one blank line between parts)::
+
+    Artículos:
+
+    (Art. 14, Ley de Muestra, ed. 2024-08-15) Plazo de devolución
+    Todo libro prestado se devolverá en el plazo de quince días.
+
+    (Art. 15, Ley de Muestra, ed. 2024-08-15) Multas
+    ...
+
+    Pregunta: ¿Cuántos días hay para devolver un libro?
+
+Each passage opens with the very citation the answer has to end in, so that citing is copying. The system turn
+names the editions and says that this is no legal advice.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from leylora.laws.law import Article, Law
+
+HEADING = "Artículos:"
+QUESTION = "Pregunta: "
+
+
+@dataclass(frozen=True)
+class Passage:
+    """An article ready to be put into a prompt. ``citation`` is `Law.cite`'s, without brackets."""
+
+    citation: str
+    rubric: str
+    body: str
+
+
+def passage(law: Law, article: Article) -> Passage:
+    """The passage of one article of ``law``."""
+    return Passage(law.cite(article.number), article.rubric or "", article.body)
+
+
+def grounded_prompt(question: str, articles: Sequence[Passage]) -> str:
+    """The user turn: every passage in the order given, then the question; the bare question without passages."""
+    if not articles:
+        return question
+    blocks = [f"({item.citation}) {item.rubric}".rstrip() + f"\n{item.body}" for item in articles]
+    return "\n\n".join([HEADING, *blocks, QUESTION + question])
+
+
+def read_grounded_prompt(prompt: str) -> tuple[str, list[Passage]]:
+    """Take a user turn apart again: the question and the passages (none when it is a bare question)."""
+    if not prompt.startswith(HEADING + "\n\n") or f"\n\n{QUESTION}" not in prompt:
+        return prompt, []
+    middle, question = prompt[len(HEADING) + 2 :].rsplit(f"\n\n{QUESTION}", 1)
+    passages = []
+    for block in re.split(r"\n\n(?=\(Art\. )", middle):
+        head, _, body = block.partition("\n")
+        match = re.match(r"\((?P<citation>.*?, ed\. (?:\d{4}-\d{2}-\d{2}|s\. f\.))\) ?(?P<rubric>.*)$", head)
+        if match:
+            passages.append(Passage(match["citation"], match["rubric"], body))
+    return question, passages
+
+
+def law_system_prompt(laws: Iterable[Law]) -> str:
+    """The system turn for questions on ``laws``: their editions, and that this is no legal advice."""
+    editions = "; ".join(f"{law.name}, ed. {law.edition or 's. f.'}" for law in laws)
+    return f"Responda con la ley y cite el artículo. {editions}. No es asesoría legal."
+
+
+def bracketed(citation: str) -> str:
+    """The citation as it stands at the end of an answer."""
+    return f"({citation})"

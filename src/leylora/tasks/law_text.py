@@ -1,0 +1,160 @@
+"""What can be read off an article's body by rule: sentences, penalties, deadlines, definitions, exceptions, links.
+
+All functions take the body's text and return pieces of it verbatim, so that an answer built from them is a quote.
+"""
+
+import re
+
+ABBREVIATION = re.compile(r"\b(?:Art|Arts|No|num|lit|inc|Dr|Dra|Sr|Sra|R|O|S|a|etc|p|pág|Núm|Nro)\.$")
+BREAK = re.compile(r"(?<=[.;:])\s+(?=[«\"“(]?[A-ZÁÉÍÓÚÑ])|\n+")
+ITEM = re.compile(r"^\s*(?:\d{1,2}|[a-zñ]|[ivx]{1,4})[.)ªº]?[-.)]*\s")
+
+_WORD = r"[a-záéíóú]+"
+_COUNT = rf"(?:\d[\d.,]*|{_WORD}(?:\s+y\s+{_WORD})?(?:\s+(?:mil|cient[oa]s?|{_WORD}))?)"
+_TIME = r"(?:años?|mes(?:es)?|semanas?|días?|horas?)(?:\s+(?:hábiles|laborables|plazo|término))?"
+_WAGE = r"(?:salarios?\s+básicos?\s+unificados?|remuneraci(?:ón|ones)\s+básicas?(?:\s+mínimas?)?\s+unificadas?)"
+PENALTY = re.compile(
+    rf"pena\s+privativa\s+de\s+(?:la\s+)?libertad\s+(?:de|por)\s+(?:{_COUNT}\s+a\s+{_COUNT}|hasta\s+{_COUNT}|{_COUNT})"
+    rf"\s+(?:años?|mes(?:es)?|días?)",
+    re.IGNORECASE,
+)
+FINE = re.compile(
+    rf"multa\s+de\s+(?:hasta\s+)?(?:{_COUNT}\s+a\s+)?{_COUNT}\s+(?:{_WAGE}|dólares)(?:\s+del\s+trabajador\s+en\s+general)?",
+    re.IGNORECASE,
+)
+DEADLINE = re.compile(
+    rf"(?:(?:en|dentro|por|al|con)\s+(?:de(?:l)?\s+)?(?:un|el|los|las)?\s*(?:plazo|término)?\s*"
+    rf"(?:máximo\s+|mínimo\s+|no\s+mayor\s+|improrrogable\s+|perentorio\s+)?(?:de\s+|a\s+|es\s+de\s+)?"
+    rf"|(?:plazo|término)\s+(?:máximo\s+|mínimo\s+|no\s+mayor\s+)?(?:será\s+|es\s+)?(?:de|a)\s+)"
+    rf"(?:hasta\s+)?{_COUNT}\s*(?:\(\d+\)\s*)?{_TIME}",
+    re.IGNORECASE,
+)
+NUMBER_WORDS = re.compile(r"\d|\b(?:un|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|quince|veint\w+|"
+                          r"treinta|cuarenta|cincuenta|sesenta|setenta|ochenta|noventa|cien\w*|\w+cient[oa]s|mil)\b",
+                          re.IGNORECASE)  # fmt: skip
+DEFINITION = re.compile(
+    r"^(?:Se\s+(?:entiende\s+por|llaman?|denominan?|entenderá\s+por)|Lláma(?:se|nse)|Entiéndese\s+por|Denomínase)\s+"
+    r"(?P<told>[^,.;:]{3,60}?)(?=,|\s+(?:a|al|el|la|los|las|lo|todo|toda|cuando|aquel\w*|que|cualquier)\s)"
+    r"|^(?P<named>(?:(?:El|La|Los|Las|Un|Una)\s+)?[A-ZÁÉÍÓÚÑa-záéíóúñ]+(?:\s+[a-záéíóúñ]+){0,5}?)\s+"
+    r"(?:es|son)\s+(?:un|una|unos|unas|el|la|los|las|aquel\w*|todo|toda)\s+",
+)
+EXCEPTION = re.compile(
+    r"\b(?:salvo|excepto|a\s+excepción\s+de|con\s+excepción\s+de|sin\s+perjuicio\s+de|a\s+menos\s+que)\b"
+    r"[^.;:\n]{8,260}",
+    re.IGNORECASE,
+)
+NO_TERM = {
+    "no",
+    "si",
+    "cuando",
+    "también",
+    "este",
+    "esta",
+    "estos",
+    "estas",
+    "lo",
+    "que",
+    "todo",
+    "toda",
+    "quien",
+    "se",
+    "solo",
+    "sólo",
+}
+DEICTIC = re.compile(
+    r"\b(?:artículos?|incisos?|numerales?|literales?|títulos?|capítulos?|secci(?:ón|ones)|parágrafos?|reglas?|casos?)\s+"
+    r"(?:anterior(?:es)?|precedentes?|siguientes?|que\s+(?:antecede|precede)n?)\b"
+    r"|\b(?:este|presente|dicho|esta|dicha)\s+(?:artículo|título|capítulo|sección|parágrafo|libro)\b",
+    re.IGNORECASE,
+)
+
+
+def sentences(body: str) -> list[str]:
+    """The body cut at full stops, semicolons, colons before a capital, and at paragraph ends."""
+    pieces: list[str] = []
+    start = 0
+    for match in BREAK.finditer(body):
+        before = body[start : match.start()]
+        if ABBREVIATION.search(before):
+            continue
+        pieces.append(before.strip())
+        start = match.end()
+    pieces.append(body[start:].strip())
+    return [piece for piece in pieces if piece]
+
+
+def first_sentence(body: str) -> str:
+    """The body's first sentence that is more than a lead-in."""
+    return next((piece for piece in sentences(body) if len(piece) > 40), sentences(body)[0] if body.strip() else "")
+
+
+def penalties(body: str) -> list[str]:
+    """Distinct prison terms, verbatim: ``pena privativa de libertad de tres a cinco años``."""
+    return _distinct(PENALTY, body)
+
+
+def fines(body: str) -> list[str]:
+    """Distinct fines in basic wages or dollars, verbatim."""
+    return [fine for fine in _distinct(FINE, body) if NUMBER_WORDS.search(fine)]
+
+
+def deadlines(body: str) -> list[tuple[str, str]]:
+    """``(sentence, deadline inside it)`` for every sentence that sets exactly one term with a number."""
+    found = []
+    for sentence in sentences(body):
+        terms = [match.group(0) for match in DEADLINE.finditer(sentence) if NUMBER_WORDS.search(match.group(0))]
+        named = [term for term in terms if re.search(r"plazo|término|dentro", term, re.IGNORECASE)]
+        if len(terms) == 1 and named and not PENALTY.search(sentence):
+            found.append((sentence, named[0]))
+    return found
+
+
+def definition(body: str) -> tuple[str, str] | None:
+    """``(term, defining sentence)`` when the body opens by defining something."""
+    opening = sentences(body)[0] if body.strip() else ""
+    match = DEFINITION.match(opening)
+    if match is None or len(opening) < 30:
+        return None
+    term = (match.group("told") or match.group("named")).strip()
+    if len(term) < 4 or term.split()[0].lower() in NO_TERM:
+        return None
+    return term[0].lower() + term[1:] if not term.isupper() else term, opening
+
+
+def exceptions(body: str) -> list[tuple[str, str]]:
+    """``(sentence, exception inside it)`` for sentences with exactly one clause of salvo, excepto, sin perjuicio."""
+    found = []
+    for sentence in sentences(body):
+        clauses = [match.group(0).rstrip(" ,") for match in EXCEPTION.finditer(sentence)]
+        if len(clauses) == 1:
+            found.append((sentence, clauses[0]))
+    return found
+
+
+def is_deictic(text: str) -> bool:
+    """Whether the text points outside itself ("el artículo anterior", "este Título")."""
+    return DEICTIC.search(text) is not None
+
+
+def subject(body: str) -> str | None:
+    """The noun phrase a body without rubric opens with: "Las personas adultas mayores recibirán..." -> the first four.
+
+    None when no short subject can be read off.
+    """
+    match = re.match(
+        r"(?P<subject>(?:El|La|Los|Las)\s+(?:[a-záéíóúñA-ZÁÉÍÓÚÑ]+\s+){0,6}?[a-záéíóúñA-ZÁÉÍÓÚÑ]+)\s+"
+        r"(?:no\s+|se\s+)*(?:es|son|será|serán|tiene|tienen|puede|pueden|debe|deben|consiste|corresponde|comprende|"
+        r"[a-záéíóúñ]{3,}(?:rá|rán))\b",
+        body,
+    )
+    if match is None:
+        return None
+    words = match.group("subject").split()
+    return " ".join([words[0].lower(), *words[1:]]) if 2 <= len(words) <= 8 else None
+
+
+def _distinct(pattern: re.Pattern[str], body: str) -> list[str]:
+    found: dict[str, str] = {}
+    for match in pattern.finditer(body):
+        found.setdefault(" ".join(match.group(0).lower().split()), match.group(0))
+    return list(found.values())

@@ -1,0 +1,158 @@
+"""Numbers as laws write them, in digits and in Spanish words, with the unit they count.
+
+The verifier compares an answer's quantities with those of the article it cites, so "26 a 30 años" and
+"veintiséis a treinta años" must be the same thing, and "treinta días" must differ from "treinta años".
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+SMALL = {
+    "cero": 0, "un": 1, "uno": 1, "una": 1, "dos": 2, "tres": 3, "cuatro": 4, "cinco": 5, "seis": 6, "siete": 7,
+    "ocho": 8, "nueve": 9, "diez": 10, "once": 11, "doce": 12, "trece": 13, "catorce": 14, "quince": 15,
+    "dieciseis": 16, "diecisiete": 17, "dieciocho": 18, "diecinueve": 19, "veinte": 20, "veintiun": 21,
+    "veintiuno": 21, "veintiuna": 21, "veintidos": 22, "veintitres": 23, "veinticuatro": 24, "veinticinco": 25,
+    "veintiseis": 26, "veintisiete": 27, "veintiocho": 28, "veintinueve": 29,
+}  # fmt: skip
+TENS = {"treinta": 30, "cuarenta": 40, "cincuenta": 50, "sesenta": 60, "setenta": 70, "ochenta": 80, "noventa": 90}
+HUNDREDS = {"cien": 100, "ciento": 100, "quinient": 500, "setecient": 700, "novecient": 900}
+for _word, _value in {"dos": 2, "tres": 3, "cuatro": 4, "seis": 6, "ocho": 8}.items():
+    HUNDREDS[f"{_word}cient"] = 100 * _value
+SCALES = {"mil": 1_000, "millon": 1_000_000, "millones": 1_000_000}
+
+UNITS = {
+    "ano": "años", "anos": "años", "mes": "meses", "meses": "meses", "semana": "semanas", "semanas": "semanas",
+    "dia": "días", "dias": "días", "hora": "horas", "horas": "horas", "minuto": "minutos", "minutos": "minutos",
+    "salario": "salarios", "salarios": "salarios", "remuneracion": "remuneraciones", "sbu": "salarios",
+    "remuneraciones": "remuneraciones", "dolar": "dólares", "dolares": "dólares", "usd": "dólares",
+    "ciento": "por ciento", "%": "por ciento", "vez": "veces", "veces": "veces", "gramo": "gramos",
+    "gramos": "gramos", "metros": "metros", "metro": "metros", "kilometros": "kilómetros", "puntos": "puntos",
+    "hectareas": "hectáreas", "miembros": "miembros", "integrantes": "miembros", "votos": "votos",
+}  # fmt: skip
+TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|%|\$")
+ONE = {"un", "uno", "una"}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number with the unit it counts ("" when none follows) and, in "de tres a cinco años", the range's end.
+
+    ``start`` and ``end`` are offsets into the text it was read from; they do not take part in comparisons.
+    """
+
+    low: float
+    unit: str
+    high: float | None
+    start: int
+    end: int
+
+    @property
+    def key(self) -> tuple[float, float | None, str]:
+        """What makes two quantities the same."""
+        return (self.low, self.high, self.unit)
+
+
+@dataclass(frozen=True)
+class _Token:
+    text: str
+    start: int
+    end: int
+
+
+def quantities(text: str) -> list[Quantity]:
+    """Every number of ``text`` in reading order, ranges joined.
+
+    "un" and "una" count only before a unit or inside a range: elsewhere they are articles.
+    """
+    tokens = [_Token(_fold(match.group(0)), match.start(), match.end()) for match in TOKEN.finditer(text)]
+    found: list[Quantity] = []
+    at = 0
+    while at < len(tokens):
+        read = _number(tokens, at)
+        if read is None:
+            at += 1
+            continue
+        low, after = read
+        first, high = at, None
+        if after + 1 < len(tokens) and tokens[after].text in ("a", "hasta") and text[tokens[after - 1].end] == " ":
+            second = _number(tokens, after + 1)
+            if second is not None and not tokens[after + 1].text.endswith("mente"):
+                high, after = second[0], second[1]
+        unit, after_unit = _unit(tokens, after)
+        alone = tokens[first].text in ONE and after == first + 1
+        if not alone or unit:
+            end = tokens[after_unit - 1].end
+            found.append(Quantity(low, unit, high, tokens[first].start, end))
+        at = max(after_unit, first + 1)
+    return found
+
+
+def _number(tokens: list[_Token], at: int) -> tuple[float, int] | None:
+    """The number that begins at token ``at`` and the index after it."""
+    word = tokens[at].text
+    if word[0].isdigit():
+        after = at + 1
+        value = _digits(word)
+        if after < len(tokens) and tokens[after].text in SCALES:
+            value, after = value * SCALES[tokens[after].text], after + 1
+        return value, after
+    total, group, after, open_tens = 0, 0, at, False
+    seen = False
+    while after < len(tokens):
+        word = tokens[after].text
+        if word == "y" and open_tens and after + 1 < len(tokens) and 0 < SMALL.get(tokens[after + 1].text, 99) < 10:
+            group, after, open_tens = group + SMALL[tokens[after + 1].text], after + 2, False
+            continue
+        hundred = next((value for stem, value in HUNDREDS.items() if word in (stem, f"{stem}os", f"{stem}as")), None)
+        if word in SMALL and group % 100 == 0 and not open_tens:
+            if seen and word in ONE and group == 0 and total == 0:
+                break
+            group += SMALL[word]
+            # "dos tres" is a list, not a number: a unit closes the group unless a scale follows.
+            after, seen = after + 1, True
+            if after < len(tokens) and tokens[after].text in SCALES:
+                continue
+            break
+        if word in TENS and group % 100 == 0:
+            group, open_tens = group + TENS[word], True
+        elif hundred is not None and group == 0 and not (word == "ciento" and _is_percent(tokens, after)):
+            group = hundred
+        elif word in SCALES:
+            if word != "mil" and not seen:
+                return None
+            total, group, open_tens = total + (group or 1) * SCALES[word], 0, False
+        else:
+            break
+        after, seen = after + 1, True
+    return (float(total + group), after) if seen else None
+
+
+def _is_percent(tokens: list[_Token], at: int) -> bool:
+    return at > 0 and tokens[at - 1].text == "por"
+
+
+def _unit(tokens: list[_Token], at: int) -> tuple[str, int]:
+    """The unit right after a number ("(10) días" and "por ciento" included) and the index after it."""
+    if at < len(tokens) and tokens[at].text[0].isdigit() and at + 1 < len(tokens) and tokens[at + 1].text in UNITS:
+        at += 1  # "diez (10) días": the figure repeats the words
+    if at + 1 < len(tokens) and tokens[at].text == "por" and tokens[at + 1].text in ("ciento", "cien"):
+        return "por ciento", at + 2
+    if at < len(tokens) and tokens[at].text != "ciento" and tokens[at].text in UNITS:
+        unit, at = UNITS[tokens[at].text], at + 1
+        if unit == "días" and at < len(tokens) and tokens[at].text in ("habiles", "laborables", "plazo", "termino"):
+            unit, at = f"días {tokens[at].text}", at + 1
+        return unit, at
+    return "", at
+
+
+def _digits(word: str) -> float:
+    """``1.000`` and ``1,000`` are a thousand; ``0,5`` and ``12.5`` are not."""
+    if re.fullmatch(r"\d{1,3}(?:[.,]\d{3})+", word):
+        return float(re.sub(r"[.,]", "", word))
+    head, *tail = re.split(r"[.,]", word)
+    return float(f"{head}.{''.join(tail)}") if tail else float(head)
+
+
+def _fold(word: str) -> str:
+    return "".join(char for char in unicodedata.normalize("NFD", word.lower()) if unicodedata.category(char) != "Mn")
