@@ -232,7 +232,7 @@ def test_the_law_gives_every_kind_of_question_its_matter() -> None:
     pools = {
         r"\bSe entiende por\b": 10,
         r"\b(plazo|término)( máximo)? de \w+": 45,
-        r"\bmulta de \w+ a \w+ salarios": 4,
+        r"\bmulta de \w+ a \w+ salarios": 12,
         r"\bsuspensión .* por un plazo de \w+ a \w+ (días|meses)": 4,
         r"(?m)^1\. ": 20,
         r"(?m)^a\) ": 1,
