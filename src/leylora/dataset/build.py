@@ -13,10 +13,10 @@ from leylora.dataset.card import write_card
 from leylora.dataset.mixture import Mixture
 from leylora.dataset.split import SPLITS, Split, draw, split_articles, split_conversations
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import read_text, sha256_file, staged_folder, write_json, write_jsonl
+from leylora.files import read_jsonl, sha256_file, staged_folder, write_json, write_jsonl
 from leylora.instructions.conversation import Conversation
 from leylora.instructions.gate import GateReport
-from leylora.instructions.overlap import all_runs, shares_a_run
+from leylora.instructions.overlap import marks, runs, union
 from leylora.laws.law import Law
 from leylora.tasks.generate import generate
 from leylora.tasks.grounding import read_grounded_prompt
@@ -90,7 +90,7 @@ def build(
     for source in admitted:
         if not source.optional:
             source.check()
-    benchmark = all_runs(text for file in mixture.benchmark for text in read_text(file).split("\n"))
+    benchmark = union((text for file in mixture.benchmark for text in _questions(file)), marks)
 
     talk, gates, skipped = _instructions(mixture, admitted, benchmark, offline, tick)
     splits: dict[Split, list[Conversation]] = split_conversations(talk, mixture.splits, mixture.seed)
@@ -195,8 +195,8 @@ def _law_rows(
             tick=partial(_tell, tick, f"law, {name}", len(members[name])),
         )
         for row in found:
-            if shares_a_run(NOT_LAW_TEXT.sub(" ", read_grounded_prompt(row.prompt)[0]), benchmark):
-                report.drop("shares a run of eight words with the benchmark", row)
+            if not benchmark.isdisjoint(marks(read_grounded_prompt(row.prompt)[0])):
+                report.drop("shares eight words with the benchmark", row)
             else:
                 rows[name].append(row)
         report.rows = len(rows[name])
@@ -218,9 +218,13 @@ def _without_leaks(splits: dict[Split, list[Conversation]]) -> tuple[list[Conver
     def own_words(row: Conversation) -> str:
         return NOT_LAW_TEXT.sub(" | ", row.answer) if row.law_id else row.answer
 
-    held = all_runs(own_words(row) for row in splits["test"])
-    kept = [row for row in splits["train"] if not shares_a_run(own_words(row), held)]
+    held = union(own_words(row) for row in splits["test"])
+    kept = [row for row in splits["train"] if held.isdisjoint(runs(own_words(row)))]
     return kept, len(splits["train"]) - len(kept)
+
+
+def _questions(file: Path) -> list[str]:
+    return [str(row["question"]) for _, row in read_jsonl(file) if "question" in row]
 
 
 def _tell(tick: Tick, stage: str, total: int | None, done: int) -> None:

@@ -40,6 +40,11 @@ LINK_PROMPT = re.compile(
     r"|\b(?:visita|abre|ve\s+a|lee|resume|resumir|analiza)\b[^.\n]{0,60}https?://",
     re.IGNORECASE,
 )
+OTHER_LANGUAGE = re.compile(
+    r"\b(?:en|al|del|a)\s+(?:idioma\s+)?(?:inglés|ingles|francés|frances|portugués|portugues|italiano|alemán|aleman|"
+    r"catalán|gallego|quechua|kichwa|quichua|latín|japonés|chino|ruso|árabe|coreano|shuar)\b|\btradu(?:ce|zca|cir|cción)",
+    re.IGNORECASE,
+)
 WORD = re.compile(r"\w+")
 
 
@@ -62,6 +67,8 @@ def not_spanish(row: Conversation) -> str | None:
     """An answer in another language. A translation needs Spanish on one side only."""
     if row.task == "translation":
         return None if is_spanish(row.answer) or is_spanish(row.prompt) else "neither side is Spanish"
+    if OTHER_LANGUAGE.search(row.prompt):
+        return None  # asked for on purpose
     # The answer to a reading question may be a foreign name or title; its question shows the language.
     text = f"{row.prompt}\n{row.answer}" if row.task == "question-answering" else row.answer
     return None if is_spanish(text) else "the answer is not Spanish"

@@ -14,7 +14,7 @@ from leylora.instructions import content
 from leylora.instructions.conversation import Conversation, Message
 from leylora.instructions.duplicates import exact_duplicates, near_duplicates
 from leylora.instructions.formats import Draft
-from leylora.instructions.overlap import shares_a_run
+from leylora.instructions.overlap import marks
 from leylora.instructions.personal_data import personal_data
 from leylora.instructions.records import Fault
 from leylora.instructions.repair import repair
@@ -81,7 +81,7 @@ def clean(
 
     Args:
         source: name that goes into the rows and their ids (``source:own id`` or ``source:running number``).
-        benchmark: word runs (`overlap.all_runs`) that no row may contain.
+        benchmark: word runs (`overlap.marks`) that no row may contain.
         tick: called with the number of rows read so far, for a progress bar.
     """
     settings = settings or GateSettings()
@@ -99,8 +99,9 @@ def clean(
         return None
 
     def overlap(row: Conversation) -> str | None:
-        shared = any(shares_a_run(message.content, benchmark or set()) for message in row.messages)
-        return "shares a run of eight words with the benchmark" if shared else None
+        if benchmark and any(not benchmark.isdisjoint(marks(message.content)) for message in row.messages):
+            return "shares eight words with the benchmark"
+        return None
 
     rows = _filter(rows, "empty or placeholder", content.empty_or_placeholder, report)
     rows = _filter(rows, "length", length, report)

@@ -3,32 +3,31 @@
 Eight words in a row is the n-gram length of the GPT-3 and Llama-2 contamination reports' lower end.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from leylora.instructions.duplicates import plain
 
 RUN = 8
 
 
-def runs(text: str, length: int = RUN) -> set[int]:
-    """Hashes of every run of ``length`` words of ``text``; a shorter text counts as one run of all its words.
+def runs(text: str) -> set[int]:
+    """Hashes of every run of eight words of ``text``; none for a shorter text.
 
     The hashes are Python's own of a tuple of text and differ from process to process: compare, never store.
     """
     words = plain(text).split()
-    if len(words) < length:
-        return {hash(tuple(words))} if len(words) >= 4 else set()
-    return {hash(tuple(words[at : at + length])) for at in range(len(words) - length + 1)}
+    return {hash(tuple(words[at : at + RUN])) for at in range(len(words) - RUN + 1)}
 
 
-def all_runs(texts: Iterable[str], length: int = RUN) -> set[int]:
-    """The union of `runs` over ``texts``."""
+def marks(text: str) -> set[int]:
+    """`runs`, and one hash of the whole text when it is a short question of four to seven words."""
+    words = plain(text).split()
+    return {hash(tuple(words))} if 4 <= len(words) < RUN else runs(text)
+
+
+def union(texts: Iterable[str], of: Callable[[str], set[int]] = runs) -> set[int]:
+    """The union of `runs` (or `marks`) over ``texts``."""
     found: set[int] = set()
     for text in texts:
-        found |= runs(text, length)
+        found |= of(text)
     return found
-
-
-def shares_a_run(text: str, known: set[int], length: int = RUN) -> bool:
-    """Whether ``text`` has a run of ``length`` words that is in ``known``."""
-    return bool(known) and not runs(text, length).isdisjoint(known)

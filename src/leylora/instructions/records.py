@@ -71,9 +71,7 @@ def _json_lines(path: Path) -> Iterator[Record | Fault]:
             except UnicodeDecodeError as error:
                 yield Fault(place, f"not UTF-8 (byte 0x{line[error.start]:02x} at column {error.start + 1})")
             except (json.JSONDecodeError, RecursionError) as error:
-                yield Fault(
-                    place, f"not JSON ({error.msg if isinstance(error, json.JSONDecodeError) else 'too deep'})"
-                )
+                yield Fault(place, f"not JSON ({error.msg if isinstance(error, json.JSONDecodeError) else 'too deep'})")
             else:
                 yield _record(place, value)
 

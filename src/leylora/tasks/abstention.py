@@ -3,7 +3,7 @@
 The openings are under eight words: no run of eight words is shared between training and test rows through them.
 """
 
-NOT_SUPPLIED = "Los artículos dados no lo responden."
+NOT_SUPPLIED = "No consta en estos artículos."
 NO_SUCH_ARTICLE = "Ese artículo no existe."
 REPEALED = "Ese artículo está derogado."
 OTHER_COUNTRY = "Solo respondo sobre leyes del Ecuador."

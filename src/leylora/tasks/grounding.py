@@ -24,6 +24,7 @@ from leylora.laws.law import Article, Law
 
 HEADING = "Artículos:"
 QUESTION = "Pregunta: "
+DEROGADO = "(Derogado.)"
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Passage:
 
 
 def passage(law: Law, article: Article) -> Passage:
-    """The passage of one article of ``law``."""
-    return Passage(law.cite(article.number), article.rubric or "", article.body)
+    """The passage of one article of ``law``; a repealed one shows that it is."""
+    body = DEROGADO if article.status == "derogado" else article.body
+    return Passage(law.cite(article.number), article.rubric or "", body)
 
 
 def grounded_prompt(question: str, articles: Sequence[Passage]) -> str:

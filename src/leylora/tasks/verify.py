@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from leylora.instructions.conversation import Conversation
 from leylora.laws.law import Article, Law
 from leylora.tasks import abstention
-from leylora.tasks.grounding import Passage, read_grounded_prompt
+from leylora.tasks.grounding import Passage, passage, read_grounded_prompt
 from leylora.tasks.quantities import quantities
 
 CANONICAL = re.compile(r"\((Art\. [^()]*(?:\([^()]*\)[^()]*)*, ed\. [^()]+)\)")
@@ -78,7 +78,7 @@ def verify_answer(answer: str, shelf: Shelf, supplied: Sequence[Passage] = ()) -
         return [Fault("unknown citation", cited[0])]
     law, article = found
     faults: list[Fault] = []
-    if supplied and cited[0] not in {passage.citation for passage in supplied}:
+    if supplied and cited[0] not in {given.citation for given in supplied}:
         faults.append(Fault("cites an article that was not supplied", cited[0]))
     says_repealed = answer.lstrip().startswith(abstention.REPEALED)
     if article.status == "derogado" and not says_repealed:
@@ -101,7 +101,7 @@ def verify_row(row: Conversation, shelf: Shelf) -> list[Fault]:
     if law is None:
         return [Fault("unknown law", f"{row.law_id}, ed. {row.edition}")]
     question, supplied = read_grounded_prompt(row.prompt)
-    faults = [fault for passage in supplied for fault in _passage_faults(passage, shelf)]
+    faults = [fault for given in supplied for fault in _passage_faults(given, shelf)]
     faults += verify_answer(row.answer, shelf, supplied)
     cited = CANONICAL.findall(row.answer)
     named = NAMED_ARTICLE.findall(QUOTE.sub("", question))
@@ -116,13 +116,12 @@ def verify_row(row: Conversation, shelf: Shelf) -> list[Fault]:
     return faults
 
 
-def _passage_faults(passage: Passage, shelf: Shelf) -> list[Fault]:
-    found = shelf.find(passage.citation)
+def _passage_faults(given: Passage, shelf: Shelf) -> list[Fault]:
+    found = shelf.find(given.citation)
     if found is None:
-        return [Fault("supplies an unknown article", passage.citation)]
-    _, article = found
-    if passage.body != article.body or passage.rubric != (article.rubric or ""):
-        return [Fault("supplies an altered article", passage.citation)]
+        return [Fault("supplies an unknown article", given.citation)]
+    if given != passage(*found):
+        return [Fault("supplies an altered article", given.citation)]
     return []
 
 

@@ -24,7 +24,7 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
     """A repealed article yields itself; one in force yields a question without its text, and invented numbers."""
     chance = library.random(article.law_id, article.number, "abstain")
     if article.status == "derogado":
-        answer = f"{abstention.REPEALED} En esta edición ya no tiene texto vigente."
+        answer = f"{abstention.REPEALED} Verifique reformas posteriores."
         for kind_of_prompt in (True, False):
             yield Item("abstain-repealed", "abstain", article, verbatim.PHRASINGS, answer, supplied=kind_of_prompt)
         return
@@ -39,7 +39,7 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
     name = TITLE_OF_A_LAW.match(law.name)
     if name and chance.random() < 0.15:
         slots = {"country": chance.choice(COUNTRIES), "of_law": of_law(law, name.group(0))}
-        answer = f"{abstention.OTHER_COUNTRY} No tengo el texto vigente en {slots['country']}."
+        answer = f"{abstention.OTHER_COUNTRY} Consulte el de {slots['country']}."
         yield Item("abstain-other-country", "abstain", article, ABROAD, answer, slots, cites=False, supplied=False)
 
 
@@ -51,7 +51,7 @@ def _not_supplied(law: Law, article: Article, library: Library) -> Iterator[Item
                 answer = f"{abstention.NOT_SUPPLIED} Ninguno trata «{item.slots['topic']}»."
                 yield Item("abstain-not-supplied", "abstain", article, item.phrasings, answer, item.slots, cites=False)
                 return
-    answer = f"{abstention.NOT_SUPPLIED} Falta el texto del artículo {article.number}."
+    answer = f"{abstention.NOT_SUPPLIED} Falta el {article.number}."
     yield Item("abstain-not-supplied", "abstain", article, verbatim.PHRASINGS, answer, cites=False)
 
 

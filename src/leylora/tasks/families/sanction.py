@@ -38,6 +38,7 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
     answer = "La sanción es " + " y ".join(f"«{piece}»" for piece in (*prison, *money)) + "."
     yield Item("sanction", "grounded", article, BY_NUMBER, answer)
     if library.has_unique_rubric(article):
-        topic = {"topic": article.rubric or ""}
+        rubric = article.rubric or ""
+        topic = {"topic": rubric[0].lower() + rubric[1:]}
         yield Item("sanction", "grounded", article, BY_TOPIC, answer, topic)
         yield Item("sanction", "closed", article, BY_TOPIC, answer, topic)
