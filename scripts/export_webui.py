@@ -1,0 +1,64 @@
+"""Put adapters, presets and templates into text-generation-webui, check what lies there, or take them out again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leylora import console
+from leylora.errors import LeyloraError, UsageError
+
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.command()
+def main(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Adapters, presets, templates. Default: all.")
+    ] = None,
+    webui: Annotated[Path | None, typer.Option(metavar="PATH", help="The folder with server.py, or user_data.")] = None,
+    check: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Only say what of an installation would load, and why not.")
+    ] = None,
+    archive: Annotated[
+        Path | None, typer.Option("--zip", metavar="FILE", help="Write one archive to unpack by hand instead.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take an earlier export out again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files of the same name that are yours.")] = False,
+    lora_root: Annotated[Path, typer.Option(metavar="PATH", help="Where the adapters lie.")] = Path("LORA"),
+) -> None:
+    """Copy adapters with their presets and templates into text-generation-webui, so that they load there.
+
+    An adapter brings its template and its preset. Your own files and entries are kept; --remove undoes an export.
+    """
+    from leylora.webui import show
+
+    if sum(option is not None for option in (webui, check, archive)) != 1:
+        raise UsageError("Say where to: one of --webui PATH, --zip FILE, or --check PATH.")
+    if (remove and webui is None) or (remove and names):
+        raise UsageError("--remove goes with --webui PATH alone; it takes out the whole export.")
+    if check is not None:
+        from leylora.webui.check import check_install
+
+        verdicts = check_install(check)
+        console.out.print(show.verdicts(verdicts))
+        if faulty := [verdict for verdict in verdicts if verdict.faults]:
+            raise LeyloraError(f"{len(faulty)} of {len(verdicts)} would not work; the table says why.")
+    elif archive is not None:
+        from leylora.webui.archive import pack
+
+        count = len(pack(archive, names or (), lora_root, force))
+        console.out.print(f"{archive}: {count} artifacts; README-leylora.txt inside says what to do with it.")
+    elif webui is not None and remove:
+        from leylora.webui.remove import remove as take_out
+
+        console.out.print(show.report(take_out(webui, dry_run)))
+    elif webui is not None:
+        from leylora.webui.export import export
+
+        console.out.print(show.report(export(webui, names or (), lora_root, dry_run, force)))
+
+
+if __name__ == "__main__":
+    console.run(app)

@@ -1,0 +1,181 @@
+"""Would it load? Every adapter, preset and template of an installation, ours or not."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from leylora.adapters.config import BASE_KEYS, CONFIG_FILE, AdapterConfig, check_adapter_name, parse_config
+from leylora.adapters.files import PICKLED_FILE, PREFIX, WEIGHTS_FILE
+from leylora.errors import LeyloraError
+from leylora.files import read_json
+from leylora.webui.artifacts import Kind
+from leylora.webui.layout import Install, find_install
+from leylora.webui.presets import parse_preset
+from leylora.webui.templates import SUFFIXES, find_template, template_faults
+
+_UNLISTED = (".txt", "-np", ".pt", ".json")  # entries of the LoRA folder that the webui leaves out of its list
+_FACTOR = re.compile(r"(.+)\.lora_(?:embedding_)?([AB])(?:\.weight)?$")
+_STRICT_PEFT = ((0, 6), (0, 14))  # from, below: these stop at config keys they do not know
+
+#: Config keys by the PEFT release that brought them (all from 0.6 to 0.13, where an unknown key is an error).
+KEY_SINCE = {
+    "alpha_pattern": (0, 6),
+    "rank_pattern": (0, 6),
+    "loftq_config": (0, 7),
+    "megatron_config": (0, 7),
+    "megatron_core": (0, 7),
+    "use_rslora": (0, 8),
+    "use_dora": (0, 9),
+    "layer_replication": (0, 10),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What would become of one artifact.
+
+    Attributes:
+        faults: why it would not load, or not do what it says.
+        remarks: worth knowing; it works all the same.
+        loader: which loader of the webui can use it.
+    """
+
+    kind: Kind
+    name: str
+    path: Path
+    faults: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    loader: str = "any"
+
+
+def check_install(path: Path) -> list[Verdict]:
+    """Verdicts on everything in an installation.
+
+    Raises:
+        UsageError: there is no installation at ``path``.
+        LeyloraError: its CMD_FLAGS.txt cannot be read.
+    """
+    install = find_install(path)
+    return [*_adapters(install), *_presets(install), *_templates(install)]
+
+
+def check_adapter(folder: Path, peft: tuple[int, ...] | None = None) -> Verdict:
+    """Would the webui load this folder as a LoRA, with that version of PEFT if it is known?"""
+    faults: list[str] = []
+    remarks: list[str] = []
+    try:
+        check_adapter_name(folder.name)
+    except LeyloraError as error:
+        # A space or an accent worked in runs; a dot fails, and -np hides the folder.
+        (faults if "." in folder.name or folder.name.endswith("-np") else remarks).append(str(error))
+    try:
+        raw = read_json(folder / CONFIG_FILE)
+        config = parse_config(raw, folder / CONFIG_FILE)
+    except LeyloraError as error:
+        faults.append(str(error))
+        return Verdict("adapter", folder.name, folder, tuple(faults), tuple(remarks), "Transformers")
+    faults += _unknown_keys(raw, peft)
+    if (folder / WEIGHTS_FILE).is_file():
+        faults += _weight_faults(folder / WEIGHTS_FILE, config)
+    elif (folder / PICKLED_FILE).is_file():
+        remarks.append(f"{PICKLED_FILE} is a pickle, which runs code when loaded; trust its maker, or convert it")
+        if (folder / PICKLED_FILE).stat().st_size == 0:
+            faults.append(f"{PICKLED_FILE} is empty")
+    else:
+        faults.append(f"no {WEIGHTS_FILE}")
+    if config.base_model_name_or_path:
+        remarks.append(f"for {config.base_model_name_or_path}, which the webui does not check")
+    return Verdict("adapter", folder.name, folder, tuple(faults), tuple(remarks), "Transformers")
+
+
+def _adapters(install: Install) -> list[Verdict]:
+    peft = install.pin("peft")
+    verdicts = []
+    for entry in sorted(install.loras.iterdir()) if install.loras.is_dir() else []:
+        if entry.name.startswith(".") or (entry.is_file() and entry.name.endswith(_UNLISTED)):
+            continue
+        if not entry.is_dir():
+            hint = "a broken link" if entry.is_symlink() else "a file, not a folder"
+            gguf = "; GGUF LoRAs are no longer loaded by any loader" if entry.suffix == ".gguf" else ""
+            verdicts.append(Verdict("adapter", entry.name, entry, (f"{hint}{gguf}",), loader="none"))
+            continue
+        verdict = check_adapter(entry, peft)
+        if install.portable:
+            faults = ("a portable build loads no LoRAs; use the full install", *verdict.faults)
+            verdict = Verdict("adapter", entry.name, entry, faults, verdict.remarks, "none")
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _presets(install: Install) -> list[Verdict]:
+    verdicts = []
+    for file in sorted(install.presets.iterdir()) if install.presets.is_dir() else []:
+        if file.suffix == ".yaml" and file.is_file():
+            preset = parse_preset(file.read_bytes(), install.pin("transformers"))
+            loader = "Transformers" if preset.settings.get("penalty_alpha") else "any"
+            verdicts.append(Verdict("preset", file.stem, file, preset.faults, preset.remarks, loader))
+        elif file.suffix in (".yml", ".YAML"):
+            verdicts.append(Verdict("preset", file.name, file, ("not listed: rename it to .yaml",)))
+    return verdicts
+
+
+def _templates(install: Install) -> list[Verdict]:
+    verdicts = []
+    folder = install.templates
+    names = sorted({f.stem for f in folder.iterdir() if f.suffix in SUFFIXES}) if folder.is_dir() else []
+    for name in names:
+        file = find_template(folder, name)
+        if file is None:
+            continue
+        try:
+            faults, stops = template_faults(file.read_text(encoding="utf-8"), file.suffix)
+        except UnicodeDecodeError as error:
+            faults, stops = [f"not UTF-8 (byte {error.start})"], []
+        remarks = [f"stops at {', '.join(map(repr, stops))}"] if stops else []
+        if file.suffix != ".yaml":
+            remarks.append("read since v4.7 only; older versions need .yaml")
+        verdicts.append(Verdict("template", name, file, tuple(faults), tuple(remarks)))
+    return verdicts
+
+
+def _unknown_keys(raw: dict[str, object], peft: tuple[int, ...] | None) -> list[str]:
+    """The fault of keys that PEFT 0.6 to 0.13 stops at; none where the version is not known to be one of these."""
+    if peft is None or not _STRICT_PEFT[0] <= peft[:2] < _STRICT_PEFT[1]:
+        return []
+    known = {*BASE_KEYS, *(key for key, since in KEY_SINCE.items() if since <= peft[:2])}
+    unknown = sorted(key for key in raw if key not in known)
+    if not unknown:
+        return []
+    version = ".".join(map(str, peft))
+    return [f"PEFT {version} of this install stops at the config keys {', '.join(unknown)}; export the adapter again"]
+
+
+def _weight_faults(path: Path, config: AdapterConfig) -> list[str]:
+    """What the header of the weights says against loading."""
+    from safetensors import SafetensorError, safe_open
+
+    if path.stat().st_size == 0:
+        return [f"{path.name} is empty (0 bytes); copy it again"]
+    try:
+        with safe_open(path, framework="np") as file:
+            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        return [f"{path.name} is damaged ({error}); copy it again"]
+    factors = {key: match for key in shapes if (match := _FACTOR.match(key))}
+    if not factors:
+        return [f"{path.name} holds no LoRA factors"]
+    faults = []
+    strays = [key for key in factors if not key.startswith(PREFIX)]
+    if strays:
+        faults.append(f"{strays[0]} lacks the prefix '{PREFIX}': the webui answers OK and nothing changes")
+    pairs: dict[str, dict[str, list[int]]] = {}
+    for key, match in factors.items():
+        pairs.setdefault(match[1], {})[match[2]] = shapes[key]
+    if half := [name for name, pair in pairs.items() if len(pair) < 2]:
+        faults.append(f"{half[0]} has only one of its two factors")
+    wrong = [
+        name for name, pair in pairs.items() if "A" in pair and pair["A"][0] != config.rank(name.removeprefix(PREFIX))
+    ]
+    if wrong:
+        faults.append(f"{wrong[0]} has rank {pairs[wrong[0]]['A'][0]}, the config says {config.r}")
+    return faults

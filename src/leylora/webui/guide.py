@@ -1,0 +1,47 @@
+"""What to click after an export, in the words of the webui's own labels (the same ones from v1.7 to v4.9)."""
+
+from pathlib import Path
+
+from leylora.webui import model_config
+from leylora.webui.artifacts import by_kind
+from leylora.webui.export import ExportReport
+from leylora.webui.layout import Install
+
+
+def next_steps(report: ExportReport) -> list[str]:
+    """The steps from this export to a chat, one sentence or two each; none if no adapter was exported."""
+    adapters = by_kind(report.artifacts, "adapter")
+    if not adapters or report.install.portable:
+        return []
+    shown = next((a for a in adapters if a.name.endswith("combined")), adapters[0])
+    pinned = {item.name for item in report.items if item.kind == "entry" and item.state != "kept"}
+    presets = {artifact.name for artifact in by_kind(report.artifacts, "preset")}
+    preset = shown.name if shown.name in presets else "deterministic" if "deterministic" in presets else None
+    steps = [
+        "Restart the webui if it is running: it reads config-user.yaml and the templates' texts only when it starts."
+    ]
+    base = shown.base_model
+    if base and not _has_model(report.install, base):
+        steps.append(f'Model > Download: enter "{base}" in "Download model or LoRA" and press "Download".')
+    name = f'"{Path(base).name}"' if base else "the base model"
+    steps.append(
+        f'Model > "Model": choose {name}; "Model loader": Transformers (no other applies LoRAs); on a 16 GB card tick '
+        '"load-in-4bit" (or "load-in-8bit"); press "Load".'
+    )
+    steps.append(f'Model > "LoRA(s)": choose "{shown.name}" and nothing else (one at a time), press "Apply LoRAs".')
+    if shown.template and base and model_config.base_pattern(base) not in pinned:
+        steps.append(
+            f'Parameters > Instruction template > "Saved instruction templates": "{shown.template}", press "Load".'
+        )
+    if preset:
+        steps.append(f'Parameters > Generation > "Preset": "{preset}".')
+    steps.append('Chat, with "Mode" on "instruct": ask.')
+    return steps
+
+
+def _has_model(install: Install, base: str) -> bool:
+    """Whether a folder in models/ bears the base model's name, as the webui's own download names it or otherwise."""
+    if not install.models.is_dir():
+        return False
+    name = model_config.base_pattern(base).removeprefix(".*").removesuffix("$").replace("\\", "")
+    return any(entry.is_dir() and entry.name.lower().endswith(name) for entry in install.models.iterdir())

@@ -1,0 +1,207 @@
+"""Where a text-generation-webui installation keeps its LoRAs, presets, templates and models.
+
+=================== ================= ================= ============================= ================
+layout              LoRAs             presets           instruction templates         models
+=================== ================= ================= ============================= ================
+since v3.1 (2025)   user_data/loras   user_data/presets user_data/instruction-templates user_data/models
+before              loras             presets           instruction-templates           models
+=================== ================= ================= ============================= ================
+
+``--user-data-dir``, ``--lora-dir`` and ``--model-dir`` in ``CMD_FLAGS.txt`` move these folders; flags given on the
+command line of the server cannot be seen from here.
+"""
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from leylora.errors import LeyloraError, UsageError
+from leylora.files import read_text
+
+FLAGS_FILE = "CMD_FLAGS.txt"
+_OLDEST_TEMPLATES = "characters/instruction-following"  # before August 2023
+_INSIDE = ("text-generation-webui", "textgen", "user_data")
+_PIN = re.compile(r"^(peft|transformers)==(\d+(?:\.\d+)*)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Install:
+    """An installation's folders.
+
+    Attributes:
+        root: the folder of ``server.py``; None when only a user_data folder is known.
+        data: the folder the others lie in by default, which also takes our manifest.
+        portable: a portable build, which has no Transformers and so no LoRA.
+        pins: the versions of peft and transformers its requirements ask for, as far as they could be read.
+        notes: what a user should know about this installation, one sentence each.
+    """
+
+    root: Path | None
+    data: Path
+    loras: Path
+    presets: Path
+    templates: Path
+    models: Path
+    portable: bool = False
+    pins: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def pin(self, package: str) -> tuple[int, ...] | None:
+        """The pinned version of a package, such as (0, 18); None if it is not known."""
+        text = dict(self.pins).get(package)
+        return tuple(int(part) for part in text.split(".")) if text else None
+
+
+def find_install(path: Path) -> Install:
+    """The installation at ``path``: its top folder, its user_data folder, or the folder that holds either.
+
+    Raises:
+        UsageError: there is none.
+        LeyloraError: its CMD_FLAGS.txt cannot be read.
+    """
+    if not path.is_dir():
+        raise UsageError(f"{path} is not a folder; name the folder of text-generation-webui that holds server.py.")
+    if (path / "server.py").is_file():
+        return _from_root(path)
+    if (path.parent / "server.py").is_file() and path.name == "user_data":
+        return _from_root(path.parent)
+    if _is_data_folder(path):
+        return _folders(None, path)
+    candidates = [path / name for name in _INSIDE] + sorted(path.glob("textgen-*")) + [path.parent / "user_data"]
+    for candidate in candidates:
+        if (candidate / "server.py").is_file():
+            return _from_root(candidate)
+    for candidate in candidates:
+        if candidate.is_dir() and _is_data_folder(candidate):
+            return _folders(None, candidate)
+    raise UsageError(
+        f"{path} holds no text-generation-webui: neither server.py nor a user_data folder with loras, presets and "
+        "instruction-templates; name the folder you start the webui from."
+    )
+
+
+def _is_data_folder(path: Path) -> bool:
+    return all((path / name).is_dir() for name in ("loras", "presets", "instruction-templates"))
+
+
+def _from_root(root: Path) -> Install:
+    flags_file = next((f for f in (root / "user_data" / FLAGS_FILE, root / FLAGS_FILE) if f.is_file()), None)
+    flags = _flags(flags_file) if flags_file else []
+    portable = _is_portable(root, flags)
+    default = _default_data(root, portable)
+    if default is None:
+        return _old_layout(root, flags)
+    data = _moved(root, flags, "--user-data-dir") or default
+    notes = []
+    if data != default and "--lora-dir" not in " ".join(flags):
+        notes.append(
+            f"{flags_file} moves user_data to {data}, but the webui goes on reading LoRAs and models from {default} "
+            "unless --lora-dir and --model-dir say otherwise; they are put where it reads them."
+        )
+    left = root / "loras"
+    if data != root and left.is_dir() and any(entry.is_dir() for entry in left.iterdir()):
+        notes.append(f"{left} is left over from a version before 3.1 and is no longer read; {data / 'loras'} is.")
+    if portable:
+        notes.append("This is a portable build, which runs llama.cpp only: it cannot load LoRAs; use the full install.")
+    return _folders(
+        root,
+        data,
+        loras=_moved(root, flags, "--lora-dir") or default / "loras",
+        models=_moved(root, flags, "--model-dir") or default / "models",
+        portable=portable,
+        notes=notes,
+    )
+
+
+def _old_layout(root: Path, flags: list[str]) -> Install:
+    templates = root / "instruction-templates"
+    if not templates.is_dir() and (root / _OLDEST_TEMPLATES).is_dir():
+        templates = root / _OLDEST_TEMPLATES
+    notes = []
+    bundled = templates / "Alpaca.yaml"
+    if bundled.is_file() and "turn_template" in read_text(bundled):
+        notes.append("This webui is older than December 2023 and does not read Jinja templates; update it.")
+    return _folders(
+        root,
+        root,
+        loras=_moved(root, flags, "--lora-dir"),
+        models=_moved(root, flags, "--model-dir"),
+        templates=templates,
+        notes=notes,
+    )
+
+
+def _folders(
+    root: Path | None,
+    data: Path,
+    *,
+    loras: Path | None = None,
+    models: Path | None = None,
+    templates: Path | None = None,
+    portable: bool = False,
+    notes: list[str] | None = None,
+) -> Install:
+    return Install(
+        root=root,
+        data=data,
+        loras=loras or data / "loras",
+        presets=data / "presets",
+        templates=templates or data / "instruction-templates",
+        models=models or data / "models",
+        portable=portable,
+        pins=_pins(root) if root else (),
+        notes=tuple(notes or ()),
+    )
+
+
+def _default_data(root: Path, portable: bool) -> Path | None:
+    """The user_data folder the webui finds by itself (its modules/paths.py); None for the old layout."""
+    if portable:
+        if (root.parent / "app").exists() and (root.parent.parent / "user_data").exists():
+            return root.parent.parent / "user_data"
+        if (root.parent / "user_data").exists():
+            return root.parent / "user_data"
+    if (root / "user_data").exists():
+        return root / "user_data"
+    if (root / "presets").is_dir() or (root / "loras").is_dir():
+        return None
+    raise UsageError(f"{root} holds server.py but neither user_data nor loras and presets; start the webui once first.")
+
+
+def _is_portable(root: Path, flags: list[str]) -> bool:
+    starters = [*root.glob("start_*.sh"), *root.glob("start_*.bat")]
+    return (
+        "--portable" in flags
+        or (root / "portable_env").is_dir()
+        or any("--portable" in file.read_text(encoding="utf-8", errors="replace") for file in starters)
+    )
+
+
+def _flags(file: Path) -> list[str]:
+    """The flags in a CMD_FLAGS.txt, joined and split as the webui does it."""
+    lines = [line.strip().rstrip("\\").strip() for line in read_text(file).splitlines()]
+    try:
+        return shlex.split(" ".join(line for line in lines if line and not line.startswith("#")))
+    except ValueError as error:
+        raise LeyloraError(f"{file}: a quote is not closed ({error}); mend the file.") from None
+
+
+def _moved(root: Path, flags: list[str], name: str) -> Path | None:
+    """The folder a flag names, relative to the root as for the server started there; the last one counts."""
+    found = None
+    for position, flag in enumerate(flags):
+        if flag == name and position + 1 < len(flags):
+            found = flags[position + 1]
+        elif flag.startswith(f"{name}="):
+            found = flag.partition("=")[2]
+    return root / Path(found).expanduser() if found else None
+
+
+def _pins(root: Path) -> tuple[tuple[str, str], ...]:
+    files = [root / "requirements.txt", root / "requirements" / "full" / "requirements.txt"]
+    found: dict[str, str] = {}
+    for file in files:
+        if file.is_file():
+            found |= dict(_PIN.findall(file.read_text(encoding="utf-8", errors="replace")))
+    return tuple(sorted(found.items()))
