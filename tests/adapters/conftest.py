@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +27,20 @@ AdapterMaker = Callable[..., Path]
 
 @pytest.fixture
 def make_adapter(tmp_path: Path) -> AdapterMaker:
-    """``make_adapter(name, r=4, seed=0, layers=2, shapes=..., dtype=..., **config)`` writes a folder and names it."""
+    """``make_adapter(name, r=4, seed=0, layers=2, only=[...], dtype=..., **config)`` writes LORA/name."""
 
     def make(
         name: str,
         r: int = 4,
         seed: int = 0,
         layers: int = 2,
-        shapes: dict[str, tuple[int, int]] | None = None,
+        only: Iterable[str] | None = None,
         dtype: torch.dtype = torch.float32,
         size: float = 1.0,
         **config: Any,
     ) -> Path:
         folder = tmp_path / "LORA" / name
-        used = SHAPES if shapes is None else shapes
+        used = {path: shape for path, shape in SHAPES.items() if only is None or path in only}
         targets = sorted({path.rpartition(".")[2] for path in used})
         full = {
             "peft_type": "LORA",
@@ -51,7 +51,7 @@ def make_adapter(tmp_path: Path) -> AdapterMaker:
             "target_modules": targets,
         } | config
         generator = torch.Generator().manual_seed(seed)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG_FILE).write_text(json.dumps(full))
         ranks = read_config(folder)
         tensors = {}

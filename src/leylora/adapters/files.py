@@ -41,6 +41,7 @@ class Module:
     scaling: float
     key_a: str
     key_b: str
+    embedding: bool
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def open_adapter(folder: Path) -> Adapter:
     shapes, dtypes, file = _open_tensors(path)
     modules, others = _pair_factors(shapes, config, path)
     kinds = {dtypes[key] for module in modules.values() for key in (module.key_a, module.key_b)}
-    if unusable := kinds - set(TORCH_DTYPES):
+    if unusable := kinds - {"F32", "F16", "BF16"}:
         raise LeyloraError(f"{path}: tensors of type {', '.join(sorted(unusable))}; save the adapter as 16- or 32-bit.")
     return Adapter(
         folder=folder,
@@ -240,7 +241,7 @@ def _module(
             f"{path}: {name} has rank {a[0]}, but {CONFIG_FILE} says {config.rank(name)}, so its scaling is not "
             "known; restore the config that was saved with these weights."
         )
-    return Module(name, b[0], a[1], a[0], config.scaling(name), pair["A"], pair["B"])
+    return Module(name, b[0], a[1], a[0], config.scaling(name), pair["A"], pair["B"], "lora_embedding_" in pair["A"])
 
 
 def _is_full_tensor(key: str, config: AdapterConfig) -> bool:

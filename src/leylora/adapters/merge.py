@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from leylora import __version__
+from leylora.adapters.card import CARD_FILE, merged_card
 from leylora.adapters.compatible import check_mergeable, shared_files, union_of_modules
 from leylora.adapters.config import CONFIG_FILE, check_adapter_name
 from leylora.adapters.core import Factors, one_thread
@@ -22,13 +23,13 @@ from leylora.adapters.files import (
     tensor_names,
 )
 from leylora.adapters.one_module import Merged, Settings, merge_module
-from leylora.adapters.report import REPORT_FILE, MergeReport, ModuleReport, ParentReport, drowning
+from leylora.adapters.picture import draw
+from leylora.adapters.report import REPORT_FILE, MergeReport, Method, ModuleReport, ParentReport, drowning
 from leylora.adapters.result import merged_config
-from leylora.adapters.rules import Method
 from leylora.adapters.stream import TensorWriter
 from leylora.adapters.weights import Parent, depth_factors, layer_of
 from leylora.errors import UsageError
-from leylora.files import staged_folder, write_json
+from leylora.files import staged_folder, write_json, write_text
 
 Progress = Callable[[int, int], None]  # modules done, modules in all
 
@@ -104,7 +105,11 @@ def merge(
                 shutil.copyfile(adapters[0].folder / carried, folder / carried)
             report.output_sha256 = adapter_sha256(folder)
             report.seconds = round(time.perf_counter() - started, 3)
+            report.picture = picture
+            if picture:
+                draw(report, folder)
             write_json(folder / REPORT_FILE, report.model_dump())
+            write_text(folder / CARD_FILE, merged_card(out.name, report, config))
     return report
 
 
@@ -186,7 +191,7 @@ def _write_weights(job: _Job, path: Path) -> None:
 
 def _keys(adapters: Sequence[Adapter], name: str) -> tuple[str, str]:
     owner = next(adapter.modules[name] for adapter in adapters if name in adapter.modules)
-    return tensor_names(name, embedding="lora_embedding_" in owner.key_a)
+    return tensor_names(name, embedding=owner.embedding)
 
 
 def _report(job: _Job, out: Path, dtype: str, started: float) -> MergeReport:

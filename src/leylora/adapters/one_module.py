@@ -9,8 +9,8 @@ from torch import Tensor
 
 from leylora.adapters.core import Core, Cut, Factors, best_at_rank, core_space, inner_products
 from leylora.adapters.files import is_finite
-from leylora.adapters.report import ModuleReport
-from leylora.adapters.rules import Method, compress, dare, ties, weighted_sum
+from leylora.adapters.report import Method, ModuleReport
+from leylora.adapters.rules import compress, dare, ties, weighted_sum
 from leylora.errors import LeyloraError
 
 
@@ -134,7 +134,7 @@ def _by_rule(name: str, core: Core, weights: Tensor, rank: int | None, settings:
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
         return dare(core.deltas, weights, settings.density, generator)
     if settings.method == "compress" and rank is not None:
-        return compress(core.deltas, weights, min(rank, *core.deltas.shape[1:]))
+        return compress(core.deltas, weights, rank)
     return weighted_sum(core.deltas, weights)
 
 

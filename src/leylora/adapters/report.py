@@ -1,8 +1,11 @@
 """What a merge did, in numbers: the model written as ``merge_report.json``."""
 
 from statistics import fmean
+from typing import Literal
 
 from pydantic import BaseModel
+
+Method = Literal["concat", "svd", "ties", "dare", "compress", "depth"]
 
 REPORT_FILE = "merge_report.json"
 DROWNS = 5.0  # a parent whose delta is this many times larger decides the merge alone
@@ -46,7 +49,7 @@ class ModuleReport(BaseModel):
 class MergeReport(BaseModel):
     """A merge: its settings, its parents, every module, and what a user should hear about it."""
 
-    method: str
+    method: Method
     rank: int | None
     energy: float | None
     density: float | None
@@ -59,15 +62,13 @@ class MergeReport(BaseModel):
     seconds: float
     output_sha256: str | None = None
     carried_files: list[str] = []
+    picture: bool = False
     warnings: list[str] = []
 
-    @property
-    def worst_truncation(self) -> ModuleReport:
-        return max(self.modules, key=lambda module: module.truncation_error)
-
     def mean(self, field: str) -> float:
-        """The mean of a `ModuleReport` field over the modules."""
-        return fmean(getattr(module, field) for module in self.modules)
+        """The mean of a `ModuleReport` field over the modules that have it, 0 where none has."""
+        values = [value for module in self.modules if (value := getattr(module, field)) is not None]
+        return fmean(values) if values else 0.0
 
 
 def drowning(names: list[str], norms: list[float]) -> list[str]:

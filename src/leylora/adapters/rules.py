@@ -6,12 +6,9 @@ every entry counts (Core Space, arXiv 2509.17786). For weights all equal to 1 ea
 """
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
-
-Method = Literal["concat", "svd", "ties", "dare", "compress", "depth"]
 
 
 def weighted_sum(deltas: Tensor, weights: Tensor) -> Tensor:
@@ -66,5 +63,5 @@ def _largest(delta: Tensor, density: float) -> Tensor:
 
 
 def _top_eigenvectors(symmetric: Tensor, rank: int) -> Tensor:
-    """The eigenvectors of the ``rank`` largest eigenvalues, (k, rank)."""
+    """The eigenvectors of the ``rank`` largest eigenvalues, (k, min(k, rank))."""
     return torch.linalg.eigh(symmetric).eigenvectors[:, -rank:]

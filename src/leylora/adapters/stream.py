@@ -18,7 +18,19 @@ from leylora.errors import LeyloraError
 if TYPE_CHECKING:
     import torch
 
-TORCH_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+#: The format's types that torch has, by the name torch gives them.
+TORCH_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
 _CODES = {f"torch.{name}": code for code, name in TORCH_DTYPES.items()}
 _ENTRY_ROOM = 160  # bytes of one header entry beside its name: dtype, four dimensions, two offsets, punctuation
 
@@ -40,13 +52,13 @@ class TensorWriter:
         self._file.seek(8 + self._room)
 
     def write(self, name: str, tensor: "torch.Tensor") -> None:
-        """Append a CPU tensor of type float32, float16 or bfloat16."""
+        """Append a CPU tensor."""
         import torch
 
         if name not in self._names or name in self._header:
             raise ValueError(f"tensor {name} was not announced or is written twice")
         if str(tensor.dtype) not in _CODES:
-            raise LeyloraError(f"Tensor {name} has type {tensor.dtype}; only 16- and 32-bit floats can be written.")
+            raise LeyloraError(f"Tensor {name} has type {tensor.dtype}, which cannot be written; convert it first.")
         data = memoryview(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy())
         self._header[name] = {
             "dtype": _CODES[str(tensor.dtype)],

@@ -66,6 +66,20 @@ def with_overrides(parents: Sequence[Parent], overrides: Sequence[str]) -> list[
     return changed
 
 
+def parse_rank(text: str) -> tuple[int | None, float | None]:
+    """``16`` or ``energy:0.99``, as (rank, energy).
+
+    Raises:
+        UsageError: it is neither.
+    """
+    kind, colon, share = text.partition(":")
+    if kind == "energy" and colon:
+        return None, _number(share, text)
+    if not text.isdecimal():
+        raise UsageError(f"{text!r} is no rank; give a number, such as 16, or a share of energy, such as energy:0.99.")
+    return int(text), None
+
+
 def layer_of(module: str) -> int | None:
     """The layer number in a module's path: the first part that is a number."""
     return next((int(part) for part in module.split(".") if part.isdigit()), None)
@@ -96,7 +110,7 @@ def _number(text: str, place: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise UsageError(f"{place!r}: {text!r} is no weight; give a number, such as 0.7.") from None
+        raise UsageError(f"{place!r}: {text!r} is no number; write one, such as 0.7.") from None
     if not isfinite(value):
-        raise UsageError(f"{place!r}: a weight must be finite.")
+        raise UsageError(f"{place!r}: the number must be finite.")
     return value

@@ -1,0 +1,86 @@
+"""Merge LoRA adapters into one without the base model: merge_adapters.py LORA/A LORA/B=0.7 --out LORA/C"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leylora import console
+from leylora.adapters.report import Method
+from leylora.adapters.weights import parse_parent, parse_rank, with_overrides
+from leylora.errors import UsageError
+
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+CHECK, FOLD, CONVERT = "Instead: check a merge", "Instead: fold into full weights", "Instead: convert a pickle"
+
+
+@app.command()
+def main(
+    adapters: Annotated[list[str] | None, typer.Argument(help="LORA/NAME or LORA/NAME=WEIGHT, two or more.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the merged adapter, such as LORA/C.")] = None,
+    method: Annotated[Method, typer.Option(help="How to merge; docs/merging.md says which when.")] = "concat",
+    rank: Annotated[str | None, typer.Option(help="Rank to cut to: a number, or energy:0.99.")] = None,
+    weight: Annotated[list[str] | None, typer.Option(help="NAME:PATTERN=WEIGHT, such as law:0-15=0.5.")] = None,
+    density: Annotated[float, typer.Option(help="Share of entries that ties and dare keep.")] = 0.5,
+    dtype: Annotated[str | None, typer.Option(help="float32, float16, bfloat16; by default the parents'.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of dare's draw.")] = 0,
+    same_base: Annotated[bool, typer.Option("--same-base", help="Different base names mean one model.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an adapter at --out.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would come out; write nothing.")] = False,
+    base: Annotated[str | None, typer.Option(help="Base model for --check and --into-base.")] = None,
+    check: Annotated[
+        Path | None, typer.Option(rich_help_panel=CHECK, help="Merged adapter whose logits to compare.")
+    ] = None,
+    in_4bit: Annotated[bool, typer.Option("--4bit/--full", rich_help_panel=CHECK, help="How to load the base.")] = True,
+    into_base: Annotated[
+        Path | None, typer.Option(rich_help_panel=FOLD, help="New folder for base + the one adapter named.")
+    ] = None,
+    drift: Annotated[bool, typer.Option(rich_help_panel=FOLD, help="Compare with 4-bit base + adapter.")] = True,
+    convert: Annotated[
+        Path | None, typer.Option(rich_help_panel=CONVERT, help="Folder with an adapter_model.bin.")
+    ] = None,
+) -> None:
+    """Merge adapters of one base model into one adapter, exactly or optimally, in about a second."""
+    from leylora.adapters.table import comparison_table, report_table
+
+    if convert is not None:
+        from leylora.adapters.convert import convert_pickled
+
+        console.note(f"Wrote {convert_pickled(convert)}; adapter_model.bin may be deleted.")
+    elif check is not None:
+        from leylora.adapters.logits import check_merge
+
+        compared = check_merge(check, base, load_in_4bit=in_4bit)
+        console.out.print(comparison_table({"merged against its parents": compared}))
+    elif into_base is not None:
+        from leylora.adapters.fold import fold_into_base, measure_drift
+
+        if adapters is None or len(adapters) != 1:
+            raise UsageError("Name the one adapter to fold, such as: LORA/C --into-base OUT")
+        folder = Path(adapters[0])
+        console.note(f"Changed {fold_into_base(folder, into_base, base)} weights; wrote {into_base}.")
+        if drift:
+            moved = measure_drift(folder, into_base, base)
+            rows = {"folded against 4-bit base + adapter": moved.folded, "16-bit base against 4-bit base": moved.bases}
+            console.out.print(comparison_table(rows))
+    else:
+        from leylora.adapters.merge import merge
+
+        if out is None:
+            raise UsageError("Say where the merged adapter goes, such as: --out LORA/C")
+        cut, energy = (None, None) if rank is None else parse_rank(rank)
+        parents = with_overrides([parse_parent(text) for text in adapters or []], weight or [])
+        report = merge(
+            parents, out, method, cut, energy=energy, density=density, dtype=dtype, seed=seed,
+            same_base=same_base, overwrite=force, dry_run=dry_run,
+        )  # fmt: skip
+        console.out.print(report_table(report))
+        for warning in report.warnings:
+            console.note(f"warning: {warning}")
+        console.note("Nothing was written (--dry-run)." if dry_run else f"Wrote {out}.")
+
+
+if __name__ == "__main__":
+    console.run(app)

@@ -1,0 +1,174 @@
+"""Fold an adapter into the full 16-bit weights of its base, tensor by tensor, for GGUF, Ollama or plain serving.
+
+Never into 4-bit weights: rounding W + delta to 4 bits again can erase a small delta. The adapter was trained beside
+the 4-bit base, so the folded 16-bit model is a slightly different one: `measure_drift` says by how much.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leylora.adapters.compatible import TOKENIZER_FILES
+from leylora.adapters.core import one_thread
+from leylora.adapters.files import PREFIX, Adapter, is_finite, open_adapter
+from leylora.adapters.logits import Comparison, compare, encode, logits_of
+from leylora.adapters.stream import TensorWriter
+from leylora.errors import LeyloraError
+from leylora.files import read_json, staged_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SINGLE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
+_HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far the folded model is from the live one (4-bit base + adapter), and how far the bases are by themselves."""
+
+    folded: Comparison
+    bases: Comparison
+
+
+def fold_into_base(folder: Path, out: Path, base: str | None = None) -> int:
+    """Write base + adapter as a full model, in the base's own type and shards; return how many weights changed.
+
+    One tensor is in memory at a time. Tokenizer and chat template are the adapter's where it brings them.
+
+    Args:
+        folder: the adapter.
+        out: the folder to make.
+        base: the base model's folder or Hub name; by default the one the adapter names.
+
+    Raises:
+        UsageError: ``out`` exists.
+        LeyloraError: the base cannot be read, is quantised, or lacks a module of the adapter.
+    """
+    adapter = open_adapter(folder)
+    source = base_folder(adapter, base)
+    config = read_json(source / "config.json")
+    if "quantization_config" in config:
+        raise LeyloraError(f"{source} is quantised; fold into the 16-bit model it was made from.")
+    changes = _targets(adapter)
+    changed = len(changes)
+    with staged_folder(out) as staging, one_thread():
+        for shard in _shards(source):
+            _fold_shard(source / shard, staging / shard, adapter, changes)
+        if changes:
+            raise LeyloraError(
+                f"{source} has no tensor {next(iter(changes))}, which {folder} adapts; wrong base model."
+            )
+        _copy_rest(source, adapter, staging)
+    return changed
+
+
+def base_folder(adapter: Adapter, base: str | None) -> Path:
+    """The folder of the base model's files, from the Hub's cache when it is a Hub name.
+
+    Raises:
+        LeyloraError: no base is known, or its files cannot be had.
+    """
+    name = base or adapter.config.base_model_name_or_path
+    if name is None:
+        raise LeyloraError(f"{adapter.folder} does not name its base model; give it with --base.")
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=adapter.config.revision, allow_patterns=_HUB_FILES))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise LeyloraError(f"The base model {name} cannot be had ({reason}); check its name or the network.") from None
+
+
+def measure_drift(folder: Path, folded: Path, base: str | None = None) -> Drift:
+    """Compare the live model (4-bit base + adapter) with the folded one; models are loaded one after the other."""
+    import gc
+
+    import torch
+    from peft import PeftModel
+
+    from leylora.models.loading import load_base, load_config
+
+    adapter = open_adapter(folder)
+    name, revision = base or str(adapter.config.base_model_name_or_path), adapter.config.revision
+    encoded = encode(name, revision)
+    place = {"": 0} if torch.cuda.is_available() else None
+    stored = load_config(name, revision).dtype
+    dtype = stored if stored in (torch.float16, torch.bfloat16) else torch.float32
+
+    live = load_base(name, revision=revision, compute_dtype=dtype, device_map=place)
+    bare_4bit = logits_of(live, encoded)
+    wanted = logits_of(PeftModel.from_pretrained(live, folder), encoded)
+    del live
+    gc.collect()
+    full = load_base(name, revision=revision, load_in_4bit=False, compute_dtype=dtype, device_map=place)
+    bare = logits_of(full, encoded)
+    del full
+    gc.collect()
+    found = logits_of(load_base(str(folded), load_in_4bit=False, compute_dtype=dtype, device_map=place), encoded)
+    return Drift(folded=compare(wanted, found, bare_4bit), bases=compare(bare_4bit, bare))
+
+
+def _shards(source: Path) -> list[str]:
+    """The names of the base's weight files."""
+    if (source / INDEX_FILE).is_file():
+        return sorted(set(read_json(source / INDEX_FILE)["weight_map"].values()))
+    if (source / SINGLE_FILE).is_file():
+        return [SINGLE_FILE]
+    raise LeyloraError(f"{source} holds no {SINGLE_FILE} and no {INDEX_FILE}; only safetensors weights are read.")
+
+
+def _targets(adapter: Adapter) -> dict[str, str]:
+    """Tensor of the base to what changes it: a module of the adapter, or the name of a tensor that replaces it."""
+    replaced = {key.removeprefix(PREFIX).replace(".base_layer.", "."): key for key in adapter.full_tensors}
+    return {f"{module}.weight": module for module in adapter.modules} | replaced
+
+
+def _fold_shard(source: Path, target: Path, adapter: Adapter, changes: dict[str, str]) -> None:
+    """Copy one weight file, changing the tensors named in ``changes`` and taking them out of it."""
+    from safetensors import safe_open
+
+    with safe_open(source, framework="pt") as shard:
+        names = list(shard.keys())
+        with TensorWriter(target, names) as writer:
+            for name in names:
+                weight = shard.get_tensor(name)
+                if name in changes:
+                    weight = _changed(weight, name, adapter, changes.pop(name))
+                writer.write(name, weight)
+
+
+def _changed(weight: "Tensor", name: str, adapter: Adapter, change: str) -> "Tensor":
+    """W + scaling * B @ A in float32, rounded once to W's type; or the tensor that replaces W."""
+    if change not in adapter.modules:
+        new = adapter.tensor(change)
+        if new.shape != weight.shape:
+            raise LeyloraError(f"{name} is {tuple(weight.shape)} in the base, {tuple(new.shape)} in {adapter.folder}.")
+        return new.to(weight.dtype)
+    module = adapter.modules[change]
+    a, b = adapter.factors(change)
+    delta = module.scaling * (b.float() @ a.float())
+    if module.embedding or adapter.config.fan_in_fan_out:  # stored as (d_in, d_out)
+        delta = delta.T
+    if delta.shape != weight.shape:
+        raise LeyloraError(f"{name} is {tuple(weight.shape)} in the base, but {adapter.folder} adapts another shape.")
+    folded = (weight.float() + delta).to(weight.dtype)
+    if not is_finite(folded):
+        raise LeyloraError(f"{name} overflows {weight.dtype} with {adapter.folder} folded in.")
+    return folded
+
+
+def _copy_rest(source: Path, adapter: Adapter, target: Path) -> None:
+    """Config, index and tokenizer; weights in any other format would be the unchanged base's and stay behind."""
+    own = [name for name in TOKENIZER_FILES if (adapter.folder / name).is_file()]
+    for path in sorted(source.iterdir()):
+        wanted = path.suffix in (".json", ".txt", ".jinja", ".model") and not path.name.endswith(".bin.index.json")
+        if wanted and not (own and path.name in TOKENIZER_FILES):
+            shutil.copyfile(path, target / path.name)
+    for name in own:
+        shutil.copyfile(adapter.folder / name, target / name)
