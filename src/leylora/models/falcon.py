@@ -50,7 +50,7 @@ def isolate_packed_documents(model: "PreTrainedModel") -> None:
         module: "torch.nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         position_ids = kwargs.get("position_ids")
-        if position_ids is not None and kwargs.get("attention_mask") is None and not kwargs.get("past_key_values"):
+        if position_ids is not None and kwargs.get("attention_mask") is None and kwargs.get("past_key_values") is None:
             kwargs["attention_mask"] = packed_causal_mask(position_ids, dtype=module.word_embeddings.weight.dtype)
         return args, kwargs
 

@@ -1,0 +1,21 @@
+"""Make one of the small base models that stand in for the 7B ones where there is no GPU."""
+
+from typing import Annotated
+
+import typer
+
+from leylora import console
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(family: Annotated[str, typer.Argument(help="tiny-mistral, tiny-llama-2 or tiny-falcon")]) -> None:
+    """Datasets from the sample texts and a base model pre-trained on them, under data/build."""
+    from leylora.demo.job import Demo
+
+    Demo(family).prepare()
+
+
+if __name__ == "__main__":
+    console.run(app)

@@ -1,0 +1,181 @@
+"""The whole job on small models: a law's PDF and Spanish instructions in, a merged adapter and a comparison out.
+
+Each stage calls what a user would call, or the library function behind it; training goes through
+``accelerate launch train/sft.py`` like a real run. Bases and adapters whose inputs have not changed are kept
+from the last time, so that an interrupted demo goes on where it was.
+"""
+
+import hashlib
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from leylora import console
+from leylora.adapters.files import WEIGHTS_FILE
+from leylora.adapters.merge import merge
+from leylora.dataset.build import build
+from leylora.dataset.mixture import Mixture
+from leylora.demo.comparison import compare_variants, print_table
+from leylora.demo.install import fresh_install
+from leylora.demo.tiny_base import make_tiny_base
+from leylora.errors import LeyloraError
+from leylora.files import read_json, read_jsonl, sha256_file, write_json
+from leylora.laws.law import Law
+from leylora.laws.printing import PrintedLaw, print_law
+from leylora.project import MIXTURES, ROOT, SAMPLES
+from leylora.webui.export import export
+
+BUILD = Path("data/build")
+SAMPLE_LAW = SAMPLES / "ley-de-muestra.yaml"
+BASE_STEPS, QUICK_STEPS = 600, 4
+
+
+@dataclass
+class Demo:
+    """One demo.
+
+    Attributes:
+        family: which small model, one of `leylora.demo.tiny_base.FAMILIES`.
+        law_file: a real law to take instead of the sample, or None.
+        quick: a few steps instead of enough: everything runs, the figures mean nothing.
+    """
+
+    family: str
+    law_file: Path | None = None
+    quick: bool = False
+
+    def run(self) -> Path:
+        """Do the whole job and give the folder of its results.
+
+        Raises:
+            LeyloraError: whatever stops a stage.
+        """
+        console.out.rule(f"[bold]{self.family}")
+        instructions, data = self.prepare()
+        if self.law_file is not None:
+            law = self.parse(self.law_file, self.law_id)
+            data = self.build_dataset("tiny-law", [law], BUILD / f"tiny-law-{self.law_id}")
+
+        self.train("instructions", "instructions", instructions)
+        self.train("law", "law", data)
+        self.train("law-on-top", "combined-on-top", data)
+        self.merge("plain-merge", "instructions", "law")
+        self.merge("combined", "instructions", "law-on-top")
+
+        losses = compare_variants(
+            self.base, {name: self.lora(name) for name in ("instructions", "law", "plain-merge", "combined")},
+            {"law": data, "instructions": instructions},
+        )  # fmt: skip
+        write_json(self.folder / "comparison.json", [row.model_dump() for row in losses])
+        install = self.export()
+        print_table(losses)
+        self.say_where(install)
+        return self.folder
+
+    @property
+    def folder(self) -> Path:
+        """Where the demo's own files go."""
+        return BUILD / "demo" / self.family
+
+    @property
+    def base(self) -> Path:
+        return BUILD / "models" / self.family
+
+    @cached_property
+    def law_id(self) -> str:
+        """A short name for the law taken instead of the sample; empty for the sample."""
+        if self.law_file is None:
+            return ""
+        return re.sub(r"[^a-z0-9]+", "-", self.law_file.stem.lower()).strip("-") or "law"
+
+    def lora(self, adapter: str) -> Path:
+        """The folder of one of the demo's adapters; a real law's adapters carry its name."""
+        law = f"-{self.law_id}" if self.law_id and adapter != "instructions" else ""
+        return Path("LORA") / f"{self.family}{law}-{adapter}"
+
+    def prepare(self) -> tuple[Path, Path]:
+        """The folders of the two sample datasets, and the base model pre-trained on their plain text."""
+        pdf = BUILD / "sample" / "ley-de-muestra.pdf"
+        pdf.parent.mkdir(parents=True, exist_ok=True)
+        print_law(PrintedLaw.load(SAMPLE_LAW), "lexis", pdf)
+        instructions = self.build_dataset("tiny-instructions", [], BUILD / "tiny-instructions")
+        law = self.build_dataset("tiny-law", [self.parse(pdf, "ley-de-muestra")], BUILD / "tiny-law")
+        self.make_base([instructions, law])
+        return instructions, law
+
+    def parse(self, file: Path, law_id: str) -> Law:
+        """A law's corpus, saved with its audit."""
+        law = Law.from_file(file, law_id=law_id)
+        folder = law.save(BUILD / "laws" / law.id)
+        console.out.print(f"law           {file.name}: {len(law)} articles of {law.name} -> {folder}", markup=False)
+        return law
+
+    def build_dataset(self, mixture: str, laws: list[Law], out: Path) -> Path:
+        """A dataset folder from one of the small mixtures."""
+        report = build(Mixture.load(MIXTURES / f"{mixture}.yaml"), laws, out, overwrite=True)
+        rows = ", ".join(f"{count} {split}" for split, count in report.rows.items())
+        console.out.print(f"dataset       {rows} rows -> {out}", markup=False)
+        return out
+
+    def make_base(self, datasets: list[Path]) -> None:
+        """The small base model, pre-trained on the plain text of the sample's training rows."""
+        rows = [row for folder in datasets for _, row in read_jsonl(folder / "train.jsonl")]
+        texts = [text for row in rows for message in row["messages"] for text in message["content"].split("\n\n")]
+        made = make_tiny_base(self.family, texts, self.base, steps=QUICK_STEPS if self.quick else BASE_STEPS)
+        console.out.print(f"base model    {'made' if made else 'kept from the last time'} -> {self.base}", markup=False)
+
+    def train(self, adapter: str, recipe: str, dataset: Path) -> None:
+        """Train one adapter with its recipe, unless the one that is there came from the same inputs."""
+        output = self.lora(adapter)
+        path = f"train/recipes/{self.family}/{recipe}.yaml"
+        words = [f"--config={path}", f"--dataset_name={dataset}", f"--output_dir={output}", "--overwrite=true"]
+        parents = [self.lora("instructions")] if recipe == "combined-on-top" else []
+        if self.quick:
+            words.append(f"--max_steps={QUICK_STEPS}")
+        inputs = [ROOT / path, dataset / "train.jsonl", self.base / "model.safetensors"]
+        key = fingerprint(words, [*inputs, *(parent / WEIGHTS_FILE for parent in parents)])
+        stamp = self.folder / f"{output.name}.json"
+        if stamp.is_file() and read_json(stamp) == {"inputs": key} and (output / "run.json").is_file():
+            console.out.print(f"adapter       kept from the last time -> {output}", markup=False)
+            return
+        stamp.unlink(missing_ok=True)
+        config = ROOT / "train" / "accelerate" / "cpu.yaml"
+        launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--quiet"]
+        command = [*launch, f"--config_file={config}", str(ROOT / "train" / "sft.py"), *words]
+        console.note(f"$ accelerate launch train/sft.py {' '.join(words)}")
+        if subprocess.run(command, check=False).returncode:
+            raise LeyloraError(f"Training {output} stopped; its message stands above.")
+        write_json(stamp, {"inputs": key})
+
+    def merge(self, name: str, first: str, second: str) -> None:
+        """The exact sum of two adapters as one."""
+        out = self.lora(name)
+        parents = [(self.lora(first), 1.0), (self.lora(second), 1.0)]
+        report = merge(parents, out, "concat", overwrite=True, picture=False)
+        console.out.print(f"merged        {first} + {second} in {report.seconds:.2f} s -> {out}", markup=False)
+
+    def export(self) -> Path:
+        """Three adapters, their presets and their template in a new, empty install of text-generation-webui."""
+        install = fresh_install(self.folder / "text-generation-webui")
+        names = [self.lora(name).name for name in ("instructions", "law", "combined")]
+        export(install, names)
+        return install
+
+    def say_where(self, install: Path) -> None:
+        """The paths to look at."""
+        for what, path in (
+            ("corpus", BUILD / "laws"),
+            ("adapters", Path("LORA")),
+            ("webui folder", install),
+            ("figures", self.folder / "comparison.json"),
+        ):
+            console.out.print(f"{what:<13} {path}", markup=False)
+
+
+def fingerprint(words: list[str], files: list[Path]) -> str:
+    """One hash of a command and of the files it reads."""
+    parts = [*words, *(sha256_file(file) for file in files)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

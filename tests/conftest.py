@@ -1,0 +1,33 @@
+"""What the tests of several rooms share: small base models, made once per test process."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from leylora.demo.tiny_base import make_tiny_base
+from leylora.project import SAMPLES
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _offline() -> None:
+    """No test may reach a network, and two test processes share two cores."""
+    import os
+
+    import torch
+
+    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a barely trained small base model of a family (``tiny-mistral`` …)."""
+    folder = tmp_path_factory.mktemp("bases")
+    texts = (SAMPLES / "ley-de-muestra.yaml").read_text("utf-8").split("\n\n")
+
+    def make(family: str) -> Path:
+        make_tiny_base(family, texts, folder / family, steps=2)
+        return folder / family
+
+    return make
