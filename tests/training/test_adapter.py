@@ -1,0 +1,138 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+
+from leylora.errors import LeyloraError, UsageError
+from leylora.models.families import FAMILIES
+from leylora.models.loading import load_base, load_tokenizer
+from leylora.models.templates import instruction_template, training_template
+from leylora.project import RECIPES
+from leylora.training.adapter import attach
+from leylora.training.arguments import Arguments, parse
+from leylora.training.rows import tokenize
+from leylora.training.save import without_rslora
+from leylora.training.sft import build_trainer, packing_efficiency
+
+RECIPE = str(RECIPES / "tiny-mistral" / "instructions.yaml")
+MISTRAL = FAMILIES["mistral"]
+
+
+def arguments(*words: str) -> Arguments:
+    return parse(["--config", RECIPE, *words])
+
+
+def base(folder: Path) -> Any:
+    return load_base(str(folder), compute_dtype=torch.float32, attn_implementation="sdpa")
+
+
+def trainable(model: PeftModel) -> dict[str, torch.Tensor]:
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def test_the_same_seed_gives_both_adapters_of_a_pair_the_same_start(tiny_base: Callable[[str], Path]) -> None:
+    first = trainable(attach(base(tiny_base("tiny-mistral")), arguments(), MISTRAL))
+    second = trainable(attach(base(tiny_base("tiny-mistral")), arguments(), MISTRAL))
+    other = trainable(attach(base(tiny_base("tiny-mistral")), arguments("--seed", "43"), MISTRAL))
+    a = next(name for name in first if "lora_A" in name)
+    assert torch.equal(first[a], second[a])
+    assert not torch.equal(first[a], other[a])
+    assert len(first) == 2 * 7 * 4  # A and B, seven layers, four blocks
+
+
+def test_an_adapter_below_stays_frozen_and_active(tiny_base: Callable[[str], Path], tmp_path: Path) -> None:
+    below = attach(base(tiny_base("tiny-mistral")), arguments(), MISTRAL)
+    for name, parameter in below.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.05)
+    below.save_pretrained(tmp_path / "below")
+    ids = torch.arange(300, 320)[None]
+    with torch.no_grad():
+        wanted = below(ids).logits
+    model = attach(base(tiny_base("tiny-mistral")), arguments("--on_top_of", str(tmp_path / "below")), MISTRAL)
+    assert all(".default." in name for name in trainable(model))
+    assert len(trainable(model)) == 2 * 7 * 4
+    with torch.no_grad():  # the new adapter starts at zero, so the sum is the one below
+        torch.testing.assert_close(model(ids).logits, wanted)
+        with model.disable_adapter():
+            assert not torch.allclose(model(ids).logits, wanted, atol=1e-3)
+
+
+def test_going_on_with_an_adapter_starts_from_its_weights(tiny_base: Callable[[str], Path], tmp_path: Path) -> None:
+    first = attach(base(tiny_base("tiny-mistral")), arguments("--seed", "5"), MISTRAL)
+    first.save_pretrained(tmp_path / "first")
+    second = attach(base(tiny_base("tiny-mistral")), arguments("--init_from", str(tmp_path / "first")), MISTRAL)
+    for name, parameter in trainable(first).items():
+        assert torch.equal(parameter, trainable(second)[name])
+
+
+def test_an_adapter_that_is_not_there_or_does_not_fit(tiny_base: Callable[[str], Path], tmp_path: Path) -> None:
+    with pytest.raises(LeyloraError, match="none is no adapter folder"):
+        attach(base(tiny_base("tiny-mistral")), arguments("--on_top_of", str(tmp_path / "none")), MISTRAL)
+    falcon = attach(base(tiny_base("tiny-falcon")), arguments("--lora_target_modules", "dense"), FAMILIES["falcon"])
+    falcon.save_pretrained(tmp_path / "falcon")
+    with pytest.raises(LeyloraError, match="does not fit this base model"):
+        attach(base(tiny_base("tiny-mistral")), arguments("--init_from", str(tmp_path / "falcon")), MISTRAL)
+    with pytest.raises(UsageError, match=r"lora_target_modules .*query_key_value.* do not fit a llama-2 model"):
+        attach(
+            base(tiny_base("tiny-llama-2")), arguments("--lora_target_modules", "query_key_value"), FAMILIES["llama"]
+        )
+
+
+def trainer(folder: Path, work: Path, *words: str) -> Any:
+    asked = arguments("--max_steps", "1", "--eval_strategy", "no", *words)
+    tokenizer = load_tokenizer(str(folder))
+    conversations = [
+        {"messages": [{"role": "user", "content": f"¿Cuánto es {n}?"}, {"role": "assistant", "content": f"Es {n}."}]}
+        for n in range(40)
+    ]
+    rows = tokenize(conversations, tokenizer, training_template(instruction_template("leylora-mistral")), 128)
+    model = attach(base(folder), asked, MISTRAL)
+    return build_trainer(model, tokenizer, rows, None, asked, work)
+
+
+def test_adapters_are_float32_unless_the_run_is_bf16(tiny_base: Callable[[str], Path], tmp_path: Path) -> None:
+    """TRL 1.16 casts them to bf16 always, and an fp16 run then dies at its first step (seen only on a GPU)."""
+    from trl import SFTTrainer
+
+    asked = arguments("--fp16", "true", "--bf16", "false", "--assistant_only_loss", "false", "--eval_strategy", "no")
+    asked.training.output_dir = str(tmp_path / "planted")
+    tokenizer = load_tokenizer(str(tiny_base("tiny-mistral")))
+    rows = tokenize(
+        [{"messages": [{"role": "user", "content": "¿Sí?"}, {"role": "assistant", "content": "Sí."}]}] * 4,
+        tokenizer,
+        training_template(instruction_template("leylora-mistral")),
+        128,
+    )
+    model = attach(base(tiny_base("tiny-mistral")), asked, MISTRAL)
+    SFTTrainer(model=model, args=asked.training, train_dataset=rows.dataset, processing_class=tokenizer)
+    cast = {parameter.dtype for parameter in trainable(model).values()}
+    assert cast == {torch.bfloat16}, "TRL no longer casts adapters: training/adapter.py has one fix to lose"
+
+    mended = trainer(tiny_base("tiny-mistral"), tmp_path / "ours", "--fp16", "true", "--bf16", "false")
+    assert {parameter.dtype for parameter in trainable(mended.model).values()} == {torch.float32}
+    brain = trainer(tiny_base("tiny-mistral"), tmp_path / "bf16", "--bf16", "true")
+    assert {parameter.dtype for parameter in trainable(brain.model).values()} == {torch.bfloat16}
+
+
+def test_rows_are_packed_and_the_efficiency_is_their_share(tiny_base: Callable[[str], Path], tmp_path: Path) -> None:
+    built = trainer(tiny_base("tiny-mistral"), tmp_path, "--max_length", "128")
+    packed = [len(ids) for ids in built.train_dataset["input_ids"]]
+    assert len(packed) < 40 / 3
+    assert max(packed) <= 128
+    assert packing_efficiency(built) == sum(packed) / (128 * len(packed)) > 0.8
+
+
+def test_rank_stabilised_alpha_is_folded() -> None:
+    assert without_rslora({"use_rslora": True, "r": 16, "lora_alpha": 32}) == {
+        "use_rslora": False,
+        "r": 16,
+        "lora_alpha": 128,
+    }
+    folded = without_rslora({"use_rslora": True, "r": 8, "lora_alpha": 16})
+    assert folded["lora_alpha"] / 8 == pytest.approx(16 / 8**0.5)
+    with pytest.raises(LeyloraError, match="rank_pattern"):
+        without_rslora({"use_rslora": True, "r": 8, "lora_alpha": 16, "rank_pattern": {"q_proj": 4}})

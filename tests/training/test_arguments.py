@@ -1,0 +1,127 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from leylora.errors import LeyloraError, UsageError
+from leylora.models.hardware import Card
+from leylora.project import RECIPES
+from leylora.training import arguments
+from leylora.training.arguments import parse, read_recipe
+
+SHIPPED = sorted(RECIPES.glob("*/*.yaml"))
+TINY = str(RECIPES / "tiny-mistral" / "instructions.yaml")
+
+
+@pytest.fixture(autouse=True)
+def _no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arguments, "find_card", lambda: None)
+
+
+def with_card(monkeypatch: pytest.MonkeyPatch, card: Card) -> None:
+    monkeypatch.setattr(arguments, "find_card", lambda: card)
+
+
+def test_all_recipes_are_here() -> None:
+    kinds = ("combined-on-top", "instructions", "law")
+    bases = ("falcon-7b", "llama-2-7b", "mistral-7b", "tiny-falcon", "tiny-llama-2", "tiny-mistral")
+    assert [str(path.relative_to(RECIPES)) for path in SHIPPED] == [f"{b}/{k}.yaml" for b in bases for k in kinds]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_shipped_recipe_parses(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_card(monkeypatch, Card("NVIDIA RTX A4000", 15.7, bf16=True))
+    # use_cpu: transformers itself refuses bf16 where there is no GPU
+    parsed = parse(["--config", str(path), "--use_cpu", "true"])
+    recipe = read_recipe(path)
+    assert parsed.model.load_in_4bit
+    assert parsed.model.use_bnb_nested_quant
+    assert parsed.model.bnb_4bit_quant_type == "nf4"
+    assert parsed.model.lora_target_modules == recipe["lora_target_modules"]
+    assert parsed.training.packing
+    assert parsed.training.assistant_only_loss
+    assert parsed.training.learning_rate == recipe["learning_rate"]
+    assert str(parsed.training.lr_scheduler_type) in {"cosine", "SchedulerType.COSINE"}
+    kind = {"combined-on-top": "law-on-top"}.get(path.stem, path.stem)
+    assert parsed.output == Path(f"LORA/{path.parent.name}-{kind}")
+    assert (parsed.run.min_gpu_memory_gib > 0) == ("7b" in path.parent.name)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_recipe_opens_with_the_command_that_runs_it(path: Path) -> None:
+    first = path.read_text("utf-8").splitlines()[1]
+    assert first == f"#   accelerate launch train/sft.py --config {path.relative_to(RECIPES.parents[1])}"
+
+
+def test_without_a_gpu_the_default_says_what_is_missing_and_what_runs() -> None:
+    with pytest.raises(LeyloraError, match=r"needs an NVIDIA GPU with 14 GiB and none was found.*tiny-mistral"):
+        parse([])
+
+
+def test_a_gpu_too_small_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_card(monkeypatch, Card("NVIDIA GeForce RTX 3060 Laptop GPU", 5.8, bf16=True))
+    with pytest.raises(LeyloraError, match=r"RTX 3060 Laptop GPU has 5\.8"):
+        parse([])
+
+
+def test_a_card_without_bf16_trains_in_fp16(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_card(monkeypatch, Card("Tesla T4", 14.6, bf16=False))
+    parsed = parse(["--use_cpu", "true"])
+    assert parsed.recipe.endswith("train/recipes/mistral-7b/instructions.yaml")
+    assert (parsed.training.fp16, parsed.training.bf16, parsed.model.dtype) == (True, False, "float16")
+
+
+def test_the_command_line_overrides_the_recipe() -> None:
+    parsed = parse(["--config", TINY, "--learning_rate", "1e-4", "--lora_r=8", "--output_dir", "LORA/other"])
+    assert (parsed.training.learning_rate, parsed.model.lora_r) == (1e-4, 8)
+    assert parsed.output == Path("LORA/other")
+
+
+def write(tmp_path: Path, **changes: object) -> str:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**read_recipe(Path(TINY)), **changes}), encoding="utf-8")
+    return str(path)
+
+
+def test_an_unknown_key_is_an_error_with_the_nearest_known_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"unknown key 'learning_rat'; did you mean 'learning_rate'\?"):
+        parse(["--config", write(tmp_path, learning_rat=1e-4)])
+    with pytest.raises(UsageError, match="unknown key 'lora_rank'"):
+        parse(["--config", TINY, "--lora_rank", "8"])
+
+
+def test_yaml_numbers_with_an_exponent_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("learning_rate: 2e-4\nmax_grad_norm: 1E+0\nseed: 4\n", encoding="utf-8")
+    assert read_recipe(path) == {"learning_rate": 2e-4, "max_grad_norm": 1.0, "seed": 4}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--config"], "needs the path"),
+        (["--config", "train/recipes/nothing.yaml"], r"There is no recipe train/recipes/nothing\.yaml.*falcon-7b/law"),
+        (["--config", TINY, "--lora_r", "many"], "lora_r"),
+        (["--config", TINY, "--on_top_of", "LORA/a", "--init_from", "LORA/b"], "exclude each other"),
+        (["--config", TINY, "--replay_fraction", "1.5"], r"between 0 and 1, not 1\.5"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_sentence(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("- a\n- b\n", "found list"), ("a: [", "not YAML"), ("", "found NoneType")]
+)
+def test_a_recipe_that_is_no_mapping(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(LeyloraError, match=message):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize("key", ["model_name_or_path", "dataset_name"])
+def test_a_recipe_without_model_or_data(tmp_path: Path, key: str) -> None:
+    with pytest.raises(UsageError, match=f"{key} is missing"):
+        parse(["--config", write(tmp_path, **{key: None})])
