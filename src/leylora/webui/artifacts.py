@@ -28,6 +28,11 @@ LEGACY_PRESETS = frozenset({"contrastive-search-legacy"})
 ADAPTER_USES = ("combined", "instructions", "law")
 """How our adapters' and presets' names end; a base model's default parameters are those of the first there is."""
 
+_INSTRUCT_TEMPLATES = {  # base models that are told apart from their family by name
+    "mistral-7b-instruct-v0.3": "leylora-mistral-instruct-v0.3",
+    "llama-3.1": "leylora-llama-3.1",
+    "qwen3": "leylora-qwen3",
+}
 _SHOWN_WITH_ADAPTER = ("README.md", "run.json")  # who opens the folder later learns what it is
 
 
@@ -155,7 +160,8 @@ def template_of(folder: Path, config: dict[str, Any]) -> str | None:
         text = read_text(saved).strip()
         return next((name for name in known if served_template(instruction_template(name)).strip() == text), None)
     base = str(config.get("base_model_name_or_path") or "").lower()
-    return next((family.instruction_template for family in FAMILIES.values() if family.name in base), None)
+    guesses = [*_INSTRUCT_TEMPLATES.items(), *((f.name, f.instruction_template) for f in FAMILIES.values())]
+    return next((template for part, template in guesses if part in base), None)
 
 
 def _named_folder(name: str) -> Path | None:

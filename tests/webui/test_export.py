@@ -1,0 +1,302 @@
+"""Export, update, undo; and what must never happen to the user's own files."""
+
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from leylora.adapters.config import BASE_KEYS
+from leylora.errors import LeyloraError, UsageError
+from leylora.files import read_json
+from leylora.project import GENERATION_PRESETS
+from leylora.webui import transaction
+from leylora.webui.archive import pack
+from leylora.webui.artifacts import adapter_artifact, template_of
+from leylora.webui.export import ExportReport, export
+from leylora.webui.guide import next_steps
+from leylora.webui.remove import remove
+
+from .conftest import MakeAdapter
+
+
+def states(report: ExportReport) -> dict[str, str]:
+    return {f"{item.kind} {item.name}": item.state for item in report.items}
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_adapter_brings_its_template_its_preset_and_an_entry(webui: Path, lora_root: Path) -> None:
+    report = export(webui, ["mistral-7b-law"], lora_root)
+    assert states(report) == {
+        "adapter mistral-7b-law": "new",
+        "template leylora-mistral": "new",
+        "preset mistral-7b-law": "new",
+        r"entry .*mistral-7b-v0\.1$": "new",
+    }
+    data = webui / "user_data"
+    config = read_json(data / "loras" / "mistral-7b-law" / "adapter_config.json")
+    assert sorted(config) == sorted(BASE_KEYS)
+    assert config["lora_dropout"] == 0.0
+    entry = yaml.safe_load((data / "models" / "config-user.yaml").read_text())[r".*mistral-7b-v0\.1$"]
+    assert entry == {"instruction_template": "leylora-mistral", "temperature": 0.2, "top_p": 0.9, "top_k": 40}
+    assert not list(data.rglob(".*")), "a staging file was left"
+
+
+def test_no_name_means_everything_but_what_breaks_current_installs(webui: Path, lora_root: Path) -> None:
+    report = export(webui, lora_root=lora_root)
+    names = states(report)
+    assert {"adapter mistral-7b-combined", "template leylora-falcon", "preset falcon-7b-law"} <= names.keys()
+    assert "preset contrastive-search-legacy" not in names
+    assert names["preset deterministic"] == "same"  # the bundled Deterministic is one file with it on Windows
+    entry = yaml.safe_load((webui / "user_data" / "models" / "config-user.yaml").read_text())
+    assert entry[r".*mistral-7b-v0\.1$"]["temperature"] == 0.4  # the combined adapter's
+    assert set(states(export(webui, lora_root=lora_root)).values()) == {"same"}
+
+
+def test_a_dry_run_writes_nothing(webui: Path, lora_root: Path) -> None:
+    before = snapshot(webui)
+    assert "new" in states(export(webui, lora_root=lora_root, dry_run=True)).values()
+    assert snapshot(webui) == before
+
+
+def test_removal_brings_the_install_back(webui: Path, lora_root: Path) -> None:
+    config = webui / "user_data" / "models" / "config-user.yaml"
+    config.write_text("# mine\nmine$:\n  loader: llama.cpp\n")
+    before = snapshot(webui)
+    export(webui, lora_root=lora_root)
+    assert "removed" in states(remove(webui, dry_run=True)).values()
+    assert set(states(remove(webui)).values()) == {"removed"}
+    assert snapshot(webui) == before
+    assert not list((webui / "user_data" / "loras").glob("mistral*"))
+    with pytest.raises(LeyloraError, match="nothing was exported there"):
+        remove(webui)
+
+
+def test_what_the_user_changed_is_kept_by_export_and_removal(webui: Path, lora_root: Path) -> None:
+    export(webui, ["mistral-7b-law"], lora_root)
+    preset = webui / "user_data" / "presets" / "mistral-7b-law.yaml"
+    preset.write_text("temperature: 0.33\n")
+    assert states(export(webui, ["mistral-7b-law"], lora_root))["preset mistral-7b-law"] == "kept"
+    assert preset.read_text() == "temperature: 0.33\n"
+    assert states(export(webui, ["mistral-7b-law"], lora_root, force=True))["preset mistral-7b-law"] == "replaced"
+    preset.write_text("temperature: 0.33\n")
+    assert states(remove(webui))["preset presets/mistral-7b-law.yaml"] == "kept"
+    assert preset.is_file()
+
+
+def test_an_entry_the_user_changed_is_kept(webui: Path, lora_root: Path) -> None:
+    export(webui, ["mistral-7b-law"], lora_root)
+    config = webui / "user_data" / "models" / "config-user.yaml"
+    config.write_text(config.read_text().replace("temperature: 0.2", "temperature: 0.9"))
+    assert states(export(webui, ["mistral-7b-law"], lora_root))[r"entry .*mistral-7b-v0\.1$"] == "kept"
+    assert "0.9" in config.read_text()
+    remove(webui)
+    assert "0.9" in config.read_text()
+
+
+def test_a_retrained_adapter_is_brought_up_to_date_without_force(
+    webui: Path, lora_root: Path, make_adapter: MakeAdapter
+) -> None:
+    export(webui, ["mistral-7b-law"], lora_root)
+    mine = webui / "user_data" / "loras" / "mistral-7b-law" / "notes.txt"
+    mine.write_text("my notes")
+    shutil.rmtree(lora_root / "mistral-7b-law")
+    make_adapter(lora_root / "mistral-7b-law", lora_alpha=16)
+    assert states(export(webui, ["mistral-7b-law"], lora_root))["adapter mistral-7b-law"] == "updated"
+    assert read_json(mine.parent / "adapter_config.json")["lora_alpha"] == 16
+    assert mine.read_text() == "my notes"
+    remove(webui)
+    assert mine.is_file()
+
+
+def test_an_adapter_of_that_name_that_is_not_ours_is_kept(
+    webui: Path, lora_root: Path, make_adapter: MakeAdapter
+) -> None:
+    theirs = make_adapter(webui / "user_data" / "loras" / "mistral-7b-law", lora_alpha=99)
+    before = snapshot(theirs)
+    assert states(export(webui, ["mistral-7b-law"], lora_root))["adapter mistral-7b-law"] == "kept"
+    assert snapshot(theirs) == before
+
+
+def test_a_failure_half_way_leaves_no_trace(webui: Path, lora_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(webui, ["mistral-7b-law"], lora_root)
+    (lora_root / "mistral-7b-law" / "README.md").write_text("new")
+    before = snapshot(webui)
+    moves: list[Path] = []
+    real = os.replace
+
+    def failing(source: Path, target: Path) -> None:
+        moves.append(Path(target))
+        if len(moves) == 4:
+            raise OSError(28, "No space left on device", str(target))
+        real(source, target)
+
+    monkeypatch.setattr(transaction.os, "replace", failing)
+    with pytest.raises(LeyloraError, match=r"no space left on device\); nothing was changed"):
+        export(webui, lora_root=lora_root)
+    assert len(moves) > 4, "the moves were not taken back"
+    assert snapshot(webui) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_install(webui: Path, lora_root: Path) -> None:
+    (webui / "user_data" / "loras").chmod(0o555)
+    with pytest.raises(LeyloraError, match="cannot be written"):
+        export(webui, ["mistral-7b-law"], lora_root)
+
+
+def test_a_folder_that_is_a_file(webui: Path, lora_root: Path) -> None:
+    shutil.rmtree(webui / "user_data" / "loras")
+    (webui / "user_data" / "loras").write_text("")
+    with pytest.raises(LeyloraError, match="cannot be written"):
+        export(webui, ["mistral-7b-law"], lora_root)
+
+
+def test_a_broken_config_stops_the_export_before_anything_is_copied(webui: Path, lora_root: Path) -> None:
+    (webui / "user_data" / "models" / "config-user.yaml").write_text("a: [")
+    before = snapshot(webui)
+    with pytest.raises(LeyloraError, match="not sound YAML"):
+        export(webui, lora_root=lora_root)
+    assert snapshot(webui) == before
+
+
+def test_linked_folders_are_followed_and_links_at_our_names_left_alone(
+    webui: Path, lora_root: Path, tmp_path: Path
+) -> None:
+    loras = webui / "user_data" / "loras"
+    shutil.rmtree(loras)
+    (tmp_path / "big disk").mkdir()
+    loras.symlink_to(tmp_path / "big disk")
+    loras.joinpath("mistral-7b-law").symlink_to(tmp_path / "gone")
+    found = states(export(webui, ["mistral-7b-law", "mistral-7b-combined"], lora_root))
+    assert found["adapter mistral-7b-law"] == "kept"
+    assert found["adapter mistral-7b-combined"] == "new"
+    assert (tmp_path / "big disk" / "mistral-7b-combined" / "adapter_model.safetensors").is_file()
+
+
+def test_a_portable_build_gets_no_adapter(webui: Path, lora_root: Path) -> None:
+    (webui / "portable_env").mkdir()
+    report = export(webui, ["mistral-7b-law"], lora_root)
+    assert states(report) == {
+        "adapter mistral-7b-law": "skipped",
+        "template leylora-mistral": "new",
+        "preset mistral-7b-law": "new",
+    }
+    assert not next_steps(report)
+
+
+@pytest.mark.parametrize("name", ["nothing", "..", "../../etc", "leylora-mistral.yaml", ""])
+def test_unknown_names_list_the_known(webui: Path, lora_root: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"There is no adapter .*mistral-7b-law"):
+        export(webui, [name], lora_root)
+
+
+def test_a_path_to_an_adapter_is_a_name_too(webui: Path, lora_root: Path, make_adapter: MakeAdapter) -> None:
+    elsewhere = make_adapter(lora_root.parent / "elsewhere" / "my_adapter")
+    assert states(export(webui, [f"{elsewhere}/"], lora_root))["adapter my_adapter"] == "new"
+    dotted = make_adapter(lora_root.parent / "elsewhere" / "mistral-v0.1-es")
+    with pytest.raises(UsageError, match="no adapter name that text-generation-webui can load"):
+        export(webui, [str(dotted)], lora_root)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"use_dora": True}, "plain|DoRA|dora"),
+        ({"use_rslora": True}, "use_rslora would be lost"),
+        ({"init_lora_weights": "pissa"}, "changed the base weights"),
+        ({"r": 8}, "has rank 4"),
+    ],
+)
+def test_an_adapter_that_would_not_be_the_same_is_refused(
+    webui: Path, lora_root: Path, make_adapter: MakeAdapter, config: dict[str, object], reason: str
+) -> None:
+    make_adapter(lora_root / "odd", **config)
+    before = snapshot(webui)
+    with pytest.raises(LeyloraError, match=reason):
+        export(webui, ["odd"], lora_root)
+    assert snapshot(webui) == before
+
+
+def test_weights_that_would_do_nothing_are_refused(webui: Path, lora_root: Path, make_adapter: MakeAdapter) -> None:
+    make_adapter(lora_root / "odd", prefix="")
+    with pytest.raises(LeyloraError, match="no effect"):
+        export(webui, ["odd"], lora_root)
+    (lora_root / "mistral-7b-law" / "adapter_model.safetensors").write_bytes(b"")
+    with pytest.raises(LeyloraError, match="damaged"):
+        export(webui, ["mistral-7b-law"], lora_root)
+
+
+def test_target_modules_become_a_list(lora_root: Path, make_adapter: MakeAdapter) -> None:
+    folder = make_adapter(lora_root / "odd", target_modules=r".*\.(q|v)_proj")
+    text = adapter_artifact(folder).files["adapter_config.json"]
+    assert json.loads(str(text))["target_modules"] == [
+        "model.layers.0.self_attn.q_proj",
+        "model.layers.0.self_attn.v_proj",
+    ]
+
+
+def test_how_the_template_of_an_adapter_is_found(lora_root: Path) -> None:
+    folder = lora_root / "mistral-7b-law"
+    assert template_of(folder, {"base_model_name_or_path": "x/Falcon-7B"}) == "leylora-falcon"
+    assert template_of(folder, {"base_model_name_or_path": "m/Mistral-7B-Instruct-v0.3"}) == (
+        "leylora-mistral-instruct-v0.3"
+    )
+    assert template_of(folder, {"base_model_name_or_path": "x/unheard-of"}) is None
+    from leylora.models.templates import instruction_template, served_template
+
+    (folder / "chat_template.jinja").write_text(served_template(instruction_template("leylora-llama-2")) + "\n")
+    assert template_of(folder, {"base_model_name_or_path": "x/Falcon-7B"}) == "leylora-llama-2"
+    (folder / "run.json").write_text(json.dumps({"instruction_template": "leylora-qwen3"}))
+    assert template_of(folder, {}) == "leylora-qwen3"
+
+
+def test_a_damaged_manifest(webui: Path, lora_root: Path) -> None:
+    export(webui, ["mistral-7b-law"], lora_root)
+    (webui / "user_data" / "leylora-export.json").write_text("[]")
+    with pytest.raises(LeyloraError, match="is damaged"):
+        remove(webui)
+
+
+def test_a_manifest_cannot_delete_elsewhere(webui: Path, lora_root: Path, tmp_path: Path) -> None:
+    from leylora.files import sha256_file
+
+    export(webui, ["mistral-7b-law"], lora_root)
+    mine = tmp_path / "mine.txt"
+    mine.write_text("precious")
+    manifest = webui / "user_data" / "leylora-export.json"
+    content = json.loads(manifest.read_text())
+    content["files"] |= {str(mine): sha256_file(mine), "loras/../../../mine.txt": sha256_file(mine)}
+    manifest.write_text(json.dumps(content))
+    remove(webui)
+    assert mine.is_file()
+
+
+def test_the_steps_name_what_was_exported(webui: Path, lora_root: Path) -> None:
+    steps = " ".join(next_steps(export(webui, ["mistral-7b-combined"], lora_root)))
+    for label in ('"LoRA(s)": choose "mistral-7b-combined"', '"Apply LoRAs"', "Transformers", "mistralai/Mistral-7B"):
+        assert label in steps
+    (webui / "user_data" / "models" / "mistralai_Mistral-7B-v0.1").mkdir()
+    assert "Download" not in " ".join(next_steps(export(webui, ["mistral-7b-combined"], lora_root)))
+
+
+def test_the_archive_holds_an_install_and_is_reproducible(tmp_path: Path, lora_root: Path) -> None:
+    first, second = tmp_path / "a.zip", tmp_path / "b.zip"
+    pack(first, lora_root=lora_root)
+    pack(second, lora_root=lora_root)
+    assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as file:
+        names = file.namelist()
+        assert "user_data/loras/mistral-7b-combined/adapter_model.safetensors" in names
+        assert file.read("user_data/presets/mistral-7b-law.yaml") == (
+            (GENERATION_PRESETS / "mistral-7b-law.yaml").read_bytes()
+        )
+        assert b"instruction_template: leylora-mistral" in file.read("README-leylora.txt")
+    with pytest.raises(UsageError, match="already exists"):
+        pack(first, lora_root=lora_root)
