@@ -3,7 +3,9 @@
 from leylora.tasks.abstention import is_abstention
 from leylora.tasks.generate import TaskReport, TaskSettings, generate
 from leylora.tasks.grounding import Passage, grounded_prompt, law_system_prompt, passage, read_grounded_prompt
-from leylora.tasks.verify import Fault, Shelf, verify_answer, verify_row
+from leylora.tasks.shelf import Shelf
+from leylora.tasks.verify import Fault, verify_answer
+from leylora.tasks.verify_row import verify_row
 
 __all__ = [
     "Fault",

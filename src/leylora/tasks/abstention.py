@@ -7,7 +7,7 @@ NOT_SUPPLIED = "No consta en estos artículos."
 NO_SUCH_ARTICLE = "Ese artículo no existe."
 REPEALED = "Ese artículo está derogado."
 OTHER_COUNTRY = "Solo respondo sobre leyes del Ecuador."
-UNKNOWN_LAW = "No tengo el texto de esa ley."
+UNKNOWN_LAW = "No tengo esa ley."
 OTHER_EDITION = "No tengo esa edición."
 OPENINGS = (NOT_SUPPLIED, NO_SUCH_ARTICLE, REPEALED, OTHER_COUNTRY, UNKNOWN_LAW, OTHER_EDITION)
 

@@ -9,34 +9,41 @@ from random import Random
 from typing import Literal
 
 from leylora.laws.law import Article, Law
+from leylora.tasks.law_text import subject
+from leylora.tasks.references import references
 
-Mode = Literal["grounded", "closed", "abstain"]
+Kind = Literal["grounded", "closed", "abstain"]
 
 
 @dataclass(frozen=True)
 class Item:
     """One thing that can be asked about one article.
 
-    ``phrasings`` are the wordings with ``{slots}``; ``{law}``, ``{of_law}`` and ``{number}`` are always filled.
-    ``answer`` is complete but for the citation, which the generator adds when ``cites`` is set. ``kind`` is the
-    share of the mixture the item counts for. With ``passages`` the prompt carries exactly those articles,
-    otherwise a grounded item carries its own article among distractors.
+    Attributes:
+        kind: the share of the mixture the item counts for.
+        article: the one that answers, and to which the row belongs.
+        phrasings: wordings with ``{slots}``; ``{law}``, ``{of_law}``, ``{the_law}`` and ``{number}`` are always filled.
+        answer: complete but for the citation, which is added when ``cites`` is set.
+        supplied: whether articles stand in the prompt; a closed-book item never has any.
+        beside: articles the prompt must carry besides ``article``.
+        beside_other: an article of another edition that the prompt must carry.
     """
 
     task: str
-    kind: Mode
+    kind: Kind
     article: Article
     phrasings: tuple[str, ...]
     answer: str
     slots: dict[str, str] = field(default_factory=dict)
     cites: bool = True
     supplied: bool = True
-    asked_of: Law | None = None
+    beside: tuple[Article, ...] = ()
+    beside_other: tuple[Law, Article] | None = None
 
 
 @dataclass(frozen=True)
 class Library:
-    """The laws a build knows, with what families look up: which rubrics are unique, who the neighbours are."""
+    """The laws a build knows, with what families look up: which rubrics and subjects name one article only."""
 
     laws: tuple[Law, ...]
     seed: int
@@ -46,14 +53,50 @@ class Library:
         digest = blake2b("\x1f".join([str(self.seed), *key]).encode(), digest_size=8).digest()
         return Random(int.from_bytes(digest, "big"))
 
-    @cached_property
-    def rubric_counts(self) -> dict[str, Counter[str]]:
-        """How often each rubric, in lower case, occurs in each law."""
-        return {law.id: Counter((row.rubric or "").lower() for row in law.articles) for law in self.laws}
-
-    def has_unique_rubric(self, article: Article) -> bool:
+    def has_unique_rubric(self, law: Law, article: Article) -> bool:
         """Whether the rubric exists and names only this article in its law."""
-        return bool(article.rubric) and self.rubric_counts[article.law_id][(article.rubric or "").lower()] == 1
+        return bool(article.rubric) and self._rubrics[_key(law)][(article.rubric or "").lower()] == 1
+
+    def topic(self, law: Law, article: Article) -> str | None:
+        """Words that name the article and no other one of its law: its rubric, else the subject it opens with."""
+        if self.has_unique_rubric(law, article):
+            return lowered(article.rubric or "")
+        opening = subject(article.body) if not article.rubric else None
+        return opening if opening and self._subjects[_key(law)][opening.lower()] == 1 else None
+
+    def mentions(self, law: Law, words: str) -> bool:
+        """Whether ``words`` occur anywhere in ``law``, without regard to case."""
+        return words.lower() in self._texts[_key(law)]
+
+    def referrers(self, law: Law, article: Article) -> list[tuple[Article, str]]:
+        """The articles of the same law that point to ``article``, each with the words it uses."""
+        return self._referrers[_key(law)].get(article.number, [])
+
+    @cached_property
+    def _rubrics(self) -> dict[str, Counter[str]]:
+        return {_key(law): Counter((row.rubric or "").lower() for row in law.articles) for law in self.laws}
+
+    @cached_property
+    def _subjects(self) -> dict[str, Counter[str]]:
+        return {_key(law): Counter((subject(row.body) or "").lower() for row in law.articles) for law in self.laws}
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        return {_key(law): "\n".join(f"{row.rubric} {row.body}" for row in law.articles).lower() for law in self.laws}
+
+    @cached_property
+    def _referrers(self) -> dict[str, dict[str, list[tuple[Article, str]]]]:
+        found: dict[str, dict[str, list[tuple[Article, str]]]] = {}
+        for law in self.laws:
+            mine = found.setdefault(_key(law), {})
+            for row in law.articles:
+                for words, number in references(law, row) if row.in_force else ():
+                    mine.setdefault(number, []).append((row, words))
+        return found
+
+
+def _key(law: Law) -> str:
+    return f"{law.id}@{law.edition}"
 
 
 def names_of(law: Law) -> Sequence[str]:
@@ -75,3 +118,8 @@ def is_masculine(law: Law, name: str) -> bool:
     """Whether the name takes "el". An abbreviation has the gender of the law's full name."""
     first = (law.name if name.isupper() else name).split()[0].lower()
     return first in {"código", "codigo", "reglamento", "estatuto", "decreto", "acuerdo", "texto", "convenio", "pacto"}
+
+
+def lowered(rubric: str) -> str:
+    """A rubric as it stands inside a sentence: first letter small, unless it begins with an abbreviation."""
+    return rubric if len(rubric) > 1 and rubric[1].isupper() else rubric[:1].lower() + rubric[1:]

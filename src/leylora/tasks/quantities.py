@@ -32,25 +32,40 @@ UNITS = {
 }  # fmt: skip
 TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|%|\$")
 ONE = {"un", "uno", "una"}
+AT_LEAST = re.compile(
+    r"(?:al menos|por lo menos|no menos de|no menor(?:es)? (?:a|de|que)|m[ií]nim[oa]s?|no bajar[áa]|"
+    r"no inferior(?:es)? a|(?<!no )m[áa]s de|(?<!no )mayor(?:es)? (?:a|de|que)|superior(?:es)? a|exceda de|exceder de)[^.;:«»]{0,14}$",
+    re.IGNORECASE,
+)
+AT_MOST = re.compile(
+    r"(?:hasta|m[áa]xim[oa]s?|no m[áa]s de|no mayor(?:es)? (?:a|de|que)|no exced\w*|no podrán? exceder|a m[áa]s tardar|"
+    r"(?<!no )menos de|(?<!no )menor(?:es)? (?:a|de|que)|inferior(?:es)? a|no superior(?:es)? a)[^.;:«»]{0,14}$",
+    re.IGNORECASE,
+)
+TERM = re.compile(r"\b(plazo|t[ée]rmino)\b[^.;:«»]{0,30}$", re.IGNORECASE)
+BEFORE = 48  # characters looked at before a number
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number with the unit it counts ("" when none follows) and, in "de tres a cinco años", the range's end.
+    """A number as a text states it.
 
-    ``start`` and ``end`` are offsets into the text it was read from; they do not take part in comparisons.
+    Attributes:
+        low: the number, or the lower end of "de tres a cinco años".
+        high: the upper end, or None.
+        unit: what it counts, in one spelling ("años", "días habiles", "salarios"); "" when nothing countable follows.
+        bound: "min" after "al menos", "max" after "hasta", else "".
+        term: "plazo" or "término" when one of these words stands before it, else "".
+        start, end: offsets into the text it was read from.
     """
 
     low: float
-    unit: str
     high: float | None
+    unit: str
+    bound: str
+    term: str
     start: int
     end: int
-
-    @property
-    def key(self) -> tuple[float, float | None, str]:
-        """What makes two quantities the same."""
-        return (self.low, self.high, self.unit)
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,7 @@ class _Token:
 
 
 def quantities(text: str) -> list[Quantity]:
-    """Every number of ``text`` in reading order, ranges joined.
+    """Every number of ``text`` in reading order; "de 3 a 5 años", "entre 3 y 5 años" and "3 años a 5 años" are ranges.
 
     "un" and "una" count only before a unit or inside a range: elsewhere they are articles.
     """
@@ -74,18 +89,42 @@ def quantities(text: str) -> list[Quantity]:
             at += 1
             continue
         low, after = read
-        first, high = at, None
-        if after + 1 < len(tokens) and tokens[after].text in ("a", "hasta") and text[tokens[after - 1].end] == " ":
+        first = at
+        unit, after = _unit(tokens, after)
+        high = None
+        joins = {"a", "hasta", "y"} if first > 0 and tokens[first - 1].text == "entre" else {"a", "hasta"}
+        if after + 1 < len(tokens) and tokens[after].text in joins and text[tokens[after - 1].end] == " ":
             second = _number(tokens, after + 1)
-            if second is not None and not tokens[after + 1].text.endswith("mente"):
-                high, after = second[0], second[1]
-        unit, after_unit = _unit(tokens, after)
+            if second is not None:
+                upper_unit, after_upper = _unit(tokens, second[1])
+                if not unit or unit.split()[0] == upper_unit.split()[0:1][0] if upper_unit else not unit:
+                    high, unit, after = second[0], upper_unit, after_upper
         alone = tokens[first].text in ONE and after == first + 1
-        if not alone or unit:
-            end = tokens[after_unit - 1].end
-            found.append(Quantity(low, unit, high, tokens[first].start, end))
-        at = max(after_unit, first + 1)
+        if not alone or unit or high is not None:
+            before = text[max(0, tokens[first].start - BEFORE) : tokens[first].start]
+            unit, spoken = _split_term(unit)
+            term = TERM.search(before)
+            found.append(
+                Quantity(
+                    low=low,
+                    high=high,
+                    unit=unit,
+                    bound="min" if AT_LEAST.search(before) else "max" if AT_MOST.search(before) else "",
+                    term=spoken or ("" if term is None else "plazo" if term.group(1).lower() == "plazo" else "término"),
+                    start=tokens[first].start,
+                    end=tokens[after - 1].end,
+                )
+            )
+        at = max(after, first + 1)
     return found
+
+
+def _split_term(unit: str) -> tuple[str, str]:
+    """ "días termino" is a count of days and says which kind of period it is."""
+    head, _, tail = unit.partition(" ")
+    if tail in ("plazo", "termino"):
+        return head, "plazo" if tail == "plazo" else "término"
+    return unit, ""
 
 
 def _number(tokens: list[_Token], at: int) -> tuple[float, int] | None:

@@ -1,25 +1,49 @@
 """Does an answer say only what the article it cites says? Used on training rows, model answers and chats alike.
 
-`verify_answer` holds an answer against a `Shelf` of parsed laws: it must end in one canonical citation that
-exists, to an article in force; what it quotes (« ») must stand there word for word; every number, penalty,
-amount, date and article it names outside the quotes must occur there. `verify_row` also holds the prompt of a
-training row against the laws and the answer against the question.
+`verify_answer` holds an answer against a `Shelf` of parsed laws. It must end in one canonical citation that exists,
+to an article in force. What it quotes (« ») must stand there word for word; every number, penalty, deadline,
+amount, date, numeral, law and article it names outside the quotes must be the article's own. `verify_row` also
+holds a training row's prompt against the laws and its answer against its question.
+
+What it cannot see is a wrong paraphrase without numbers or names. Quote, and it can.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leylora.instructions.conversation import Conversation
-from leylora.laws.law import Article, Law
 from leylora.tasks import abstention
-from leylora.tasks.grounding import Passage, passage, read_grounded_prompt
-from leylora.tasks.quantities import quantities
+from leylora.tasks.grounding import Passage
+from leylora.tasks.item import names_of
+from leylora.tasks.quantities import Quantity, quantities
+from leylora.tasks.shelf import Entry, Shelf, one_line
 
-CANONICAL = re.compile(r"\((Art\. [^()]*(?:\([^()]*\)[^()]*)*, ed\. [^()]+)\)")
+EDITION = r"ed\. (?:\d{4}-\d{2}-\d{2}|s\. f\.)"
+CANONICAL = re.compile(rf"\((Art\. [^()]*(?:\([^()]*\)[^()]*)*, {EDITION})\)")
+WHOLE_LAW = re.compile(rf"\(((?!Art\. )[^()]+, {EDITION})\)")
 QUOTE = re.compile(r"«([^«»]*)»")
-NAMED_ARTICLE = re.compile(r"\b(?:art[íi]culos?|arts?\.)\s+(\d+(?:\.\d+)?)", re.IGNORECASE)
-LIST_LABEL = re.compile(r"^\d{1,2}\.\s", re.MULTILINE)
+NAMED_ARTICLE = re.compile(r"\b(?:art[íi]culos?|arts?\.)\s+(?:n\.?[°º]\s*)?(\d+(?:\.\d+)*)", re.IGNORECASE)
+NAMED_NUMERAL = re.compile(r"\b(?:numeral|número|núm\.|num\.)\s+(\d{1,3})\b", re.IGNORECASE)
+NAMED_LITERAL = re.compile(r"\bliteral\s+([a-zñ])\b", re.IGNORECASE)
+LISTED = re.compile(r"^(\d{1,2})\.\s+«([^«»]*)»\s*$", re.MULTILINE)
+COUNTED = re.compile(r"\bSon (\d+):")
+ISO_DATE = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
+MONTHS = "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre".split()  # noqa: SIM905
+WRITTEN_DATE = re.compile(rf"\b(\d{{1,2}})\s+de\s+({'|'.join(MONTHS)})\s+(?:de|del)\s+(\d{{4}})\b", re.IGNORECASE)
+PENAL_WORDS = (
+    "pena privativa de libertad", "privacion de libertad", "prision", "reclusion", "arresto", "multa", "destitucion",
+    "inhabilitacion", "suspension", "clausura", "comiso", "trabajo comunitario", "cadena perpetua", "pena de muerte",
+    "amonestacion", "expulsion", "carcel", "perdida de la nacionalidad", "indemnizacion", "caducidad", "nulidad",
+)  # fmt: skip
+LAW_NAME = re.compile(
+    r"\b(?:Código|Ley|Reglamento|Constitución|Estatuto|Decreto|Codificación)"
+    r"(?:\s+(?:(?:de|del|la|las|los|el|y|en|a|al|para)\s+)*[A-ZÁÉÍÓÚÑ][\wáéíóúñ]+)+"
+)
+SIGLAS = re.compile(r"\b(?:[A-Z]{3,}|C[A-Z])\b")
+NEGATION = re.compile(
+    r"\b(?:no|nunca|jamás|ningún|ninguna|prohíb\w*|prohibid\w*|tampoco|excluy\w*|sin)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -30,32 +54,6 @@ class Fault:
     detail: str
 
 
-class Shelf:
-    """The closed inventory of what can be cited: every canonical citation of every article of some laws."""
-
-    def __init__(self, laws: Iterable[Law]) -> None:
-        self.laws = tuple(laws)
-        self._cited = {law.cite(row.number): (law, row) for law in self.laws for row in law.articles}
-        self._by_edition = {(law.id, law.edition): law for law in self.laws}
-        self._plain: dict[tuple[str, str, str], str] = {}
-
-    def find(self, citation: str) -> tuple[Law, Article] | None:
-        """The article a canonical citation (without brackets) names."""
-        return self._cited.get(" ".join(citation.split()))
-
-    def law(self, law_id: str, edition: str) -> Law | None:
-        """The law with this id in this edition."""
-        return self._by_edition.get((law_id, edition))
-
-    def text(self, law: Law, article: Article) -> str:
-        """Everything an answer may take from an article: number, path, rubric, body, on one line."""
-        key = (law.id, law.edition, article.number)
-        if key not in self._plain:
-            path = " ".join(str(part) for part in article.path)
-            self._plain[key] = _line(f"{article.number} {path} {article.rubric or ''} {article.body}")
-        return self._plain[key]
-
-
 def verify_answer(answer: str, shelf: Shelf, supplied: Sequence[Passage] = ()) -> list[Fault]:
     """The faults of one answer, empty when it holds.
 
@@ -64,88 +62,133 @@ def verify_answer(answer: str, shelf: Shelf, supplied: Sequence[Passage] = ()) -
         shelf: the laws it may cite.
         supplied: the passages of the prompt; when given, the citation must be one of theirs.
 
-    An abstention (`abstention.is_abstention`) needs no citation; only what it cites all the same is checked.
+    An abstention (`abstention.is_abstention`) needs no citation; what it cites all the same is checked.
     """
     cited = CANONICAL.findall(answer)
     if not cited:
-        return [] if abstention.is_abstention(answer) else [Fault("no citation", answer[-80:])]
+        if not abstention.is_abstention(answer):
+            return [Fault("no citation", answer[-80:])]
+        named = WHOLE_LAW.findall(answer)
+        return [Fault("unknown law or edition", words) for words in named if shelf.whole_law(words) is None]
     if len(cited) > 1:
         return [Fault("several citations", "; ".join(cited))]
     if not answer.rstrip().endswith(f"({cited[0]})"):
         return [Fault("citation is not last", answer[-80:])]
-    found = shelf.find(cited[0])
-    if found is None:
+    entry = shelf.find(cited[0])
+    if entry is None:
         return [Fault("unknown citation", cited[0])]
-    law, article = found
     faults: list[Fault] = []
     if supplied and cited[0] not in {given.citation for given in supplied}:
         faults.append(Fault("cites an article that was not supplied", cited[0]))
-    says_repealed = answer.lstrip().startswith(abstention.REPEALED)
-    if article.status == "derogado" and not says_repealed:
-        faults.append(Fault("cites a repealed article as law", cited[0]))
-    if says_repealed and article.status != "derogado":
-        faults.append(Fault("calls an article in force repealed", cited[0]))
+    if answer.lstrip().startswith(abstention.REPEALED):
+        if entry.article.status != "derogado":
+            faults.append(Fault("calls an article in force repealed", cited[0]))
+        return faults
+    if not entry.article.in_force:
+        return [*faults, Fault("cites an article that is not in force as law", f"{cited[0]}: {entry.article.status}")]
+    if abstention.is_abstention(answer):
+        return [*faults, Fault("abstains and cites an article", cited[0])]
     said = CANONICAL.sub("", answer)
-    source = shelf.text(law, article)
-    for quote in QUOTE.findall(said):
-        if _line(quote).rstrip("….;, ") not in source:
-            faults.append(Fault("quote is not in the article", quote[:120]))
-    if not says_repealed:
-        faults += _loose_facts(LIST_LABEL.sub("", QUOTE.sub("", said)), article, source)
+    faults += [Fault("quote is not in the article", quote[:120]) for quote in QUOTE.findall(said)
+               if one_line(quote).rstrip("….;, ") not in entry.text]  # fmt: skip
+    faults += _enumeration(said, entry)
+    loose = LISTED.sub("", said)
+    loose = COUNTED.sub("", QUOTE.sub(" ", loose))
+    return faults + loose_faults(loose, entry)
+
+
+def loose_faults(said: str, entry: Entry) -> list[Fault]:
+    """The faults of an answer's own words, quotes and citation taken away."""
+    source = fold(entry.text)
+    faults = _named_parts(said, entry)
+    said = NAMED_NUMERAL.sub(" ", NAMED_LITERAL.sub(" ", NAMED_ARTICLE.sub(" ", said)))
+    faults += _dates(said, entry)
+    said = WRITTEN_DATE.sub(" ", ISO_DATE.sub(" ", said))
+    faults += _laws(said, entry)
+    faults += [fault for one in quantities(said) for fault in _quantity(one, said, entry)]
+    mine = fold(said)
+    faults += [Fault("names a consequence that the article does not", word) for word in PENAL_WORDS
+               if re.search(rf"\b{word}\b", mine) and word not in source]  # fmt: skip
+    if NEGATION.search(said) and not NEGATION.search(entry.text):
+        faults.append(Fault("denies where the article does not", one_line(said)[:80]))
     return faults
 
 
-def verify_row(row: Conversation, shelf: Shelf) -> list[Fault]:
-    """The faults of a training row: its answer, its supplied articles, and whether the answer fits the question."""
-    law = shelf.law(row.law_id, row.edition)
-    if law is None:
-        return [Fault("unknown law", f"{row.law_id}, ed. {row.edition}")]
-    question, supplied = read_grounded_prompt(row.prompt)
-    faults = [fault for given in supplied for fault in _passage_faults(given, shelf)]
-    faults += verify_answer(row.answer, shelf, supplied)
-    cited = CANONICAL.findall(row.answer)
-    named = NAMED_ARTICLE.findall(QUOTE.sub("", question))
-    if cited and cited[0] != law.cite(row.article):
-        faults.append(Fault("cites another article than the row's", cited[0]))
-    if cited and named and row.article not in named and row.article.split("-")[0] not in named:
-        faults.append(Fault("answers about another article than asked", f"asked {named}, cites {row.article}"))
-    if row.answer.startswith(abstention.NO_SUCH_ARTICLE):
-        faults += [Fault("denies an article that exists", number) for number in named if number in law]
-    if row.answer.startswith(abstention.NOT_SUPPLIED) and law.cite(row.article) in {one.citation for one in supplied}:
-        faults.append(Fault("abstains although the article is supplied", row.article))
+def _enumeration(said: str, entry: Entry) -> list[Fault]:
+    items = {item.label: one_line(item.text) for item in entry.article.numerals}
+    faults = [Fault("list item is not that numeral", f"{label}. {text[:60]}") for label, text in LISTED.findall(said)
+              if items.get(label, "") != one_line(text)]  # fmt: skip
+    for count in COUNTED.findall(said):
+        if int(count) != len(items) or len(QUOTE.findall(said)) < len(items):
+            faults.append(Fault("list is not complete", f"says {count}, the article has {len(items)}"))
     return faults
 
 
-def _passage_faults(given: Passage, shelf: Shelf) -> list[Fault]:
-    found = shelf.find(given.citation)
-    if found is None:
-        return [Fault("supplies an unknown article", given.citation)]
-    if given != passage(*found):
-        return [Fault("supplies an altered article", given.citation)]
+def _named_parts(said: str, entry: Entry) -> list[Fault]:
+    """Articles, numerals and literals named."""
+    known = {entry.article.number, entry.article.number.split("-")[0], *NAMED_ARTICLE.findall(entry.article.body)}
+    faults = [Fault("names an article that the cited one does not", number)
+              for number in NAMED_ARTICLE.findall(said) if number not in known]  # fmt: skip
+    labels = {item.label for item in entry.article.numerals}
+    labels |= {inner.label for item in entry.article.numerals for inner in item.literals}
+    labels |= set(NAMED_NUMERAL.findall(entry.article.body))
+    for label in (*NAMED_NUMERAL.findall(said), *(letter.lower() for letter in NAMED_LITERAL.findall(said))):
+        if label not in labels:
+            faults.append(Fault("names a numeral that the article does not have", label))
+    return faults
+
+
+def _dates(said: str, entry: Entry) -> list[Fault]:
+    facts = entry.law.facts()
+    known = {facts[key] for key in ("edition", "published", "last_reform")} | set(dates(entry.article.body))
+    return [Fault("date is neither the article's nor the edition's", day) for day in dates(said) if day not in known]
+
+
+def dates(text: str) -> list[str]:
+    """ISO dates of ``text``, written either way."""
+    found = ["-".join(match) for match in ISO_DATE.findall(text)]
+    for day, month, year in WRITTEN_DATE.findall(text):
+        found.append(f"{year}-{MONTHS.index(month.lower()) + 1:02}-{int(day):02}")
+    return found
+
+
+def _laws(said: str, entry: Entry) -> list[Fault]:
+    mine = [fold(name) for name in names_of(entry.law)]
+    source = fold(entry.text)
+    faults = []
+    for match in LAW_NAME.finditer(said):
+        name = fold(match.group(0))
+        if not any(known.startswith(name) or name.startswith(known) for known in mine) and name not in source:
+            faults.append(Fault("names another law", match.group(0)))
+    for word in SIGLAS.findall(said):
+        if word.lower() not in mine and word.lower() not in source:
+            faults.append(Fault("names another law", word))
+    return faults
+
+
+def _quantity(one: Quantity, said: str, entry: Entry) -> list[Fault]:
+    """A number must occur in the article with the same unit, the same bound and the same kind of period."""
+    words = said[one.start : one.end]
+    same = [other for other in entry.quantities if other.unit == one.unit or not one.unit]
+    whole = [other for other in same if (other.low, other.high) == (one.low, one.high)]
+    if one.high is None:
+        lower = [other for other in same if other.high is not None and other.low == one.low and one.bound == "min"]
+        upper = [other for other in same if other.high == one.low and one.bound == "max"]
+        if lower or upper:
+            return []
+        if not whole and any(one.low in (other.low, other.high) for other in same):
+            return [Fault("gives one end of a range as the whole", words)]
+        if not whole and not one.unit and one.low == len(entry.article.numerals) > 1:
+            return []
+    if not whole:
+        return [Fault("number is not in the article", words)]
+    if one.bound and all(other.bound != one.bound for other in whole):
+        return [Fault("calls a number a limit that it is not", f"{said[max(0, one.start - 20) : one.end]}")]
+    if one.term and all(other.term and other.term != one.term for other in whole):
+        return [Fault("mistakes plazo and término", f"{one.term}: {words}")]
     return []
 
 
-def _loose_facts(said: str, article: Article, source: str) -> list[Fault]:
-    """Numbers and articles named outside quotes."""
-    faults = []
-    known_articles = {article.number, *NAMED_ARTICLE.findall(source)}
-    for number in NAMED_ARTICLE.findall(said):
-        if number not in known_articles:
-            faults.append(Fault("names an article that the cited one does not", number))
-    known = quantities(source)
-    ends = {(one.low, one.unit) for one in known} | {(one.high, one.unit) for one in known}
-    ranges = {one.key for one in known}
-    values = {value for value, _ in ends}
-    for one in quantities(NAMED_ARTICLE.sub("", said)):
-        if one.high is not None and one.key in ranges:
-            continue
-        if one.high is None and ((one.low, one.unit) in ends or (not one.unit and one.low in values)):
-            continue
-        if article.numerals and one.low == len(article.numerals) and not one.unit:
-            continue
-        faults.append(Fault("number is not in the article", said[one.start : one.end]))
-    return faults
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
+def fold(text: str) -> str:
+    """Lower case without accents."""
+    return "".join(char for char in unicodedata.normalize("NFD", text.lower()) if unicodedata.category(char) != "Mn")

@@ -26,14 +26,19 @@ def _apply(manner: str, text: str, chance: Random) -> str:
         case "lower case":
             return _without_accents(text.replace("¿", "").replace("?", "")).lower()
         case _:
-            spots = [at for at, char in enumerate(text) if char in KEYS and 0 < at < len(text) - 1
-                     and text[at - 1].isalpha() and text[at + 1].isalpha()]  # fmt: skip
-            if not spots:
+            words = [match for match in re.finditer(r"[^\W\d_]{4,}", text) if _may_slip(match.group(0))]
+            if not words:
                 return text
-            at = chance.choice(spots)
+            word = chance.choice(words)
+            at = chance.randrange(word.start() + 1, word.end() - 1)
             if chance.random() < 0.5:
                 return text[:at] + text[at + 1] + text[at] + text[at + 2 :]  # two letters swapped
-            return text[:at] + KEYS[text[at]] + text[at + 1 :]
+            return text[:at] + KEYS.get(text[at], text[at]) + text[at + 1 :]
+
+
+def _may_slip(word: str) -> bool:
+    """Names and the words that say what a number is stay legible, so that the question keeps its meaning."""
+    return word.islower() and not word.startswith(("artículo", "numeral", "número", "edición"))
 
 
 def _without_accents(text: str) -> str:

@@ -1,14 +1,19 @@
-"""Questions that must not be answered: no such article, repealed, not in the given articles, another country."""
+"""Questions that must not be answered.
+
+No such article; repealed; the answer is not in the given articles; asked of the wrong law; a law nobody supplied;
+another country.
+"""
 
 import re
 from collections.abc import Iterator
 
 from leylora.laws.law import Article, Law
 from leylora.tasks import abstention
-from leylora.tasks.families import deadline, governing_article, sanction, verbatim
+from leylora.tasks.families import deadline, exception, governing_article, sanction, verbatim
+from leylora.tasks.families.topic import PHRASINGS as ABOUT_TOPIC
 from leylora.tasks.item import Item, Library, of_law
 
-COUNTRIES = ("Colombia", "Perú", "Chile", "España", "México", "Argentina", "Bolivia", "Venezuela", "Uruguay")
+COUNTRIES = ("Colombia", "Perú", "Chile", "España", "México", "Argentina", "Bolivia", "Venezuela", "Uruguay", "Panamá")
 ABROAD = (
     "¿Qué dice el artículo {number} {of_law} de {country}?",
     "Según el derecho de {country}, ¿qué establece el artículo {number} {of_law}?",
@@ -17,45 +22,86 @@ ABROAD = (
     "Necesito el art. {number} {of_law} de {country}.",
     "Transcriba el artículo {number} {of_law} de {country}.",
 )
-TITLE_OF_A_LAW = re.compile(r"^(Constitución|Código (?:Civil|Penal|del Trabajo|Tributario))")
+GENERIC_NAME = re.compile(r"^(Constitución|Código (?:Civil|Penal|del Trabajo|Tributario|de Comercio))\b")
+OTHER_LAWS = {
+    "Ley de Minería": "la",
+    "Ley de Compañías": "la",
+    "Ley Orgánica de Educación Intercultural": "la",
+    "Ley Orgánica de Transporte Terrestre, Tránsito y Seguridad Vial": "la",
+    "Ley de Propiedad Horizontal": "la",
+    "Ley Orgánica de Salud": "la",
+    "Ley de Seguridad Social": "la",
+    "Ley Notarial": "la",
+    "Ley Orgánica del Servicio Público": "la",
+    "Código de Comercio": "el",
+    "Código Tributario": "el",
+    "Código Orgánico Administrativo": "el",
+    "Código Orgánico General de Procesos": "el",
+    "Código Orgánico del Ambiente": "el",
+    "Código Orgánico Monetario y Financiero": "el",
+}
 
 
 def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
-    """A repealed article yields itself; one in force yields a question without its text, and invented numbers."""
-    chance = library.random(article.law_id, article.number, "abstain")
+    """A repealed article yields itself; one in force every other reason not to answer that fits it."""
+    chance = library.random(law.id, article.number, "abstain")
     if article.status == "derogado":
         answer = f"{abstention.REPEALED} Verifique reformas posteriores."
-        for kind_of_prompt in (True, False):
-            yield Item("abstain-repealed", "abstain", article, verbatim.PHRASINGS, answer, supplied=kind_of_prompt)
+        for supplied in (True, False):
+            yield Item("abstain-repealed", "abstain", article, verbatim.PHRASINGS, answer, supplied=supplied)
         return
     if not article.in_force:
         return
-    yield from _not_supplied(law, article, library)
-    missing = _missing_number(law, chance.randrange(10**6))
-    slots = {"number": missing}
-    answer = f"{abstention.NO_SUCH_ARTICLE} No consta el {missing}. ({law.name}, ed. {law.edition})"
-    yield Item("abstain-no-such-article", "abstain", article, verbatim.PHRASINGS, answer, slots, cites=False,
-               supplied=False)  # fmt: skip
-    name = TITLE_OF_A_LAW.match(law.name)
-    if name and chance.random() < 0.15:
+    here = f"({law.name}, ed. {law.edition or 's. f.'})"
+    yield from _not_supplied(law, article, library, here)
+    yield from _wrong_law(law, article, library)
+    missing = missing_number(law, chance.randrange(10**6))
+    answer = f"{abstention.NO_SUCH_ARTICLE} No consta el {missing}. {here}"
+    yield Item("abstain-no-such-article", "abstain", article, verbatim.PHRASINGS, answer, {"number": missing},
+               cites=False, supplied=False)  # fmt: skip
+    name = GENERIC_NAME.match(law.name)
+    if name and chance.random() < 0.3:
         slots = {"country": chance.choice(COUNTRIES), "of_law": of_law(law, name.group(0))}
-        answer = f"{abstention.OTHER_COUNTRY} Consulte el de {slots['country']}."
+        answer = f"{abstention.OTHER_COUNTRY} {here}"
         yield Item("abstain-other-country", "abstain", article, ABROAD, answer, slots, cites=False, supplied=False)
+    if chance.random() < 0.3:
+        absent = [title for title in OTHER_LAWS if not any(title in (one.name, *one.aliases) for one in library.laws)]
+        title = chance.choice(absent)
+        slots = {"law": title, "of_law": f"del {title}" if OTHER_LAWS[title] == "el" else f"de la {title}"}
+        answer = f"{abstention.UNKNOWN_LAW} Tengo esta: {here}"
+        yield Item("abstain-unknown-law", "abstain", article, verbatim.PHRASINGS, answer, slots, cites=False,
+                   supplied=False)  # fmt: skip
 
 
-def _not_supplied(law: Law, article: Article, library: Library) -> Iterator[Item]:
+def _not_supplied(law: Law, article: Article, library: Library, here: str) -> Iterator[Item]:
     """A question of another family, with every given article a wrong one."""
-    for family in (sanction, deadline, governing_article):
+    for family in (sanction, deadline, exception, governing_article):
         for item in family.items(law, article, library):
-            if item.kind == "grounded" and item.slots.get("topic"):
-                answer = f"{abstention.NOT_SUPPLIED} Ninguno trata «{item.slots['topic']}»."
+            topic = item.slots.get("topic")
+            if item.kind == "grounded" and topic:
+                answer = f"{abstention.NOT_SUPPLIED} Ninguno trata «{topic}». {here}"
                 yield Item("abstain-not-supplied", "abstain", article, item.phrasings, answer, item.slots, cites=False)
                 return
-    answer = f"{abstention.NOT_SUPPLIED} Falta el {article.number}."
+    answer = f"{abstention.NOT_SUPPLIED} Falta el {article.number}. {here}"
     yield Item("abstain-not-supplied", "abstain", article, verbatim.PHRASINGS, answer, cites=False)
 
 
-def _missing_number(law: Law, draw: int) -> str:
+def _wrong_law(law: Law, article: Article, library: Library) -> Iterator[Item]:
+    """The topic of an article of another law, asked of this one whose articles are given."""
+    others = [other for other in library.laws if other.id != law.id and len(other) > 20]
+    if not others:
+        return
+    chance = library.random(law.id, article.number, "wrong-law")
+    other = chance.choice(others)
+    foreign = chance.choice(other.articles)
+    topic = library.topic(other, foreign) if foreign.in_force and foreign.rubric else None
+    if topic is None or library.mentions(law, topic):
+        return
+    answer = f"{abstention.NOT_SUPPLIED} Ninguno trata «{topic}». ({law.name}, ed. {law.edition or 's. f.'})"
+    yield Item("abstain-wrong-law", "abstain", article, ABOUT_TOPIC, answer, {"topic": topic}, cites=False)
+
+
+def missing_number(law: Law, draw: int) -> str:
+    """A number beyond the law's last article."""
     last = max((int(row.number) for row in law.articles if row.number.isdigit()), default=0)
-    number = last + 1 + draw % max(60, last // 2)
-    return str(number)
+    return str(last + 1 + draw % max(60, last // 2))

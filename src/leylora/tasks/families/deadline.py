@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from leylora.laws.law import Article, Law
-from leylora.tasks.item import Item, Library
+from leylora.tasks.item import Item, Library, lowered
 from leylora.tasks.law_text import deadlines
 
 BY_NUMBER = (
@@ -46,8 +46,8 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
         sentence, term = found[0]
         answer = f"«{term}»: «{sentence}»"
         yield Item("deadline", "grounded", article, BY_NUMBER, answer)
-        if library.has_unique_rubric(article):
-            yield Item("deadline", "grounded", article, BY_TOPIC, answer, {"topic": article.rubric or ""})
+        if library.has_unique_rubric(law, article):
+            yield Item("deadline", "grounded", article, BY_TOPIC, answer, {"topic": lowered(article.rubric or "")})
     for sentence, term in found[:2]:
         if sentence.count(term) == 1:
             yield Item("deadline", "grounded", article, GAP, f"«{term}».", {"gapped": sentence.replace(term, "____")})

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from leylora.laws.law import Article, Law
-from leylora.tasks.item import Item, Library
+from leylora.tasks.item import Item, Library, lowered
 from leylora.tasks.law_text import first_sentence, is_deictic
 
 BY_RUBRIC = (
@@ -33,11 +33,11 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
     """By rubric when it names one article only, else by the first words of a sentence that occurs once."""
     if not article.in_force:
         return
-    if library.has_unique_rubric(article):
+    if library.has_unique_rubric(law, article):
         rubric = article.rubric or ""
         answer = f"Lo regula el artículo {article.number}: «{rubric}»."
         for kind in ("grounded", "closed"):
-            yield Item("governing-article", kind, article, BY_RUBRIC, answer, {"topic": rubric})
+            yield Item("governing-article", kind, article, BY_RUBRIC, answer, {"topic": lowered(rubric)})
         return
     opening = first_sentence(article.body)
     words = opening.split()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from leylora.laws.law import Article, Law
-from leylora.tasks.item import Item, Library
+from leylora.tasks.item import Item, Library, lowered
 from leylora.tasks.law_text import fines, penalties
 
 BY_TOPIC = (
@@ -37,8 +37,7 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
         return
     answer = "La sanción es " + " y ".join(f"«{piece}»" for piece in (*prison, *money)) + "."
     yield Item("sanction", "grounded", article, BY_NUMBER, answer)
-    if library.has_unique_rubric(article):
-        rubric = article.rubric or ""
-        topic = {"topic": rubric[0].lower() + rubric[1:]}
+    if library.has_unique_rubric(law, article):
+        topic = {"topic": lowered(article.rubric or "")}
         yield Item("sanction", "grounded", article, BY_TOPIC, answer, topic)
         yield Item("sanction", "closed", article, BY_TOPIC, answer, topic)
