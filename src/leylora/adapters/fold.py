@@ -57,9 +57,8 @@ def fold_into_base(folder: Path, out: Path, base: str | None = None) -> int:
         for shard in _shards(source):
             _fold_shard(source / shard, staging / shard, adapter, changes)
         if changes:
-            raise LeyloraError(
-                f"{source} has no tensor {next(iter(changes))}, which {folder} adapts; wrong base model."
-            )
+            missing = next(iter(changes))
+            raise LeyloraError(f"{source} has no tensor {missing}, which {folder} adapts; it is not its base model.")
         _copy_rest(source, adapter, staging)
     return changed
 
