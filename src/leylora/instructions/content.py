@@ -16,18 +16,18 @@ PLACEHOLDERS = {
 }  # fmt: skip
 TEMPLATE_TOKENS = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|begin_of_text)\|>|\[/?INST\]|<</?SYS>>")
 REFUSAL = re.compile(
-    r"\b(?:como|soy|siendo|al ser|por ser)\s+(?:solo\s+|sólo\s+|simplemente\s+)?(?:un|una)\s+"
+    r"\b(?:como|soy|siendo|al ser|por ser)\s+(?:solo\s+|sólo\s+|simplemente\s+)?(?:(?:un|una)\s+)?"
     r"(?:gran\s+)?(?:modelo(?:\s+\w+)?\s+de\s+(?:lenguaje|ia\b|inteligencia)|inteligencia\s+artificial|"
     r"ia\b|asistente\s+(?:de\s+(?:ia\b|inteligencia)|virtual|digital)|chatbot|programa\s+de\s+(?:ia\b|computadora))"
     r"|\b(?:as|i am|i'm)\s+an?\s+(?:ai|artificial|large)\s+(?:language\s+)?(?:model|assistant|intelligence)"
-    r"|\b(?:openai|chatgpt|gpt-?[345]|anthropic|google\s+bard|vicuna|llama-?[123]|bing\s+chat)\b"
     r"|\bmi\s+(?:fecha\s+de\s+corte|última\s+actualización|entrenamiento\s+(?:termina|terminó|llega))"
     r"|\blo\s+siento,?\s+(?:pero\s+)?no\s+(?:puedo|me\s+es\s+posible)"
     r"|\bno\s+(?:puedo|tengo\s+(?:la\s+)?(?:capacidad|habilidad)\s+(?:de|para))\s+"
     r"(?:acceder\s+a\s+internet|navegar|ver\s+imágenes|experimentar\s+emociones)",
     re.IGNORECASE,
 )
-# The question may speak of OpenAI; only what the assistant says of itself, or a refusal, is a fault.
+# Names of models and their makers are a fault in an answer only where the question does not speak of them.
+MODEL_NAME = re.compile(r"\b(?:openai|chatgpt|gpt-?[345]|anthropic|google\s+bard|vicuna|llama-?[123])\b", re.IGNORECASE)
 IMAGE_PROMPT = re.compile(
     r"\b(?:en|de|a)\s+(?:la|esta|siguiente|la\s+siguiente)\s+(?:imagen|foto|fotografía|captura)\b"
     r"|\b(?:esta|siguiente)\s+(?:imagen|foto|fotografía|pintura|captura|gráfica)\b"
@@ -37,7 +37,7 @@ IMAGE_PROMPT = re.compile(
 )
 LINK_PROMPT = re.compile(
     r"\b(?:este|siguiente|ese)\s+(?:enlace|vínculo|link|vídeo|video|audio|archivo|pdf|sitio\s+web|página\s+web)\b"
-    r"|\b(?:visita|abre|ve\s+a|lee|resume|resumir|analiza)\b[^.\n]{0,60}https?://",
+    r"|\b(?:visit[ae]|abr[ae]|vea?|ve\s+a|lee|lea|resum[ae]|resumir|anali[zc][ae]|mir[ae])\b[^.\n]{0,60}https?://",
     re.IGNORECASE,
 )
 OTHER_LANGUAGE = re.compile(
@@ -79,6 +79,8 @@ def refusal_or_identity(row: Conversation) -> str | None:
     for message in row.messages:
         if message.role == "assistant":
             match = REFUSAL.search(message.content)
+            if match is None and not MODEL_NAME.search(row.prompt):
+                match = MODEL_NAME.search(message.content)
             if match:
                 return f"says {match.group(0).lower()[:40]!r}"
     return None

@@ -34,7 +34,8 @@ TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|%|\$")
 ONE = {"un", "uno", "una"}
 AT_LEAST = re.compile(
     r"(?:al menos|por lo menos|no menos de|no menor(?:es)? (?:a|de|que)|m[ií]nim[oa]s?|no bajar[áa]|"
-    r"no inferior(?:es)? a|(?<!no )m[áa]s de|(?<!no )mayor(?:es)? (?:a|de|que)|superior(?:es)? a|exceda de|exceder de)[^.;:«»]{0,14}$",
+    r"no inferior(?:es)? a|(?<!no )m[áa]s de|(?<!no )mayor(?:es)? (?:a|de|que)|superior(?:es)? a|exceda de|"
+    r"exceder de)[^.;:«»]{0,14}$",
     re.IGNORECASE,
 )
 AT_MOST = re.compile(
