@@ -1,11 +1,10 @@
 """A law as the rest of the project sees it: articles that can be named, and a record of how they were read.
 
-    law = Law.from_file("constitucion.pdf")
-    law["76"].numeral(7).literal("a").text
-    law.cite("76")                       # "Art. 76, Constitución de la República del Ecuador, ed. 2011-07-13"
+law = Law.from_file("constitucion.pdf")
+law["76"].numeral(7).literal("a").text
+law.cite("76")                       # "Art. 76, Constitución de la República del Ecuador, ed. 2011-07-13"
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -54,9 +53,9 @@ class Numeral(_Record):
 class Article(_Record):
     """One article, or one final provision, of a law.
 
-    ``body`` is the text in force only, one inciso a line; what the publisher added stands in ``notes``,
-    ``concordances``, ``case_law`` and ``reform_marks``. ``pages`` are 1-based; ``span`` is the half-open range
-    of characters in the normalised text of the source (`leylora.laws.source.read_source(...).text`).
+    ``body`` is the text in force only, after the rubric, one inciso a line; what the publisher added stands in
+    ``notes``, ``concordances``, ``case_law`` and ``reform_marks``. ``pages`` are 1-based; ``span`` is the half-open
+    range of characters in the normalised text of the source (`leylora.laws.source.read_source(...).text`).
     """
 
     law_id: str
@@ -73,6 +72,29 @@ class Article(_Record):
     reform_marks: tuple[str, ...] = ()
     pages: tuple[int, ...] = ()
     span: tuple[int, int] = (0, 0)
+
+    @property
+    def text(self) -> str:
+        """The article as it is printed after its number: "Objeto.- Esta ley regula ..."."""
+        return f"{self._prefix}{self.body}"
+
+    @property
+    def _prefix(self) -> str:
+        printed_apart = self.kind == "articulo" and self.rubric and not self.body.startswith(self.rubric)
+        return f"{self.rubric}.- " if printed_apart else ""
+
+    def to_row(self) -> dict[str, Any]:
+        """The line of ``articles.jsonl``: the fields, but with the whole printed `text` as ``body``."""
+        return {**self.model_dump(), "body": self.text.strip()}
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> "Article":
+        """The article a line of ``articles.jsonl`` describes. Raises pydantic's ValidationError."""
+        article = cls.model_validate(row)
+        opening = f"{article.rubric}.-"
+        if article.kind == "articulo" and article.rubric and article.body.startswith(opening):
+            return article.model_copy(update={"body": article.body[len(opening) :].lstrip(" ")})
+        return article
 
     @property
     def in_force(self) -> bool:
@@ -122,7 +144,7 @@ class Law:
         rows = []
         for line, row in read_jsonl(folder / "articles.jsonl"):
             try:
-                rows.append(Article.model_validate(row))
+                rows.append(Article.from_row(row))
             except ValidationError as error:
                 fault = error.errors()[0]
                 where = ".".join(map(str, fault["loc"]))
@@ -148,12 +170,18 @@ class Law:
         except (KeyError, TypeError, ValueError) as error:
             raise LeyloraError(f"{folder / 'law.json'}: {error!r}; parse the law again.") from None
 
-    def save(self, folder: Path | str, *, overwrite: bool = True) -> Path:
-        """Write ``law.json``, ``articles.jsonl`` and ``audit.json`` into ``folder`` in one step."""
+    def save(self, folder: Path | str) -> Path:
+        """Write ``law.json``, ``articles.jsonl`` and ``audit.json`` into ``folder`` in one step.
+
+        An earlier parse that stands there is replaced.
+
+        Raises:
+            UsageError: ``folder`` holds something else.
+        """
         folder = Path(folder)
-        with staged_folder(folder, overwrite=overwrite) as staging:
+        with staged_folder(folder, overwrite=(folder / "law.json").exists()) as staging:
             write_json(staging / "law.json", self.facts())
-            write_jsonl(staging / "articles.jsonl", (row.model_dump() for row in (*self.articles, *self.provisions)))
+            write_jsonl(staging / "articles.jsonl", (row.to_row() for row in (*self.articles, *self.provisions)))
             write_json(staging / "audit.json", self.audit)
         return folder
 

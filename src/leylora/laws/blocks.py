@@ -1,0 +1,204 @@
+"""The lines of one article, sorted into its text in force and what the publisher added.
+
+Publishers print, after (and sometimes inside) an article: reform notes ("Nota: Inciso segundo agregado por ..."),
+concordances, case law, and in FielWeb's way reform marks in parentheses inside the text. A reform note ends with its
+paragraph and the article may go on; a note on a ruling may have many paragraphs, so after it the article goes on only
+where its list does. A note that announces a text ("era el siguiente:"), leaves a quotation open or repeats the
+article's own heading takes everything up to the next block.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from leylora.laws.numerals import ITEM
+
+Part = Literal["body", "notes", "concordances", "case_law"]
+
+_OPENING = re.compile(
+    r"(?:(?P<notes>notas?(?: general)?)|(?P<concordances>concordancias?)|(?P<case_law>jurisprudencia))\s?:"
+    r"\s*(?P<rest>.*)",
+    re.I,
+)
+_BARE_OPENING: dict[str, Part] = {
+    "CONCORDANCIAS": "concordances",
+    "CONCORDANCIA": "concordances",
+    "JURISPRUDENCIA": "case_law",
+}
+_GLUED_NOTE = re.compile(r"(?P<before>.{0,60}?\S)\s?(?=Nota:\s*[A-Z])")
+_REFORM = (
+    r"(?:agregad|sustitu[ií]d|reformad|derogad|suprimid|renumerad|añadid|incorporad|interpretad|modificad|reemplazad"
+    r"|restablecid|declarad|insertad|eliminad|trasladad|numerad|restituid|inclu[ií]d)[oa]s?"
+)
+_UNIT = (
+    r"(?:art[íi]culo|inciso|numeral|literal|cap[íi]tulo|t[íi]tulo|secci[óo]n|par[áa]grafo|ep[íi]grafe"
+    r"|disposici[óo]n)(?:e?s)?"
+)
+REFORM_MARK = re.compile(
+    rf"\(\s?(?:{_UNIT} [^()]{{0,60}})?{_REFORM}\b[^()]{{0,1500}}(?:\([^()]{{0,200}}\)[^()]{{0,600}}){{0,8}}\)"
+    r"(?:\s?\.?\s?[-–—]+|\.(?=$|\s))?\s*",
+    re.I,
+)
+_REFORM_NOTE = re.compile(rf"(?:\S+ )?{_UNIT}\b.{{0,80}}?\b{_REFORM}\b", re.I)
+_SENTENCE_END = re.compile(r"[.;:!?][\"”»')\]]*$|[\"”»]$")
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:arts?|nos?|nro|núm|num|dra?|ing|lic|ab|sra?|econ?|pp?|inc|lit|cap|tít|disp|res|r\.\s?o|[dse]\.\s?[aec]|[a-z])\.$",
+    re.I,
+)
+_CONTINUES = re.compile(r"[a-záéíóúüñ(,;]")
+
+
+@dataclass
+class Block:
+    """What the lines of an article hold; ``versions`` are the notes that announce a repeat of its own heading."""
+
+    body: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    concordances: list[str] = field(default_factory=list)
+    case_law: list[str] = field(default_factory=list)
+    reform_marks: list[str] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)
+
+
+def read_block(lines: Sequence[str], width: int, repeats: Collection[int] = ()) -> Block:
+    """Sort the lines of one article.
+
+    ``lines[0]`` is what follows the number on the heading's line; ``width`` the usual length of a full line, from
+    which a line that ends early is told; ``repeats`` the indexes of lines that repeat the article's own heading.
+    """
+    block = Block()
+    parts: dict[Part, list[str]] = {
+        "body": block.body,
+        "notes": block.notes,
+        "concordances": block.concordances,
+        "case_law": block.case_law,
+    }
+    part: Part = "body"
+    paragraph: list[str] = []
+    announced = False  # a note announced a text that is no longer, or not yet, in force
+    one_paragraph = False  # the note is of the kind that ends with its paragraph
+    same_note = False  # the paragraph belongs to the note before it
+
+    def close() -> None:
+        nonlocal same_note
+        text = " ".join(filter(None, paragraph))
+        paragraph.clear()
+        if text and part == "notes" and same_note:
+            parts[part][-1] += "\n" + text
+        elif text:
+            parts[part].append(text)
+            same_note = part == "notes"
+
+    for index, line in _unglue(lines):
+        if opening := _opening(line):
+            close()
+            (part, rest), announced, same_note = opening, False, False
+            one_paragraph = not rest or (bool(_REFORM_NOTE.match(rest)) and "interpretad" not in rest)
+            paragraph.append(rest)
+        elif index in repeats:
+            close()
+            block.versions.append(block.notes[-1].split("\n")[-1] if block.notes else "")
+            part, announced, same_note = "notes", True, bool(block.notes)
+            paragraph.append(line)
+        elif part in ("concordances", "case_law"):
+            if paragraph and not _unfinished_reference(paragraph[-1]):
+                close()
+            paragraph.append(line)
+        elif not paragraph or not any(paragraph):
+            paragraph.append(line)
+        elif part == "notes" and line.startswith("-") and _SENTENCE_END.search(paragraph[-1]):
+            close()
+            same_note = False
+            paragraph.append(line)
+        elif starts_paragraph(paragraph, line, width):
+            if part == "notes":
+                announced = announced or _leaves_open(paragraph)
+            close()
+            if part == "notes" and not announced and (one_paragraph or _goes_on(block.body, line)):
+                part, same_note = "body", False
+            paragraph.append(line)
+        else:
+            paragraph.append(line)
+    close()
+    block.body = _take_marks(block.body, block.reform_marks)
+    return block
+
+
+def _unglue(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """The lines with their indexes, "i)Nota: Literal derogado ..." cut in two."""
+    for index, line in enumerate(lines):
+        glued = _GLUED_NOTE.match(line) if "Nota:" in line else None
+        if glued and not _OPENING.match(line):
+            yield index, glued["before"]
+            line = line[glued.end("before") :].lstrip()
+        yield index, line
+
+
+def _opening(line: str) -> tuple[Part, str] | None:
+    """The part a line opens and what it already says of it, or None."""
+    if not line or line[0] not in "NCJncj":
+        return None
+    if match := _OPENING.match(line):
+        part: Part = "notes" if match["notes"] else "concordances" if match["concordances"] else "case_law"
+        return part, match["rest"]
+    return (_BARE_OPENING[line], "") if line in _BARE_OPENING else None
+
+
+def starts_paragraph(before: Sequence[str], line: str, width: int) -> bool:
+    """Whether ``line`` opens a new paragraph after the lines ``before`` of the current one.
+
+    A paragraph ends with a sentence; a line that ends early without one ends a paragraph too. An empty line is a
+    break the source itself marks, unless the sentence plainly goes on.
+    """
+    last = before[-1]
+    if not line or not last:
+        last = next((text for text in reversed(before) if text), "")
+        return bool(line) and not (_CONTINUES.match(line) and not _SENTENCE_END.search(last))
+    ended = _SENTENCE_END.search(last) is not None and not _ABBREVIATION.search(last)
+    if ITEM.match(line):
+        return ended or last.endswith((",", " y", " o", " e")) or len(last) < 0.8 * width
+    if line[0].islower() or line[0].isdigit() or line[0] in "(,;.)":
+        return False
+    return ended or len(last) < 0.6 * width
+
+
+def _leaves_open(paragraph: Sequence[str]) -> bool:
+    """Whether a note announces a text that follows it, or has not closed a quotation."""
+    text = " ".join(paragraph)
+    return text.rstrip('"” ').endswith(":") or text.count('"') % 2 == 1 or text.count("“") > text.count("”")
+
+
+def _goes_on(body: Sequence[str], line: str) -> bool:
+    """Whether ``line`` is the item that comes next in the list the body ended with."""
+    item = ITEM.match(line)
+    if item is None:
+        return False
+    for paragraph in reversed(body):
+        before = ITEM.match(paragraph)
+        if before and before["label"].isdigit() and item["label"].isdigit():
+            return 0 < int(item["label"]) - int(before["label"]) <= 3
+        if before and len(before["label"]) == len(item["label"]) == 1:
+            return 0 < ord(item["label"]) - ord(before["label"]) <= 3
+    return False
+
+
+def _unfinished_reference(line: str) -> bool:
+    """Whether a line of concordances or case law goes on in the next: no date, number or full stop ends it."""
+    return line.endswith(",") or (not line[-1:].isdigit() and not line.endswith("."))
+
+
+def _take_marks(paragraphs: list[str], marks: list[str]) -> list[str]:
+    """Move FielWeb's reform marks, "(Sustituido por ...).-", out of the text."""
+    kept = []
+    for paragraph in paragraphs:
+        if "(" in paragraph:
+            found = [match[0].strip(" .-–—") for match in REFORM_MARK.finditer(paragraph)]
+            if found:
+                marks += found
+                paragraph = REFORM_MARK.sub("", paragraph).strip()
+                item = ITEM.match(paragraph)
+                if not paragraph or (item and item.end() == len(paragraph)):
+                    continue
+        kept.append(paragraph)
+    return kept

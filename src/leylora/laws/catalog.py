@@ -1,0 +1,65 @@
+"""The catalogue of laws, ``data/catalog.yaml``: names, siglas and aliases by which a law is known and cited."""
+
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from leylora.errors import LeyloraError
+from leylora.laws.ordinals import plain
+
+CATALOG = Path(__file__).parents[3] / "data" / "catalog.yaml"
+
+
+class CatalogEntry(BaseModel):
+    """A law worth having: how it is called, where it was published and where it is offered for download."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    name: str
+    siglas: str = ""
+    aliases: tuple[str, ...] = ()
+    registro_oficial: str = ""
+    published: date | None = None
+    url: str = ""
+
+
+@cache
+def catalog(path: Path = CATALOG) -> tuple[CatalogEntry, ...]:
+    """The entries of a catalogue; none when leylora is installed without its ``data`` folder.
+
+    Raises:
+        LeyloraError: the file is not the YAML it should be; the message names the entry and the key.
+    """
+    if path == CATALOG and not path.exists():
+        return ()
+    try:
+        rows = yaml.safe_load(path.read_text(encoding="utf-8"))["laws"]
+        return tuple(CatalogEntry.model_validate(row) for row in rows)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise LeyloraError(
+            f"{path}, law {fault['input']!r}, key {'.'.join(map(str, fault['loc']))}: {fault['msg']}."
+        ) from None
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise LeyloraError(f"{path} is not a catalogue of laws ({error}); it needs a list under `laws:`.") from None
+
+
+def find_in_catalog(title: str) -> CatalogEntry | None:
+    """The entry whose name or alias a printed title is, case, accents, commas and a year apart."""
+    wanted = _comparable(title)
+    for entry in catalog():
+        if any(wanted == _comparable(name) for name in (entry.name, *entry.aliases)):
+            return entry
+    for entry in catalog():  # "CÓDIGO ORGÁNICO INTEGRAL PENAL, COIP"
+        if entry.siglas and wanted == _comparable(f"{entry.name} {entry.siglas}"):
+            return entry
+    return None
+
+
+def _comparable(title: str) -> str:
+    words = "".join(letter if letter.isalnum() else " " for letter in plain(title)).split()
+    return " ".join(word for word in words if not word.isdigit())

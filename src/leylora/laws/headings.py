@@ -1,0 +1,272 @@
+"""Which lines open an article of this law, and which only look as if they did.
+
+Every line that begins like a heading is a `Candidate`. References that were wrapped to a line start and quoted
+articles are refused at once; of the others the longest increasing subsequence of numbers is taken (earliest
+first), because a law counts upwards and what it quotes does not. Articles the publisher printed out of order are
+then put back, unnumbered ones are named after the article they follow, and everything refused keeps its reason.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leylora.laws.ordinals import ORDINAL_WORD, ordinal
+
+Key = tuple[int, int, str]
+TAKEN = "number already taken"
+
+DASH = r"[-–—―‒]"
+_HEADING = re.compile(
+    rf"""
+    (?P<quote>[\"“”«'‘(\[]?)\s*
+    (?:Art(?:[íi]culo)?|ART(?:[ÍI]CULO)?)(?![a-zíú])\.?\s*
+    (?:
+      (?P<number>\d{{1,4}})(?P<ordinal>\s?[ºª°]|(?:ro|do|to|vo|no|mo|er|o|a)(?=\W))?
+        (?:\.(?P<decimal>\d{{1,3}}))?
+        (?:[ ]?(?P<latin>bis|ter|qu[áa]ter|quinquies)\b
+          |[-–]?(?P<letter>[a-zA-Z])(?=\W)
+          |[ ](?P<capital>[A-Z])(?=\s?\.\s?[-–]))?
+    | (?P<unnumbered>\(?\s*(?:\.\s?){{2,}}\)?|\(?\s*…+\.*\s*\)?|\[\s*(?:\.{{2,}}|…)\s*\]|(?i:innumerado|s/n))
+        \s*(?:\(?\d{{1,3}}\)?)?
+    | (?P<word>(?i:{ORDINAL_WORD}))(?!\w)
+    )
+    \s*(?P<separator>[.:°º)]*\s*{DASH}+|[.:)]|$)
+    \s*(?P<rest>.*)
+    """,
+    re.X,
+)
+# "Art. 24 de la Ley s/n", "Art. 5, R.O. 234": a reference, not a heading, whatever punctuation follows.
+_REFERENCE = re.compile(
+    r"de\s+(?:la|el|los|las|este|esta|dich[oa])\b|del\s+(?:[A-ZÁÉÍÓÚ]|presente|mismo)|(?:,|y|e|al|inciso|numeral|literal)\s|R\.\s?O\."
+)
+_LATIN = {"bis": "B", "ter": "C", "quater": "D", "quáter": "D", "quinquies": "E"}
+_INDEX_LINE = re.compile(r"(?:\.\s?){4,}\s*\d+$|…+\s*\d+$")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A line that begins like a heading. ``key`` orders it, None for an unnumbered article.
+
+    ``strong`` is whether a dash ends the number ("Art. 5.-"), as every Ecuadorian publisher sets it.
+    """
+
+    line: int
+    number: str
+    key: Key | None
+    strong: bool
+    rest: str
+
+
+@dataclass(frozen=True)
+class Heading:
+    """An accepted heading: its line, the article's number, and the text that follows the number on that line."""
+
+    line: int
+    number: str
+    rest: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A heading-like line that opens no article of this law."""
+
+    line: int
+    number: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Headings:
+    """What `choose_headings` decided. ``out_of_order`` are numbers printed after a larger one."""
+
+    accepted: tuple[Heading, ...]
+    refused: tuple[Refused, ...]
+    out_of_order: tuple[str, ...]
+
+
+def find_candidates(lines: Sequence[str]) -> tuple[list[Candidate], list[Refused]]:
+    """All heading-like lines in order, and those refused for what the line itself says."""
+    candidates, refused = [], []
+    for index, line in enumerate(lines):
+        match = _HEADING.match(line) if "rt" in line[:6] or "RT" in line[:6] else None
+        if match is None:
+            continue
+        number, key = _number(match)
+        reason = _fault(match)
+        if reason:
+            refused.append(Refused(index, number, reason))
+        else:
+            strong = any(dash in match["separator"] for dash in "-–—―‒")
+            candidates.append(Candidate(index, number, key, strong, match["rest"]))
+    return candidates, refused
+
+
+def _number(match: re.Match[str]) -> tuple[str, Key | None]:
+    if match["unnumbered"]:
+        return "innumerado", None
+    if match["word"]:
+        value = ordinal(match["word"]) or 0
+        return ("único" if match["word"].lower().startswith(("ú", "u")) and value == 1 else str(value)), (value, 0, "")
+    latin, letter = (match["latin"] or "").lower(), (match["letter"] or match["capital"] or "").upper()
+    number = str(int(match["number"]))
+    if match["decimal"]:
+        number += f".{match['decimal']}"
+    key = (int(match["number"]), int(match["decimal"] or 0), _LATIN.get(latin, letter))
+    return f"{number}-{latin}" if latin else f"{number}{letter}", key
+
+
+def _fault(match: re.Match[str]) -> str | None:
+    if match["quote"]:
+        return "quoted"
+    if _REFERENCE.match(match["rest"]):
+        return "reference to an article"
+    if _INDEX_LINE.search(match["rest"]):
+        return "line of an index"
+    return None
+
+
+def choose_headings(
+    candidates: list[Candidate], refused: list[Refused], line_count: int, zones: Sequence[tuple[int, bool]]
+) -> Headings:
+    """Decide which candidates are articles.
+
+    ``zones`` are the lines where final provisions begin, each with whether a new Título, Capítulo or the like
+    stands between it and the next heading: then the law goes on after the provisions if its count goes on too.
+    """
+    refused = list(refused)
+    candidates = _drop_index(candidates, refused, line_count)
+    numbered = [candidate for candidate in candidates if candidate.key is not None]
+    strong = [candidate for candidate in numbered if candidate.strong]
+    dashes_rule = len(strong) >= 5 and len(strong) >= len(numbered) / 2
+    chosen = _increasing(strong if dashes_rule else numbered)
+    for zone, resumes in zones:
+        before = [c for c in chosen if c.line < zone]
+        after = [c for c in chosen if c.line > zone]
+        if before and after and not (resumes and _follows(before[-1], after[0])):
+            refused += [Refused(c.line, c.number, "after the final provisions") for c in candidates if c.line > zone]
+            candidates = [c for c in candidates if c.line < zone]
+            numbered = [c for c in numbered if c.line < zone]
+            chosen = _increasing([c for c in numbered if c.strong or not dashes_rule])
+            break
+    chosen = _trim(chosen)
+    chosen, strays = _restore(numbered, chosen)
+    accepted = _name_unnumbered(candidates, chosen, refused, zones)
+    refused += _explain(numbered, chosen)
+    return Headings(tuple(accepted), tuple(sorted(refused, key=lambda r: r.line)), tuple(strays))
+
+
+def _drop_index(candidates: list[Candidate], refused: list[Refused], line_count: int) -> list[Candidate]:
+    """Leave out an index of articles at the front: the first number comes twice, the first run without bodies."""
+    first = next((c.key for c in candidates if c.key is not None), None)
+    starts = [i for i, c in enumerate(candidates) if c.key == first and first is not None]
+    if len(starts) < 2 or starts[1] - starts[0] < 3:
+        return candidates
+    index, second = candidates[starts[0] : starts[1]], candidates[starts[1] :]
+    lines_each = (second[0].line - index[0].line) / len(index)
+    if lines_each > 3 or lines_each > 0.6 * (line_count - second[0].line) / len(second):
+        return candidates
+    refused += [Refused(c.line, c.number, "index of articles") for c in index]
+    return candidates[: starts[0]] + second
+
+
+def _increasing(candidates: list[Candidate]) -> list[Candidate]:
+    """The longest strictly increasing subsequence by key; among equals the one that stands earliest.
+
+    Patience sorting from the right, O(n log n): ``tails[k]`` holds the largest key that starts a run of k + 1.
+    """
+    keys = [candidate.key for candidate in candidates if candidate.key is not None]
+    ranks = {key: rank for rank, key in enumerate(sorted(set(keys)))}
+    tails: list[int] = []  # negated ranks, ascending
+    lengths = [0] * len(keys)
+    for i in range(len(keys) - 1, -1, -1):
+        rank = -ranks[keys[i]]
+        at = bisect_left(tails, rank)
+        tails[at : at + 1] = [rank]
+        lengths[i] = at + 1
+    chosen: list[Candidate] = []
+    wanted = len(tails)
+    for i, candidate in enumerate(candidates):
+        if lengths[i] == wanted and (not chosen or keys[i] > chosen[-1].key):  # type: ignore[operator]
+            chosen.append(candidate)
+            wanted -= 1
+    return chosen
+
+
+def _follows(before: Candidate, after: Candidate) -> bool:
+    assert before.key is not None
+    assert after.key is not None
+    return before.key[0] <= after.key[0] <= before.key[0] + 1
+
+
+def _trim(chosen: list[Candidate]) -> list[Candidate]:
+    """Drop one or two headings at the end that are far above the count: articles of another law, quoted in a note."""
+    for tail in (2, 1):
+        if len(chosen) > tail + 3:
+            last, next_ = chosen[-tail - 1].key, chosen[-tail].key
+            if last and next_ and next_[0] - last[0] > 20:
+                return chosen[:-tail]
+    return chosen
+
+
+def _restore(numbered: list[Candidate], chosen: list[Candidate]) -> tuple[list[Candidate], list[str]]:
+    """Put back headings whose number is found nowhere else and stands between the first and the last.
+
+    Those set with a dash may stand out of order, as publishers do print them; the others must fit where they are.
+    Returns the headings in printed order and the numbers that are out of order.
+    """
+    if not chosen:
+        return chosen, []
+    known = {candidate.key for candidate in chosen}
+    first, last = chosen[0], chosen[-1]
+    lines = [candidate.line for candidate in chosen]
+    restored, strays = [], []
+    for candidate in numbered:
+        key = candidate.key
+        if key in known or not first.line < candidate.line < last.line or not first.key < key < last.key:  # type: ignore[operator]
+            continue
+        at = bisect_left(lines, candidate.line)
+        fits = chosen[at - 1].key < key < chosen[at].key  # type: ignore[operator]
+        if fits or candidate.strong:
+            known.add(key)
+            restored.append(candidate)
+            if not fits:
+                strays.append(candidate.number)
+    return sorted([*chosen, *restored], key=lambda c: c.line), strays
+
+
+def _name_unnumbered(
+    candidates: list[Candidate],
+    chosen: list[Candidate],
+    refused: list[Refused],
+    zones: Sequence[tuple[int, bool]],
+) -> list[Heading]:
+    """Headings in printed order; the k-th unnumbered article after article N is called ``N-innumerado-k``."""
+    numbers = {candidate.line for candidate in chosen}
+    last = chosen[-1].line if chosen else -1
+    end = min((line for line, _ in zones if line > last), default=None)
+    accepted: list[Heading] = []
+    base, count = "0", 0
+    for candidate in candidates:
+        if candidate.line in numbers:
+            base, count = candidate.number, 0
+            accepted.append(Heading(candidate.line, candidate.number, candidate.rest))
+        elif candidate.key is None:
+            if end is not None and candidate.line > end:
+                refused.append(Refused(candidate.line, candidate.number, "after the final provisions"))
+                continue
+            count += 1
+            accepted.append(Heading(candidate.line, f"{base}-innumerado-{count}", candidate.rest))
+    return accepted
+
+
+def _explain(numbered: list[Candidate], chosen: list[Candidate]) -> list[Refused]:
+    lines = {candidate.line for candidate in chosen}
+    known = {candidate.key for candidate in chosen}
+    refused = []
+    for candidate in numbered:
+        if candidate.line not in lines:
+            quoted = candidate.rest.startswith(('"', "“", "«"))
+            reason = "quoted" if quoted else TAKEN if candidate.key in known else "does not fit the count"
+            refused.append(Refused(candidate.line, candidate.number, reason))
+    return refused
