@@ -227,7 +227,7 @@ class Law:
 
     @cached_property
     def _by_number(self) -> dict[str, Article]:
-        return {article.number: article for article in self.articles}
+        return {article.number.lower(): article for article in self.articles}
 
     def __getitem__(self, number: int | str) -> Article:
         return self.article(number)

@@ -169,8 +169,9 @@ def _from_markdown(text: str) -> str:
 class _HTMLText(HTMLParser):
     """Text of an HTML page: block elements end paragraphs, ``<br>`` ends a line, scripts and styles are dropped."""
 
-    BLOCKS = frozenset(("article", "blockquote", "center", "dd", "div", "dl", "dt", "footer", "h1", "h2", "h3", "h4", "h5",
-                        "h6", "header", "hr", "li", "main", "ol", "p", "pre", "section", "table", "tr", "ul"))  # fmt: skip
+    BLOCKS = frozenset(("article", "blockquote", "center", "dd", "div", "dl", "dt", "footer", "h1", "h2", "h3", "h4",
+                        "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre", "section", "table", "tr", "ul",
+                        ))  # fmt: skip
     DROPPED = frozenset(("script", "style", "head", "template", "noscript"))
 
     def __init__(self) -> None:
