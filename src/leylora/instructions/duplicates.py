@@ -11,13 +11,16 @@ SHINGLE = 3
 SHORT_ANSWER = 30
 CHUNK = 8_192
 WORD = re.compile(r"\w+")
+VOWELS = str.maketrans("áéíóúü", "aeiouu")  # nearly all accents of Spanish, without a pass over every character
 
 
 def plain(text: str) -> str:
     """Lower case, no accents (ñ kept), single blanks, no punctuation: what two copies have in common."""
-    text = text.lower().replace("ñ", "\x00")
-    text = "".join(char for char in unicodedata.normalize("NFD", text) if unicodedata.category(char) != "Mn")
-    return " ".join(WORD.findall(text.replace("\x00", "ñ")))
+    text = text.lower().translate(VOWELS)
+    if not text.isascii():
+        apart = unicodedata.normalize("NFD", text.replace("ñ", "\x00"))
+        text = "".join(char for char in apart if not unicodedata.combining(char)).replace("\x00", "ñ")
+    return " ".join(WORD.findall(text))
 
 
 def exact_duplicates(texts: Sequence[str]) -> dict[int, int]:
@@ -46,7 +49,7 @@ def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) ->
 
     if len(pairs) < 2:
         return {}
-    shingles = [_shingles(f"{prompt}\n{answer}") for prompt, answer in pairs]
+    shingles = [word_triples(f"{prompt}\n{answer}") for prompt, answer in pairs]
     index_of = RMinHashLSH(threshold, PERMUTATIONS, BANDS)
     hashes = []
     for start in range(0, len(shingles), CHUNK):
@@ -54,7 +57,7 @@ def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) ->
     copies: dict[int, int] = {}
     for index, (mine, shingle) in enumerate(zip(hashes, shingles, strict=True)):
         for other in sorted(index_of.query(mine)):
-            if _jaccard(shingle, shingles[other]) >= threshold and _same_point(pairs[index], pairs[other], threshold):
+            if is_copy(pairs[index], pairs[other], shingle, shingles[other], threshold):
                 copies[index] = other
                 break
         else:
@@ -62,11 +65,16 @@ def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) ->
     return copies
 
 
-def _same_point(one: tuple[str, str], two: tuple[str, str], threshold: float) -> bool:
+def is_copy(
+    one: tuple[str, str], two: tuple[str, str], triples_one: set[str], triples_two: set[str], threshold: float
+) -> bool:
+    """Whether two rows (prompt, answer) are near duplicates, their word triples being known."""
+    if _jaccard(triples_one, triples_two) < threshold:
+        return False
     answers = plain(one[1]), plain(two[1])
     if min(answer.count(" ") for answer in answers) + 1 >= SHORT_ANSWER:
-        return _jaccard(_shingles(one[1]), _shingles(two[1])) >= threshold
-    questions = [_shingles(prompt.rstrip().rsplit("\n\n", 1)[-1]) for prompt, _ in (one, two)]
+        return _jaccard(word_triples(one[1]), word_triples(two[1])) >= threshold
+    questions = [word_triples(prompt.rstrip().rsplit("\n\n", 1)[-1]) for prompt, _ in (one, two)]
     return answers[0] == answers[1] and _jaccard(*questions) >= threshold
 
 
@@ -75,7 +83,8 @@ def _jaccard(one: set[str], two: set[str]) -> float:
     return both / (len(one) + len(two) - both)
 
 
-def _shingles(text: str) -> set[str]:
+def word_triples(text: str) -> set[str]:
+    """The runs of three words of the plain text; a shorter text is one run."""
     words = plain(text).split()
     if len(words) < SHINGLE:
         return {" ".join(words)}
