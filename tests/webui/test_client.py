@@ -1,0 +1,372 @@
+"""The client against the stand-in: what it makes of good answers, of traps, and of every failure planted."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from leylora.errors import UsageError
+from leylora.models.templates import instruction_template
+from leylora.webui.client import (
+    AsyncClient,
+    Client,
+    EmptyAnswerError,
+    LoraError,
+    NoModelError,
+    RequestRefusedError,
+    Sampling,
+    ServerDownError,
+    ServerFailedError,
+    ServerSettings,
+    StreamCutError,
+    TimedOutError,
+    UnauthorizedError,
+    transport,
+)
+
+from .stand_in import ADMIN_KEY, API_KEY, PIECES, StandIn, State
+
+TEXT = "".join(PIECES)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    monkeypatch.setattr(transport, "PAUSE", 0.0)
+    for module in ("blocking", "concurrent"):
+        monkeypatch.setattr(f"leylora.webui.client.{module}.PAUSE", 0.0)
+    with StandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def state(server: StandIn) -> State:
+    return server.state
+
+
+@pytest.fixture
+def settings(server: StandIn) -> ServerSettings:
+    return ServerSettings.from_environment(server.url, API_KEY, ADMIN_KEY)
+
+
+@pytest.fixture
+def client(settings: ServerSettings) -> Iterator[Client]:
+    with Client(settings) as made:
+        yield made
+
+
+def test_the_three_ways_to_ask(client: Client, state: State) -> None:
+    for answer in (
+        client.generate("La ley"),
+        client.instruct("Saluda."),
+        client.chat([{"role": "user", "content": "Hola"}]),
+    ):
+        assert answer.text == TEXT
+        assert answer.finish_reason == "stop"
+        assert answer.usage
+        assert answer.usage.completion_tokens == 4
+    assert state.bodies("/v1/chat/completions")[0] == {"messages": [{"role": "user", "content": "Saluda."}]}
+
+
+@pytest.mark.parametrize("fault", ["", "crlf"])
+def test_the_three_ways_to_stream(client: Client, state: State, fault: str) -> None:
+    state.fault = fault
+    messages = [{"role": "user", "content": "Hola"}]
+    for stream in (client.stream_generate("La"), client.stream_instruct("Saluda."), client.stream_chat(messages)):
+        chunks = list(stream)
+        assert "".join(chunk.text for chunk in chunks) == TEXT
+        assert [chunk.text for chunk in chunks if chunk.text] == list(PIECES)
+        assert chunks[-1].finish_reason == "stop"
+
+
+def test_the_async_client_does_the_same(settings: ServerSettings, state: State) -> None:
+    async def everything() -> None:
+        async with AsyncClient(settings) as client:
+            assert (await client.generate("La ley")).text == TEXT
+            assert (await client.instruct("Saluda.", system="Sé breve.")).text == TEXT
+            assert [chunk.text async for chunk in client.stream_generate("La") if chunk.text] == list(PIECES)
+            assert [chunk.text async for chunk in client.stream_instruct("La") if chunk.text] == list(PIECES)
+            both = await asyncio.gather(client.generate("a"), client.generate("b"))
+            assert [answer.text for answer in both] == [TEXT, TEXT]
+            assert (await client.info()).model_name == "tiny-mistral"
+            assert "tiny-falcon" in await client.models()
+            assert (await client.load_model("tiny-falcon")).model_name == "tiny-falcon"
+            assert "good" in await client.loras()
+            assert (await client.load_lora("good")).change > 0.1
+            assert not (await client.unload_lora()).lora_names
+            assert await client.decode(await client.encode("ñandú")) == "ñandú"
+            assert sum((await client.logits("La")).values()) == pytest.approx(1)
+            assert await client.chat_prompt([{"role": "user", "content": "Hola"}]) == "Hola"
+            await client.stop()
+            state.fault = "cut"
+            with pytest.raises(StreamCutError):
+                _ = [chunk async for chunk in client.stream_generate("La")]
+            state.fault = ""
+            await client.unload_model()
+            with pytest.raises(NoModelError):
+                await client.generate("La")
+            with pytest.raises(NoModelError):
+                _ = [chunk async for chunk in client.stream_generate("La")]
+
+    asyncio.run(everything())
+
+
+def test_models_tokens_and_probabilities(client: Client) -> None:
+    assert client.models() == ["tiny-mistral", "tiny-falcon", "broken"]
+    assert client.load_model("tiny-falcon", {"load_in_4bit": True}).model_name == "tiny-falcon"
+    assert client.decode(client.encode("ñandú")) == "ñandú"
+    assert client.logits("La")["▁de"] == 0.5
+    client.stop()
+    client.unload_model()
+    assert not client.info().loaded
+
+
+# What the webui answers well and means otherwise
+
+
+def test_an_empty_text_is_an_error(client: Client, settings: ServerSettings, state: State) -> None:
+    state.fault = "empty"
+    for ask in (lambda: client.generate("La"), lambda: list(client.stream_generate("La"))):
+        with pytest.raises(EmptyAnswerError, match="status 200 and no text"):
+            ask()
+    assert Client(settings, allow_empty=True).generate("La").text == ""
+
+
+def test_no_model_is_said_so(client: Client, state: State) -> None:
+    state.model = None
+    for ask in (
+        lambda: client.generate("La"),
+        lambda: client.instruct("La"),
+        lambda: list(client.stream_generate("La")),
+        lambda: client.logits("La"),
+        lambda: client.load_lora("good"),
+        lambda: client.unload_lora(),
+    ):
+        with pytest.raises(NoModelError, match=r"No model is loaded"):
+            ask()
+
+
+def test_a_preset_of_ours_is_sent_as_its_settings(client: Client, state: State) -> None:
+    client.generate("La", preset="mistral-7b-law", temperature=0.5)
+    (body,) = state.bodies("/v1/completions")
+    assert "preset" not in body
+    assert (body["temperature"], body["top_p"], body["top_k"]) == (0.5, 0.9, 40)
+    assert body["min_p"] == 0, "the server's own defaults shine through"
+    assert "sampler_priority" not in body
+
+
+def test_a_preset_of_the_server_s_stands_alone(client: Client, state: State) -> None:
+    client.generate("La", preset="Creative", max_tokens=5)
+    assert state.bodies("/v1/completions") == [{"prompt": "La", "preset": "Creative", "max_tokens": 5}]
+    with pytest.raises(UsageError, match="would overwrite temperature"):
+        client.generate("La", preset="Creative", temperature=0.5)
+
+
+def test_unknown_and_impossible_settings_are_errors_here(client: Client, state: State) -> None:
+    for wrong, reason in (
+        ({"temprature": 1}, "temprature"),
+        ({"top_p": 2}, "top_p"),
+        ({"max_tokens": 0}, "max_tokens"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            client.generate("La", **wrong)
+    assert not state.requests
+
+
+def test_only_what_is_set_is_sent_so_that_any_server_takes_it() -> None:
+    assert Sampling.of(max_tokens=5, temperature=0.0, stop=("\n",), model="m").body() == {
+        "max_tokens": 5,
+        "temperature": 0.0,
+        "model": "m",
+        "stop": ["\n"],
+    }
+
+
+def test_a_system_message_in_mode_chat_becomes_the_context(client: Client, state: State) -> None:
+    messages = [{"role": "system", "content": "Eres jueza."}, {"role": "user", "content": "Hola"}]
+    client.chat(messages, mode="chat", name1="Ana", name2="Jueza")
+    (body,) = state.bodies("/v1/chat/completions")
+    assert body["context"] == "Eres jueza."
+    assert body["messages"] == messages[1:]
+    assert (body["name1"], body["name2"]) == ("Ana", "Jueza")
+    for wrong in ({"mode": "talk"}, {"mode": "chat", "context": " "}):
+        with pytest.raises(UsageError):
+            client.chat(messages, **wrong)
+    with pytest.raises(UsageError, match="at least one message"):
+        client.chat([])
+
+
+def test_our_template_goes_as_text_and_another_by_name(client: Client, state: State) -> None:
+    client.instruct("Hola", template="leylora-falcon")
+    client.instruct("Hola", template="ChatML", continue_last=True)
+    ours, theirs = state.bodies("/v1/chat/completions")
+    assert ours["instruction_template_str"] == instruction_template("leylora-falcon")
+    assert theirs["instruction_template"] == "ChatML"
+    assert theirs["continue_"] is True
+    prompt = client.chat_prompt([{"role": "user", "content": "Hola"}], template="leylora-falcon")
+    assert prompt == "User: Hola\n\nAssistant:\n"
+
+
+# LoRAs
+
+
+def test_a_lora_is_proved_to_act(client: Client, state: State) -> None:
+    assert client.load_lora("good").change == pytest.approx(0.14)
+    client.load_lora("other")
+    assert (state.named, state.acting) == (("other",), "other")
+    assert [body["lora_names"] for body in state.bodies("/v1/internal/lora/load")] == [["good"], ["other"]]
+    assert not client.unload_lora().lora_names
+
+
+def test_a_lora_that_changes_nothing_is_an_error(client: Client, state: State) -> None:
+    with pytest.raises(LoraError, match=r"said OK, but the LoRA 'idle' changes nothing.*base model is loaded"):
+        client.load_lora("idle")
+    assert state.named == ()
+
+
+def test_the_noise_of_a_gpu_is_not_taken_for_an_effect(client: Client, state: State) -> None:
+    state.noise = 1e-4
+    assert client.load_lora("good").change > 0.1
+    with pytest.raises(LoraError, match="changes nothing"):
+        client.load_lora("idle")
+
+
+def test_a_bad_lora_after_a_good_one_leaves_the_base_model(client: Client, state: State) -> None:
+    client.load_lora("good")
+    with pytest.raises(LoraError, match=r"'bad' does not load.*The base model is loaded, without a LoRA"):
+        client.load_lora("bad")
+    assert not state.stuck
+    assert client.load_lora("good").change > 0
+
+
+def test_the_broken_state_is_repaired_by_loading_the_model_again(client: Client, state: State) -> None:
+    state.named, state.acting = ("good",), "good"
+    state.stuck = True  # what another program's swap left behind
+    assert client.load_lora("good", {"load_in_4bit": True}).change > 0
+    assert state.bodies("/v1/internal/model/load") == [{"model_name": "tiny-mistral", "args": {"load_in_4bit": True}}]
+    state.fault = "stuck"
+    with pytest.raises(LoraError, match="The base model was loaded again"):
+        client.load_lora("bad")
+    assert not state.stuck
+
+
+def test_loras_that_cannot_be(client: Client, state: State) -> None:
+    with pytest.raises(LoraError, match=r"no LoRA 'missing' \(there: good, other, idle, bad\)"):
+        client.load_lora("missing")
+    state.loader = "llama.cpp"
+    with pytest.raises(LoraError, match="only the Transformers loader"):
+        client.load_lora("good")
+
+
+def test_models_that_cannot_be(client: Client) -> None:
+    with pytest.raises(RequestRefusedError, match=r"no model 'missing'.*nothing was changed"):
+        client.load_model("missing")
+    assert client.info().loaded
+    with pytest.raises(ServerFailedError, match="No model is loaded now"):
+        client.load_model("broken")
+
+
+# Connections
+
+
+def test_streams_that_break(client: Client, state: State) -> None:
+    state.fault = "cut"
+    heard: list[str] = []
+    with pytest.raises(StreamCutError, match="was cut after") as cut:
+        heard.extend(chunk.text for chunk in client.stream_generate("La"))
+    assert cut.value.text == "¡Hola, señora"
+    for fault, error, reason in (
+        ("not utf-8", StreamCutError, "not UTF-8"),
+        ("error event", ServerFailedError, "out of memory"),
+    ):
+        state.fault = fault
+        with pytest.raises(error, match=reason):
+            list(client.stream_generate("La"))
+
+
+def test_leaving_a_stream_early_closes_it(client: Client) -> None:
+    stream = client.stream_generate("La")
+    assert next(stream).text == "¡Hola"
+    stream.close()  # type: ignore[attr-defined]
+    assert client.generate("La").text == TEXT
+
+
+def test_the_two_keys(server: StandIn) -> None:
+    user = Client(ServerSettings(url=server.url, api_key=SecretStr(API_KEY)))
+    assert user.generate("La").text == TEXT
+    with pytest.raises(UnauthorizedError, match="admin key to list the LoRAs; give it as WEBUI_ADMIN_KEY"):
+        user.loras()
+    admin = Client(ServerSettings.from_environment(server.url, ADMIN_KEY))
+    assert admin.models()
+    with pytest.raises(UnauthorizedError, match="API key to generate"):
+        admin.generate("La")
+    with pytest.raises(UnauthorizedError):
+        list(admin.stream_generate("La"))
+
+
+def test_keys_are_never_shown(settings: ServerSettings, client: Client, state: State) -> None:
+    state.fault = "host"
+    with pytest.raises(RequestRefusedError) as error:
+        client.generate("La")
+    for text in (repr(settings), str(settings), repr(client.__dict__), str(error.value), repr(error.value)):
+        assert API_KEY not in text
+        assert ADMIN_KEY not in text
+
+
+def test_keys_and_address_come_from_the_environment(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBUI_URL", server.url.removeprefix("http://") + "/v1/")
+    monkeypatch.setenv("WEBUI_API_KEY", API_KEY)
+    monkeypatch.setenv("WEBUI_ADMIN_KEY", ADMIN_KEY)
+    assert Client().generate("La").text == TEXT
+    assert Client().loras()
+
+
+def test_a_proxy_is_not_asked_for_this_machine(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert Client(settings).generate("La").text == TEXT
+
+
+def test_a_server_that_is_down() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"127.0.0.1:{taken.getsockname()[1]}"
+    with pytest.raises(ServerDownError, match=r"Nothing answers at http://127.0.0.1.*--api"):
+        Client(ServerSettings.from_environment(url)).info()
+
+
+def test_a_slow_server(settings: ServerSettings, state: State) -> None:
+    state.fault = "slow"
+    with pytest.raises(TimedOutError, match="did not answer in time"):
+        Client(settings, timeout=0.2).generate("La")
+    assert len(state.bodies("/v1/completions")) == 1, "a generation was asked for twice"
+
+
+def test_only_safe_calls_are_repeated(client: Client, state: State) -> None:
+    state.fault = "gateway"
+    assert client.info().loaded
+    assert state.calls == 3
+    state.calls = 0
+    with pytest.raises(ServerFailedError, match="status 503"):
+        client.generate("La")
+    assert len(state.bodies("/v1/completions")) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("html", "not JSON; is this the API's port"), ("host", "start it with --listen")],
+)
+def test_the_wrong_port_and_the_wrong_name(client: Client, state: State, fault: str, reason: str) -> None:
+    state.fault = fault
+    with pytest.raises(ServerFailedError if fault == "html" else RequestRefusedError, match=reason):
+        client.info()
+
+
+@pytest.mark.parametrize("url", ["", "http://", "ftp://x", "a b", "127.0.0.1:port"])
+def test_addresses_that_are_none(url: str) -> None:
+    if url:
+        with pytest.raises(UsageError, match="no address of a server"):
+            ServerSettings.from_environment(url)
+    else:
+        assert ServerSettings.from_environment(url).url == "http://127.0.0.1:5000"
