@@ -59,6 +59,13 @@ def _word(word: str) -> int | None:
     return None
 
 
+def feminine_ordinal(number: int) -> str:
+    """The ordinal of 1..59 as provisions carry it: ``feminine_ordinal(21) == "vigésima primera"``."""
+    units = ("", "primera", "segunda", "tercera", "cuarta", "quinta", "sexta", "séptima", "octava", "novena")
+    tens = ("", "décima", "vigésima", "trigésima", "cuadragésima", "quincuagésima")
+    return f"{tens[number // 10]} {units[number % 10]}".strip()
+
+
 _STEMS = r"(?:primer|segund|tercer|cuart|quint|sext|s[ée]ptim|octav|noven)"
 ORDINAL_WORD = (
     rf"(?:[úu]nic[oa]|{_STEMS}[oa]|(?:und|duod)[ée]cim[oa]|primer|tercer"

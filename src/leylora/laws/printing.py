@@ -35,7 +35,7 @@ The input is a `PrintedLaw`, readable from YAML:
     provisions:
       - {kind: transitoria, number: 1, body: "En el plazo de noventa días ..."}
         # general, transitoria, reformatoria, derogatoria, final
-    traps: []                           # names from Trap, see below
+    traps: []                           # what makes real files hard to read, see Trap
 
 ``print_law(law, layout, path)`` writes the PDF. Needs the extra ``demo`` (fpdf2).
 """
@@ -44,11 +44,30 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from leylora.errors import LeyloraError
+from leylora.files import read_text
 from leylora.laws.law import DivisionKind
 
 Layout = Literal["lexis", "lexis-finder", "esilec", "fielweb"]
+Trap = Literal[
+    "number-after-text",  # the bold number of a heading is drawn after the text beside it
+    "glued-watermark",  # a watermark is drawn right after the last word of a page
+    "soft-hyphens",  # U+00AD stands for the dash of headings and numerals
+    "hard-spaces",  # U+00A0 stands for every space
+    "broken-words",  # words are broken at line ends
+    "index",  # an index of titles and articles comes first
+    "quoted-article",  # a note quotes an article of another law
+    "second-version",  # a note is followed by the article in another wording
+    "reform-annex",  # a final provision sets out articles of another law
+    "out-of-order",  # the last article is printed before the one that precedes it
+    "two-columns",  # left column, then right
+    "interleaved-columns",  # left and right column line by line: unreadable
+    "scanned",  # pages are pictures
+    "encrypted",  # the file asks for a password
+]
 ProvisionKind = Literal["general", "transitoria", "reformatoria", "derogatoria", "final"]
 
 
@@ -99,9 +118,30 @@ class PrintedLaw(_Printed):
     articles: tuple[PrintedArticle, ...] = ()
     divisions: tuple[PrintedDivision, ...] = ()
     provisions: tuple[PrintedProvision, ...] = ()
-    traps: tuple[str, ...] = ()
+    traps: tuple[Trap, ...] = ()
+
+    @classmethod
+    def load(cls, path: Path) -> "PrintedLaw":
+        """Read a law from YAML. Raises LeyloraError, naming the key, when it is not as described above."""
+        try:
+            return cls.model_validate(yaml.safe_load(read_text(path)))
+        except yaml.YAMLError as error:
+            raise LeyloraError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join(map(str, fault["loc"]))
+            raise LeyloraError(
+                f"{path}, key {where}: {fault['msg']}; see leylora.laws.printing for the keys."
+            ) from None
 
 
 def print_law(law: PrintedLaw, layout: Layout, path: Path) -> None:
-    """Write ``law`` to ``path`` in the manner of ``layout``."""
-    raise NotImplementedError
+    """Write ``law`` to ``path`` as a PDF in the manner of ``layout``, with its traps.
+
+    Raises:
+        LeyloraError: fpdf2 is not installed.
+    """
+    from leylora.laws.press import press
+    from leylora.laws.typesetting import typeset
+
+    press(typeset(law, layout), law, layout, path)
