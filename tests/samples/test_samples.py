@@ -7,12 +7,12 @@ from pathlib import Path
 
 import ftfy
 import pytest
-import yaml
 
 from leylora.files import read_json, read_jsonl
 from leylora.instructions import Fault, Record, clean, convert, detect, read_records
 from leylora.instructions.formats import Draft
-from leylora.laws.printing import PrintedArticle, PrintedDivision, PrintedLaw
+from leylora.laws.law import Law
+from leylora.laws.printing import Layout, PrintedArticle, PrintedDivision, PrintedLaw, print_law
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
 INSTRUCTIONS = SAMPLES / "instructions"
@@ -187,7 +187,7 @@ def readme() -> str:
 
 
 def sample_law() -> PrintedLaw:
-    return PrintedLaw.model_validate(yaml.safe_load((SAMPLES / "ley-de-muestra.yaml").read_text(encoding="utf-8")))
+    return PrintedLaw.load(SAMPLES / "ley-de-muestra.yaml")
 
 
 def articles_of(divisions: tuple[PrintedDivision, ...]) -> Iterator[PrintedArticle]:
@@ -220,7 +220,7 @@ def test_the_law_has_what_the_parser_must_meet() -> None:
     assert any(note.startswith("Inciso segundo derogado") for note in notes)
     assert any("artículos del 88 al 91 derogado" in note for note in notes)
     assert sum(bool(article.concordances) for article in articles.values()) >= 8
-    quoting = [case for article in articles.values() for case in article.case_law if "“Art. " in case]
+    quoting = [case for article in articles.values() for case in article.case_law if '"Art. ' in case]
     assert len(quoting) >= 4
     assert {provision.kind for provision in law.provisions} == {
         "general", "transitoria", "reformatoria", "derogatoria", "final",
@@ -255,3 +255,26 @@ def test_rubrics_are_unique_and_bodies_of_a_fair_length() -> None:
     rubrics = [article.rubric for article in articles]
     assert len(rubrics) == len(set(rubrics))
     assert all(25 <= len(article.body.split()) <= 110 for article in articles if not article.repealed)
+
+
+@pytest.mark.parametrize("layout", ["lexis", "lexis-finder", "esilec", "fielweb"])
+def test_printed_and_parsed_the_law_gives_every_article(layout: Layout, tmp_path: Path) -> None:
+    printed = sample_law()
+    assert len(printed.traps) >= 8
+    print_law(printed, layout, tmp_path / "ley.pdf")
+    law = Law.from_file(tmp_path / "ley.pdf")
+
+    expected = {article.number: article for article in articles_of(printed.divisions) if article.number != "..."}
+    inserted = [article for article in articles_of(printed.divisions) if article.number == "..."]
+    expected |= {f"64-innumerado-{place}": article for place, article in enumerate(inserted, start=1)}
+    parsed = {article.number: article for article in law.articles}
+    assert parsed.keys() == expected.keys()
+    for number, article in expected.items():
+        assert parsed[number].rubric == article.rubric
+        assert parsed[number].body.split() == article.body.split()
+    statuses = {number: article.status for number, article in parsed.items() if article.status != "vigente"}
+    assert statuses == {"49": "derogado", "72": "derogado", "60": "derogado_parcial"}
+    assert [entry["number"] for entry in law.audit["ausente"]] == ["88", "89", "90", "91"]
+    assert law.audit["missing"] == []
+    assert {"Reformatoria", "Transitoria", "Final"} <= {p.number.split("-")[0].title() for p in law.provisions}
+    assert (law.published, law.last_reform) == (printed.published, printed.last_reform)
