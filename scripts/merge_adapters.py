@@ -23,7 +23,7 @@ def main(
     method: Annotated[Method, typer.Option(help="How to merge; docs/merging.md says which when.")] = "concat",
     rank: Annotated[str | None, typer.Option(help="Rank to cut to: a number, or energy:0.99.")] = None,
     weight: Annotated[list[str] | None, typer.Option(help="NAME:PATTERN=WEIGHT, such as law:0-15=0.5.")] = None,
-    density: Annotated[float, typer.Option(help="Share of entries that ties and dare keep.")] = 0.5,
+    density: Annotated[float | None, typer.Option(help="Share of entries ties (0.5) and dare (0.9) keep.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, float16, bfloat16; by default the parents'.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of dare's draw.")] = 0,
     same_base: Annotated[bool, typer.Option("--same-base", help="Different base names mean one model.")] = False,

@@ -26,6 +26,7 @@ from leylora.adapters.one_module import Merged, Settings, merge_module
 from leylora.adapters.picture import draw
 from leylora.adapters.report import REPORT_FILE, MergeReport, Method, ModuleReport, ParentReport, drowning
 from leylora.adapters.result import merged_config
+from leylora.adapters.rules import DENSITY
 from leylora.adapters.stream import TensorWriter
 from leylora.adapters.weights import Parent, depth_factors, layer_of
 from leylora.errors import UsageError
@@ -41,7 +42,7 @@ def merge(
     rank: int | None = None,
     *,
     energy: float | None = None,
-    density: float = 0.5,
+    density: float | None = None,
     dtype: str | None = None,
     seed: int = 0,
     same_base: bool = False,
@@ -64,7 +65,7 @@ def merge(
         rank: rank to cut to. Without it and ``energy``, svd and compress cut to the parents' largest rank and the
             others cut nothing. ``concat`` takes none.
         energy: instead of ``rank``: keep this share of each module's squared norm, at the smallest rank that does.
-        density: the share of entries ties and dare keep.
+        density: the share of entries ties (0.5) and dare (0.9) keep.
         dtype: ``float32``, ``float16`` or ``bfloat16``; by default the parents', or float32 where they differ.
         seed: of dare's draw.
         same_base: take the caller's word that different names of the base model mean the same weights.
@@ -89,7 +90,7 @@ def merge(
 
     kinds = {adapter.dtype for adapter in adapters}
     name = dtype or (kinds.pop() if len(kinds) == 1 else "float32")
-    settings = Settings(method, rank, energy, density, seed, getattr(torch, name))
+    settings = Settings(method, rank, energy, density or DENSITY.get(method, 1.0), seed, getattr(torch, name))
     job = _Job(chosen, adapters, settings, progress)
     with one_thread():
         if dry_run:
@@ -149,7 +150,9 @@ def _factors(adapter: Adapter, name: str) -> Factors | None:
     return Factors(a, b, adapter.modules[name].scaling)
 
 
-def _check_arguments(method: Method, rank: int | None, energy: float | None, density: float, dtype: str | None) -> None:
+def _check_arguments(
+    method: Method, rank: int | None, energy: float | None, density: float | None, dtype: str | None
+) -> None:
     if rank is not None and energy is not None:
         raise UsageError("Give a rank or an energy, not both.")
     if rank is not None and rank < 1:
@@ -160,7 +163,7 @@ def _check_arguments(method: Method, rank: int | None, energy: float | None, den
         raise UsageError("concat keeps every direction, so it takes no rank; use --method svd to cut to a rank.")
     if method == "compress" and energy is not None:
         raise UsageError("compress works inside a fixed rank; give --rank a number.")
-    if not 0 < density <= 1:
+    if density is not None and not 0 < density <= 1:
         raise UsageError(f"A density of {density} is not a share; give a number above 0 and at most 1.")
     if dtype not in (None, "float32", "float16", "bfloat16"):
         raise UsageError(f"{dtype!r} is no type for an adapter; use float32, float16 or bfloat16.")
