@@ -17,7 +17,7 @@ VOWELS = str.maketrans("áéíóúü", "aeiouu")  # nearly all accents of Spanis
 def plain(text: str) -> str:
     """Lower case, no accents (ñ kept), single blanks, no punctuation: what two copies have in common."""
     text = text.lower().translate(VOWELS)
-    if not text.isascii():
+    if not text.replace("ñ", "").isascii():
         apart = unicodedata.normalize("NFD", text.replace("ñ", "\x00"))
         text = "".join(char for char in apart if not unicodedata.combining(char)).replace("\x00", "ñ")
     return " ".join(WORD.findall(text))

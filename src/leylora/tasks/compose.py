@@ -5,9 +5,9 @@ from random import Random
 from leylora.instructions.conversation import Conversation, Message
 from leylora.laws.law import Article, Law
 from leylora.tasks.grounding import Passage, bracketed, grounded_prompt, law_system_prompt, passage
-from leylora.tasks.item import Item, names_of, of_law, the_law
+from leylora.tasks.item import Item, names_of, of_law, spelled, the_law
 from leylora.tasks.neighbours import Pool
-from leylora.tasks.wording import roughen
+from leylora.tasks.wording import fold, roughen
 
 LICENSE = "public-domain"  # official texts of law; the questions are this project's
 
@@ -33,7 +33,8 @@ def compose(
     """
     template = chance.randrange(len(item.phrasings))
     name = chance.choice(names_of(law))
-    slots = {"number": item.article.number, "law": name, "of_law": of_law(law, name), "the_law": the_law(law, name)}
+    slots = {"law": name, "of_law": of_law(law, name), "the_law": the_law(law, name)}
+    slots["number"] = spelled(item.article.number)
     question = contract(item.phrasings[template].format(**(slots | item.slots)))
     question = roughen(question, chance, rough)
     question = question[:1].upper() + question[1:]
@@ -100,6 +101,6 @@ def _with_articles(
 
 def _answers_too(row: Article, item: Item) -> bool:
     """Whether a wrong article could be taken for a right one: it speaks of the same topic or holds the same words."""
-    text = f"{row.rubric or ''} {row.body}".lower()
+    text = fold(f"{row.rubric or ''} {row.body}")
     told = [item.article.rubric or "", *(item.slots.get(key, "") for key in ("topic", "term", "words", "conduct"))]
-    return any(words and words.lower() in text for words in told)
+    return any(words and fold(words) in text for words in told)

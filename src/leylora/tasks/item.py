@@ -123,3 +123,9 @@ def is_masculine(law: Law, name: str) -> bool:
 def lowered(rubric: str) -> str:
     """A rubric as it stands inside a sentence: first letter small, unless it begins with an abbreviation."""
     return rubric if len(rubric) > 1 and rubric[1].isupper() else rubric[:1].lower() + rubric[1:]
+
+
+def spelled(number: str) -> str:
+    """An article's number as it is said: "152-innumerado-2" is "innumerado 2 agregado a continuación del Art. 152"."""
+    base, mark, count = number.partition("-innumerado-")
+    return f"innumerado {count} agregado a continuación del Art. {base}" if mark else number

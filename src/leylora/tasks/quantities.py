@@ -5,8 +5,9 @@ The verifier compares an answer's quantities with those of the article it cites,
 """
 
 import re
-import unicodedata
 from dataclasses import dataclass
+
+from leylora.tasks.wording import fold
 
 SMALL = {
     "cero": 0, "un": 1, "uno": 1, "una": 1, "dos": 2, "tres": 3, "cuatro": 4, "cinco": 5, "seis": 6, "siete": 7,
@@ -81,7 +82,7 @@ def quantities(text: str) -> list[Quantity]:
 
     "un" and "una" count only before a unit or inside a range: elsewhere they are articles.
     """
-    tokens = [_Token(_fold(match.group(0)), match.start(), match.end()) for match in TOKEN.finditer(text)]
+    tokens = [_Token(fold(match.group(0)), match.start(), match.end()) for match in TOKEN.finditer(text)]
     found: list[Quantity] = []
     at = 0
     while at < len(tokens):
@@ -192,7 +193,3 @@ def _digits(word: str) -> float:
         return float(re.sub(r"[.,]", "", word))
     head, *tail = re.split(r"[.,]", word)
     return float(f"{head}.{''.join(tail)}") if tail else float(head)
-
-
-def _fold(word: str) -> str:
-    return "".join(char for char in unicodedata.normalize("NFD", word.lower()) if unicodedata.category(char) != "Mn")

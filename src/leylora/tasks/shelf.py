@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import cached_property
 
+from leylora.laws.citations import format_citation, parse_citations, resolve
 from leylora.laws.law import Article, Law
 from leylora.tasks.item import names_of
 from leylora.tasks.quantities import Quantity, quantities
@@ -18,7 +19,15 @@ class Shelf:
 
     def find(self, citation: str) -> "Entry | None":
         """The article that a canonical citation (without its brackets) names."""
-        return self._cited.get(one_line(citation))
+        words = one_line(citation)
+        if words in self._cited:
+            return self._cited[words]
+        for one in parse_citations(words, self.laws)[:1]:  # with a numeral or literal: "Art. 76, num. 3, ..."
+            for law in self.laws:
+                found = resolve(one, [law])
+                if found and one.numeral and format_citation(*_key(found), one.numeral, one.literal) == words:
+                    return _item(*found, one.numeral, one.literal)
+        return None
 
     def law(self, law_id: str, edition: str) -> Law | None:
         """The law with this id in this edition."""
@@ -35,22 +44,35 @@ class Shelf:
 
 
 class Entry:
-    """One article of a shelf with the readings of it that the verifier compares with."""
+    """One article of a shelf, or one part of it, with the readings that the verifier compares with."""
 
-    def __init__(self, law: Law, article: Article) -> None:
+    def __init__(self, law: Law, article: Article, part: str | None = None) -> None:
         self.law = law
         self.article = article
+        self.body = article.body if part is None else part
 
     @cached_property
     def text(self) -> str:
         """All an answer may take from the article, on one line: number, path, rubric, body."""
         path = " ".join(str(part) for part in self.article.path)
-        return one_line(f"{self.article.number} {path} {self.article.rubric or ''} {self.article.body}")
+        return one_line(f"{self.article.number} {path} {self.article.rubric or ''} {self.body}")
 
     @cached_property
     def quantities(self) -> list[Quantity]:
         """The numbers of rubric and body."""
-        return quantities(f"{self.article.rubric or ''}. {self.article.body}")
+        return quantities(f"{self.article.rubric or ''}. {self.body}")
+
+
+def _key(found: tuple[Law, Article]) -> tuple[Law, str]:
+    return found[0], found[1].number
+
+
+def _item(law: Law, article: Article, numeral: str, literal: str | None) -> Entry | None:
+    """The numeral or literal of an article, or None when it has no such part."""
+    part = next((item for item in article.numerals if item.label == numeral), None)
+    if part is not None and literal:
+        part = next((inner for inner in part.literals if inner.label == literal), None)
+    return None if part is None else Entry(law, article, part.text)
 
 
 def whole_law_citation(law: Law) -> str:

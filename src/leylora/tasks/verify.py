@@ -9,21 +9,23 @@ What it cannot see is a wrong paraphrase without numbers or names. Quote, and it
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leylora.laws.citations import parse_citations
+from leylora.laws.law import Law
 from leylora.tasks import abstention
 from leylora.tasks.grounding import Passage
 from leylora.tasks.item import names_of
 from leylora.tasks.quantities import Quantity, quantities
+from leylora.tasks.references import references
 from leylora.tasks.shelf import Entry, Shelf, one_line
+from leylora.tasks.wording import fold
 
 EDITION = r"ed\. (?:\d{4}-\d{2}-\d{2}|s\. f\.)"
-CANONICAL = re.compile(rf"\((Art\. [^()]*(?:\([^()]*\)[^()]*)*, {EDITION})\)")
+CANONICAL = re.compile(rf"\((Art\. [^\n]*?, {EDITION})\)")
 WHOLE_LAW = re.compile(rf"\(((?!Art\. )[^()]+, {EDITION})\)")
 QUOTE = re.compile(r"«([^«»]*)»")
-NAMED_ARTICLE = re.compile(r"\b(?:art[íi]culos?|arts?\.)\s+(?:n\.?[°º]\s*)?(\d+(?:\.\d+)*)", re.IGNORECASE)
 NAMED_NUMERAL = re.compile(r"\b(?:numeral|número|núm\.|num\.)\s+(\d{1,3})\b", re.IGNORECASE)
 NAMED_LITERAL = re.compile(r"\bliteral\s+([a-zñ])\b", re.IGNORECASE)
 LISTED = re.compile(r"^(\d{1,2})\.\s+«([^«»]*)»\s*$", re.MULTILINE)
@@ -101,7 +103,10 @@ def loose_faults(said: str, entry: Entry) -> list[Fault]:
     """The faults of an answer's own words, quotes and citation taken away."""
     source = fold(entry.text)
     faults = _named_parts(said, entry)
-    said = NAMED_NUMERAL.sub(" ", NAMED_LITERAL.sub(" ", NAMED_ARTICLE.sub(" ", said)))
+    for citation in parse_citations(said, [entry.law]):
+        start, end = citation.span
+        said = said[:start] + " " * (end - start) + said[end:]
+    said = NAMED_NUMERAL.sub(" ", NAMED_LITERAL.sub(" ", said))
     faults += _dates(said, entry)
     said = WRITTEN_DATE.sub(" ", ISO_DATE.sub(" ", said))
     faults += _laws(said, entry)
@@ -126,21 +131,37 @@ def _enumeration(said: str, entry: Entry) -> list[Fault]:
 
 def _named_parts(said: str, entry: Entry) -> list[Fault]:
     """Articles, numerals and literals named."""
-    known = {entry.article.number, entry.article.number.split("-")[0], *NAMED_ARTICLE.findall(entry.article.body)}
-    faults = [Fault("names an article that the cited one does not", number)
-              for number in NAMED_ARTICLE.findall(said) if number not in known]  # fmt: skip
+    known = {entry.article.number, *named_articles(entry.body, entry.law)}
+    known |= {number for _, number in references(entry.law, entry.article)}
+    faults = [
+        Fault("names an article that the cited one does not", number)
+        for number in named_articles(said, entry.law)
+        if number not in known
+    ]
     labels = {item.label for item in entry.article.numerals}
     labels |= {inner.label for item in entry.article.numerals for inner in item.literals}
-    labels |= set(NAMED_NUMERAL.findall(entry.article.body))
+    labels |= set(NAMED_NUMERAL.findall(entry.body))
     for label in (*NAMED_NUMERAL.findall(said), *(letter.lower() for letter in NAMED_LITERAL.findall(said))):
         if label not in labels:
             faults.append(Fault("names a numeral that the article does not have", label))
     return faults
 
 
+def named_articles(text: str, law: Law) -> list[str]:
+    """Numbers of the articles a text names, ``law`` being the one meant where it names none.
+
+    Without a law's name beside it, "artículo 30.1" may be read as numeral 1 of article 30; the law tells.
+    """
+    numbers = []
+    for citation in parse_citations(text, [law]):
+        dotted = f"{citation.article}.{citation.numeral}"
+        numbers.append(dotted if dotted in law and dotted in text[slice(*citation.span)] else citation.article)
+    return numbers
+
+
 def _dates(said: str, entry: Entry) -> list[Fault]:
     facts = entry.law.facts()
-    known = {facts[key] for key in ("edition", "published", "last_reform")} | set(dates(entry.article.body))
+    known = {facts[key] for key in ("edition", "published", "last_reform")} | set(dates(entry.body))
     return [Fault("date is neither the article's nor the edition's", day) for day in dates(said) if day not in known]
 
 
@@ -187,8 +208,3 @@ def _quantity(one: Quantity, said: str, entry: Entry) -> list[Fault]:
     if one.term and all(other.term and other.term != one.term for other in whole):
         return [Fault("mistakes plazo and término", f"{one.term}: {words}")]
     return []
-
-
-def fold(text: str) -> str:
-    """Lower case without accents."""
-    return "".join(char for char in unicodedata.normalize("NFD", text.lower()) if unicodedata.category(char) != "Mn")

@@ -11,15 +11,15 @@ from leylora.tasks.references import references
 from leylora.tasks.shelf import Entry, Shelf, one_line, whole_law_citation
 from leylora.tasks.verify import (
     CANONICAL,
-    NAMED_ARTICLE,
     NAMED_NUMERAL,
     QUOTE,
     WHOLE_LAW,
     Fault,
     dates,
-    fold,
+    named_articles,
     verify_answer,
 )
+from leylora.tasks.wording import fold
 
 COUNTRY = re.compile(
     r"\b(?:Colombia|Perú|Peru|Chile|España|Espana|México|Mexico|Argentina|Bolivia|Venezuela|Uruguay|Panamá|Panama)\b",
@@ -41,7 +41,7 @@ def verify_row(row: Conversation, shelf: Shelf) -> list[Fault]:
     faults = _prompt_faults(row, law, supplied, shelf)
     faults += verify_answer(row.answer, shelf, supplied)
     cited = CANONICAL.findall(row.answer)
-    asked = NAMED_ARTICLE.findall(QUOTE.sub(" ", question))
+    asked = named_articles(QUOTE.sub(" ", question), law)
     if cited:
         if cited[0] != law.cite(row.article):
             faults.append(Fault("cites another article than the row's", cited[0]))
@@ -74,7 +74,7 @@ def _fits_question(row: Conversation, question: str, asked: list[str], entry: En
     """An answer that is true of its article must also be about what was asked, and complete."""
     article, faults = entry.article, []
     quotes = [one_line(quote) for quote in QUOTE.findall(CANONICAL.sub("", row.answer))]
-    if asked and article.number.split("-")[0] not in asked and article.number not in asked:
+    if asked and article.number not in asked:
         sources = [entry.law.article(number) for number in asked if number in entry.law]
         if not any(number == article.number for source in sources for _, number in references(entry.law, source)):
             faults.append(Fault("answers about another article than asked", f"asked {asked}, cites {article.number}"))
@@ -108,7 +108,7 @@ def _abstention_faults(
         if not asked:
             return [Fault("denies an article that nobody asked for", question[:80])]
         faults = [Fault("denies an article that exists", number) for number in asked if number in law]
-        if not any(number in re.findall(r"\d+(?:\.\d+)?", answer) for number in asked):
+        if not any(re.search(rf"\b{re.escape(number)}\b", answer) for number in asked):
             faults.append(Fault("denies another article than asked", f"asked {asked}"))
         return faults
     if answer.startswith(abstention.NOT_SUPPLIED):

@@ -11,7 +11,7 @@ from leylora.laws.law import Article, Law
 from leylora.tasks import abstention
 from leylora.tasks.families import deadline, exception, governing_article, sanction, verbatim
 from leylora.tasks.families.topic import PHRASINGS as ABOUT_TOPIC
-from leylora.tasks.item import Item, Library, of_law
+from leylora.tasks.item import Item, Library, of_law, spelled
 
 COUNTRIES = ("Colombia", "Perú", "Chile", "España", "México", "Argentina", "Bolivia", "Venezuela", "Uruguay", "Panamá")
 ABROAD = (
@@ -82,7 +82,7 @@ def _not_supplied(law: Law, article: Article, library: Library, here: str) -> It
                 answer = f"{abstention.NOT_SUPPLIED} Ninguno trata «{topic}». {here}"
                 yield Item("abstain-not-supplied", "abstain", article, item.phrasings, answer, item.slots, cites=False)
                 return
-    answer = f"{abstention.NOT_SUPPLIED} Falta el {article.number}. {here}"
+    answer = f"{abstention.NOT_SUPPLIED} Falta el {spelled(article.number)}. {here}"
     yield Item("abstain-not-supplied", "abstain", article, verbatim.PHRASINGS, answer, cites=False)
 
 

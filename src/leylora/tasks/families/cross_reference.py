@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from leylora.laws.law import Article, Law
-from leylora.tasks.item import Item, Library
+from leylora.tasks.item import Item, Library, spelled
 from leylora.tasks.law_text import first_sentence
 
 PHRASINGS = (
@@ -23,6 +23,6 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
         return
     quote = article.body if len(article.body) <= MAX_QUOTE else first_sentence(article.body)
     for source, phrase in library.referrers(law, article)[:2]:
-        slots = {"source": source.number, "phrase": phrase}
-        answer = f"Remite al artículo {article.number}: «{quote}»"
+        slots = {"source": spelled(source.number), "phrase": phrase}
+        answer = f"Remite al artículo {spelled(article.number)}: «{quote}»"
         yield Item("cross-reference", "grounded", article, PHRASINGS, answer, slots, beside=(source,))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from leylora.laws.law import Article, Law
-from leylora.tasks.item import Item, Library, lowered
+from leylora.tasks.item import Item, Library, lowered, spelled
 from leylora.tasks.law_text import first_sentence, is_deictic
 
 BY_RUBRIC = (
@@ -35,7 +35,7 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
         return
     if library.has_unique_rubric(law, article):
         rubric = article.rubric or ""
-        answer = f"Lo regula el artículo {article.number}: «{rubric}»."
+        answer = f"Lo regula el artículo {spelled(article.number)}: «{rubric}»."
         for kind in ("grounded", "closed"):
             yield Item("governing-article", kind, article, BY_RUBRIC, answer, {"topic": lowered(rubric)})
         return
@@ -44,5 +44,5 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
     if len(words) >= 14 and not is_deictic(opening) and not re.match(r"\d|[a-z][.)]", opening):
         asked, told = " ".join(words[:9]).rstrip(",;:"), " ".join(words[:40])
         quote = f"«{told}…»" if len(words) > 40 else f"«{opening}»"
-        answer = f"Consta en el artículo {article.number}: {quote}"
+        answer = f"Consta en el artículo {spelled(article.number)}: {quote}"
         yield Item("governing-article", "grounded", article, BY_WORDS, answer, {"words": asked})

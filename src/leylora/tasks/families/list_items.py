@@ -28,7 +28,8 @@ MAX_ANSWER = 1_200
 
 def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
     """The whole list when it is short enough, and up to two single items, grounded."""
-    if not article.in_force or len(article.numerals) < 2:
+    labels = [item.label for item in article.numerals]
+    if not article.in_force or len(labels) < 2 or len(set(labels)) < len(labels):  # two lists: "numeral 2" is unclear
         return
     listing = "\n".join(f"{item.label}. «{item.text}»" for item in article.numerals)
     if len(listing) <= MAX_ANSWER:
