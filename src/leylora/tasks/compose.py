@@ -3,7 +3,7 @@
 from random import Random
 
 from leylora.instructions.conversation import Conversation, Message
-from leylora.laws.law import Article, Law
+from leylora.laws.law import Law
 from leylora.tasks.grounding import Passage, bracketed, grounded_prompt, law_system_prompt, passage
 from leylora.tasks.item import Item, names_of, of_law, spelled, the_law
 from leylora.tasks.neighbours import Pool
@@ -86,7 +86,7 @@ def _with_articles(
     for row in pool.distractors(item.article, chance):
         if len(given) - len(own) >= wanted or row in item.beside:
             break
-        if _answers_too(row, item):
+        if _answers_too(pool.words_of(row), item):
             continue
         block = passage(law, row)
         size = len(grounded_prompt("", [block, block])) - len(grounded_prompt("", [block]))
@@ -99,8 +99,7 @@ def _with_articles(
     return grounded_prompt(question, given)
 
 
-def _answers_too(row: Article, item: Item) -> bool:
+def _answers_too(text: str, item: Item) -> bool:
     """Whether a wrong article could be taken for a right one: it speaks of the same topic or holds the same words."""
-    text = fold(f"{row.rubric or ''} {row.body}")
     told = [item.article.rubric or "", *(item.slots.get(key, "") for key in ("topic", "term", "words", "conduct"))]
     return any(words and fold(words) in text for words in told)

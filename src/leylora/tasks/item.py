@@ -72,6 +72,15 @@ class Library:
         """The articles of the same law that point to ``article``, each with the words it uses."""
         return self._referrers[_key(law)].get(article.number, [])
 
+    def last_number(self, law: Law) -> int:
+        """The highest article number of the law, 0 when none is a plain number."""
+        return self._last_numbers[_key(law)]
+
+    @cached_property
+    def _last_numbers(self) -> dict[str, int]:
+        return {_key(law): max((int(row.number) for row in law.articles if row.number.isdigit()), default=0)
+                for law in self.laws}  # fmt: skip
+
     @cached_property
     def _rubrics(self) -> dict[str, Counter[str]]:
         return {_key(law): Counter((row.rubric or "").lower() for row in law.articles) for law in self.laws}

@@ -7,6 +7,7 @@ from functools import cached_property
 from random import Random
 
 from leylora.laws.law import Article, Law
+from leylora.tasks.wording import fold
 
 WORD = re.compile(r"[^\W\d_]{5,}")
 RARE_WORDS = 8  # of an article, looked up in the others
@@ -21,11 +22,18 @@ class Pool:
         wanted = None if numbers is None else set(numbers)
         self.articles = [row for row in law.articles if row.in_force and (wanted is None or row.number in wanted)]
         self._place = {row.number: at for at, row in enumerate(self.articles)}
+        self._folded: dict[str, str] = {}
         self._printed = {row.number: at for at, row in enumerate(law.articles)}
 
     def holds(self, article: Article) -> bool:
         """Whether the article is one of the pool's."""
         return article.number in self._place
+
+    def words_of(self, article: Article) -> str:
+        """Rubric and body of one of the pool's articles, folded for comparing."""
+        if article.number not in self._folded:
+            self._folded[article.number] = fold(f"{article.rubric or ''} {article.body}")
+        return self._folded[article.number]
 
     def distractors(self, article: Article, chance: Random) -> Iterator[Article]:
         """Articles other than ``article``, each once: near, similar and distant ones in random turns."""

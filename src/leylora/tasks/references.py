@@ -22,12 +22,11 @@ def references(law: Law, article: Article) -> list[tuple[str, str]]:
     A reference to another law ("artículo 44 de la Ley ...") is left out; so is one that leads nowhere.
     """
     found: list[tuple[str, str]] = []
-    numbers = [row.number for row in law.articles]
-    place = numbers.index(article.number)
     for match in RELATIVE.finditer(article.body):
-        step = 1 if match.group(1).lower() == "siguiente" else -1
-        if 0 <= place + step < len(numbers):
-            found.append((match.group(0).lower(), numbers[place + step]))
+        numbers = [row.number for row in law.articles]
+        place = numbers.index(article.number) + (1 if match.group(1).lower() == "siguiente" else -1)
+        if 0 <= place < len(numbers):
+            found.append((match.group(0).lower(), numbers[place]))
     for match in EXPLICIT.finditer(article.body):
         after = match.group("after")
         foreign = OF_ANOTHER_LAW.search(after) and not OF_THIS_LAW.match(after)

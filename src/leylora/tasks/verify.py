@@ -131,13 +131,12 @@ def _enumeration(said: str, entry: Entry) -> list[Fault]:
 
 def _named_parts(said: str, entry: Entry) -> list[Fault]:
     """Articles, numerals and literals named."""
-    known = {entry.article.number, *named_articles(entry.body, entry.law)}
-    known |= {number for _, number in references(entry.law, entry.article)}
-    faults = [
-        Fault("names an article that the cited one does not", number)
-        for number in named_articles(said, entry.law)
-        if number not in known
-    ]
+    strange = [number for number in named_articles(said, entry.law) if number != entry.article.number]
+    if strange:
+        known = set(named_articles(entry.body, entry.law))
+        known |= {number for _, number in references(entry.law, entry.article)}
+        strange = [number for number in strange if number not in known]
+    faults = [Fault("names an article that the cited one does not", number) for number in strange]
     labels = {item.label for item in entry.article.numerals}
     labels |= {inner.label for item in entry.article.numerals for inner in item.literals}
     labels |= set(NAMED_NUMERAL.findall(entry.body))

@@ -55,7 +55,7 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
     here = f"({law.name}, ed. {law.edition or 's. f.'})"
     yield from _not_supplied(law, article, library, here)
     yield from _wrong_law(law, article, library)
-    missing = missing_number(law, chance.randrange(10**6))
+    missing = _missing_number(library.last_number(law), chance.randrange(10**6))
     answer = f"{abstention.NO_SUCH_ARTICLE} No consta el {missing}. {here}"
     yield Item("abstain-no-such-article", "abstain", article, verbatim.PHRASINGS, answer, {"number": missing},
                cites=False, supplied=False)  # fmt: skip
@@ -101,7 +101,6 @@ def _wrong_law(law: Law, article: Article, library: Library) -> Iterator[Item]:
     yield Item("abstain-wrong-law", "abstain", article, ABOUT_TOPIC, answer, {"topic": topic}, cites=False)
 
 
-def missing_number(law: Law, draw: int) -> str:
+def _missing_number(last: int, draw: int) -> str:
     """A number beyond the law's last article."""
-    last = max((int(row.number) for row in law.articles if row.number.isdigit()), default=0)
     return str(last + 1 + draw % max(60, last // 2))
