@@ -91,13 +91,15 @@ def test_help_needs_no_torch() -> None:
 def test_a_module_of_one_parent_keeps_its_rank(make_adapter: Maker, tmp_path: Path, dense: Any) -> None:
     a = make_adapter("a", r=4, only=["self_attn.q_proj", "mlp.down_proj"])
     b = make_adapter("b", r=6, seed=1, only=["self_attn.q_proj", "self_attn.k_proj"])
-    merge([(a, 1.0), (b, 1.0)], tmp_path / "c", picture=False)
+    report = merge([(a, 1.0), (b, 1.0)], tmp_path / "c", picture=False)
     config = config_of(tmp_path / "c")
     assert config["target_modules"] == ["down_proj", "k_proj", "q_proj"]
     patterns = {"q_proj": 10, "k_proj": 6, "down_proj": 4}
     patterns = {name: rank for name, rank in patterns.items() if rank != config["r"]}
     assert config["rank_pattern"] == config["alpha_pattern"] == patterns
     assert set(config) == {*BASE_KEYS, "rank_pattern", "alpha_pattern"}
+    assert config["r"] == 10
+    assert "ranks from 4 to 10" in report.warnings[0]
     for module, wanted in dense.sum([a, b], [1.0, 1.0]).items():
         assert dense.error(dense.deltas(tmp_path / "c")[module], wanted) < 1e-6
 

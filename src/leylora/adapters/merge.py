@@ -24,7 +24,7 @@ from leylora.adapters.files import (
 )
 from leylora.adapters.one_module import Merged, Settings, merge_module
 from leylora.adapters.picture import draw
-from leylora.adapters.report import REPORT_FILE, MergeReport, Method, ModuleReport, ParentReport, drowning
+from leylora.adapters.report import REPORT_FILE, MergeReport, Method, ModuleReport, ParentReport, drowning, uneven_ranks
 from leylora.adapters.result import merged_config
 from leylora.adapters.rules import DENSITY
 from leylora.adapters.stream import TensorWriter
@@ -227,5 +227,9 @@ def _report(job: _Job, out: Path, dtype: str, started: float) -> MergeReport:
         modules=job.reports,
         seconds=round(time.perf_counter() - started, 3),
         carried_files=carried,
-        warnings=drowning([a.name for a in adapters], norms) + ([why_not] if why_not else []),
+        warnings=[
+            *drowning([adapter.name for adapter in adapters], norms),
+            *uneven_ranks({module.rank for module in job.reports}),
+            *([why_not] if why_not else []),
+        ],
     )

@@ -81,3 +81,14 @@ def drowning(names: list[str], norms: list[float]) -> list[str]:
         for name, norm in zip(names, norms, strict=True)
         if 0 < norm * DROWNS < largest
     ]
+
+
+def uneven_ranks(ranks: set[int]) -> list[str]:
+    """A warning where modules end up at different ranks, for not every program that loads LoRA knows patterns."""
+    if len(ranks) == 1:
+        return []
+    return [
+        f"The modules have ranks from {min(ranks)} to {max(ranks)}, so the config holds rank_pattern: PEFT since 0.6 and "
+        "vLLM load it exactly; llama.cpp's LoRA converter would scale the smaller ranks up, so fold it with --into-base "
+        "for GGUF."
+    ]

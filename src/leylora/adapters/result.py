@@ -1,6 +1,6 @@
 """The config of a merged adapter: plain LoRA with lora_alpha = r, and patterns only where ranks differ."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,10 +13,10 @@ def merged_config(adapters: Sequence[Adapter], ranks: Mapping[str, int]) -> dict
 
     Args:
         adapters: the parents; what they share (base model, revision, task) is taken from the first that says it.
-        ranks: the rank of every merged module. The commonest becomes ``r``; the others go to ``rank_pattern``, and
-            to ``alpha_pattern`` so that every scaling is 1.
+        ranks: the rank of every merged module. The largest becomes ``r``, by which servers such as vLLM set
+            their room aside; smaller ones go to ``rank_pattern`` and ``alpha_pattern``, so that every scaling is 1.
     """
-    rank, _ = Counter(ranks.values()).most_common(1)[0]
+    rank = max(ranks.values())
     saved = sorted({name for adapter in adapters for name in adapter.config.modules_to_save or []})
     config = dict(BASE_DEFAULTS) | {
         "base_model_name_or_path": _first(adapters, "base_model_name_or_path"),
@@ -28,8 +28,8 @@ def merged_config(adapters: Sequence[Adapter], ranks: Mapping[str, int]) -> dict
         "lora_alpha": rank,
         "target_modules": target_modules(adapters, list(ranks)),
     }
-    if odd := _odd_ranks(ranks, rank):
-        config |= {"rank_pattern": odd, "alpha_pattern": dict(odd)}
+    if smaller := _smaller_ranks(ranks, rank):
+        config |= {"rank_pattern": smaller, "alpha_pattern": dict(smaller)}
     return config
 
 
@@ -54,15 +54,15 @@ def _first(adapters: Sequence[Adapter], key: str) -> str | None:
     return next((value for adapter in adapters if (value := getattr(adapter.config, key)) is not None), None)
 
 
-def _odd_ranks(ranks: Mapping[str, int], usual: int) -> dict[str, int]:
-    """Pattern to rank, for ranks other than the usual: by last part where all modules of that name agree."""
+def _smaller_ranks(ranks: Mapping[str, int], largest: int) -> dict[str, int]:
+    """Pattern to rank, for ranks below the largest: by last part where all modules of that name agree."""
     by_leaf: dict[str, set[int]] = defaultdict(set)
     for name, rank in ranks.items():
         by_leaf[_leaf(name)].add(rank)
     # PEFT reads a key as a regular expression, but its releases 0.6 to 0.13 look a whole path up as it stands; an
     # unescaped dot serves both.
     keys = {name: _leaf(name) if len(by_leaf[_leaf(name)]) == 1 else name for name in ranks}
-    return {keys[name]: rank for name, rank in ranks.items() if rank != usual}
+    return {keys[name]: rank for name, rank in ranks.items() if rank != largest}
 
 
 def _leaf(name: str) -> str:
