@@ -34,6 +34,7 @@ def build_audit(
     doubtful        articles whose text in force a person must choose
     status          how many articles have each status
     hierarchy       how many Libros, Títulos, Capítulos, Secciones and Parágrafos
+    subtitles       lines in capitals between articles that belong to neither
     furniture       what was removed from the pages, and how often
     """
     numbers = [article.number for article in articles]

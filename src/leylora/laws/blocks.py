@@ -46,12 +46,17 @@ _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:arts?|nos?|nro|núm|num|dra?|ing|lic|ab|sra?|econ?|pp?|inc|lit|cap|tít|disp|res|r\.\s?o|[dse]\.\s?[aec]|[a-z])\.$",
     re.I,
 )
+_AND = (",", " y", " o", " e")
 _CONTINUES = re.compile(r"[a-záéíóúüñ(,;]")
 
 
 @dataclass
 class Block:
-    """What the lines of an article hold; ``versions`` are the notes that announce a repeat of its own heading."""
+    """What the lines of an article hold.
+
+    ``versions`` are the notes that announce a repeat of its own heading, ``subtitles`` the lines in capitals that head
+    the next articles without being a Título or the like ("II", "REGLAS RELATIVAS A LA EDAD").
+    """
 
     body: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -59,13 +64,15 @@ class Block:
     case_law: list[str] = field(default_factory=list)
     reform_marks: list[str] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
+    subtitles: list[str] = field(default_factory=list)
 
 
-def read_block(lines: Sequence[str], width: int, repeats: Collection[int] = ()) -> Block:
+def read_block(lines: Sequence[str], full: Sequence[bool | None], width: int, repeats: Collection[int] = ()) -> Block:
     """Sort the lines of one article.
 
-    ``lines[0]`` is what follows the number on the heading's line; ``width`` the usual length of a full line, from
-    which a line that ends early is told; ``repeats`` the indexes of lines that repeat the article's own heading.
+    ``lines[0]`` is what follows the number on the heading's line; ``full`` is whether each line reaches the margin,
+    as in `Source`; where that is unknown, ``width``, the usual length of a full line, has to tell a line that ends
+    early. ``repeats`` are the indexes of lines that repeat the article's own heading.
     """
     block = Block()
     parts: dict[Part, list[str]] = {
@@ -111,7 +118,7 @@ def read_block(lines: Sequence[str], width: int, repeats: Collection[int] = ()) 
             close()
             same_note = False
             paragraph.append(line)
-        elif starts_paragraph(paragraph, line, width):
+        elif starts_paragraph(paragraph, line, full[index - 1], width):
             if part == "notes":
                 announced = announced or _leaves_open(paragraph)
             close()
@@ -121,6 +128,8 @@ def read_block(lines: Sequence[str], width: int, repeats: Collection[int] = ()) 
         else:
             paragraph.append(line)
     close()
+    while len(block.body) > 1 and block.body[-1].isupper() and not _SENTENCE_END.search(block.body[-1]):
+        block.subtitles.insert(0, block.body.pop())
     block.body = _take_marks(block.body, block.reform_marks)
     return block
 
@@ -145,11 +154,12 @@ def _opening(line: str) -> tuple[Part, str] | None:
     return (_BARE_OPENING[line], "") if line in _BARE_OPENING else None
 
 
-def starts_paragraph(before: Sequence[str], line: str, width: int) -> bool:
+def starts_paragraph(before: Sequence[str], line: str, full: bool | None, width: int) -> bool:
     """Whether ``line`` opens a new paragraph after the lines ``before`` of the current one.
 
-    A paragraph ends with a sentence; a line that ends early without one ends a paragraph too. An empty line is a
-    break the source itself marks, unless the sentence plainly goes on.
+    The last line of a paragraph stops short of the margin. Where margins are unknown (``full`` is None), it ends a
+    sentence; one that is much shorter than ``width`` ends a paragraph too. An empty line is a break the source itself
+    marks, unless the sentence plainly goes on.
     """
     last = before[-1]
     if not line or not last:
@@ -157,10 +167,12 @@ def starts_paragraph(before: Sequence[str], line: str, width: int) -> bool:
         return bool(line) and not (_CONTINUES.match(line) and not _SENTENCE_END.search(last))
     ended = _SENTENCE_END.search(last) is not None and not _ABBREVIATION.search(last)
     if ITEM.match(line):
-        return ended or last.endswith((",", " y", " o", " e")) or len(last) < 0.8 * width
+        return full is False or ended or (full is None and (last.endswith(_AND) or len(last) < 0.8 * width))
     if line[0].islower() or line[0].isdigit() or line[0] in "(,;.)":
         return False
-    return ended or len(last) < 0.6 * width
+    if full is None:
+        return ended or len(last) < 0.6 * width
+    return not full
 
 
 def _leaves_open(paragraph: Sequence[str]) -> bool:

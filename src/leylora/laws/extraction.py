@@ -9,7 +9,8 @@ import ctypes
 import multiprocessing
 import sys
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,6 +21,8 @@ import pypdfium2.raw as pdfium
 from leylora.errors import LeyloraError
 
 SECONDS_PER_FILE = 120.0
+_WIDEST_SPACE = 14.0  # points; a gutter between columns is wider
+_LONG_LINE = 30  # characters
 MAX_CHARACTERS = 40_000_000  # twenty times the longest code; more is not a law, and would not fit in memory
 
 
@@ -27,8 +30,10 @@ MAX_CHARACTERS = 40_000_000  # twenty times the longest code; more is not a law,
 class Page:
     """One page: its text in reading order, and what its geometry says about that order.
 
-    ``columns`` is whether the text stands in two columns; ``switches`` counts the jumps from one column to the
-    other, 1 when the left column is read before the right one; ``picture`` is whether an image covers the page.
+    In ``text``, U+2029 follows a line that stops short of the right margin and U+2028 one that reaches it, where
+    the page is justified; a line of a ragged page carries neither. ``columns`` is whether the text stands in two
+    columns; ``switches`` counts the jumps from one to the other, 1 when the left column is read before the right;
+    ``picture`` is whether an image covers the page.
     """
 
     text: str
@@ -82,49 +87,103 @@ def _read_pages(path: Path, deadline: float) -> list[Page]:
             raise LeyloraError(f"{path} is encrypted; remove its password (for example with qpdf) first.") from None
         raise LeyloraError(f"{path} is not a readable PDF ({error}); download it again.") from None
     try:
-        pages, characters = [], 0
+        pages: list[tuple[Page, list[float]]] = []
+        characters = 0
         for index in range(len(document)):
             if time.monotonic() > deadline:
                 raise _too_slow(path)
             pages.append(_read_page(document, index))
-            characters += len(pages[-1].text)
+            characters += len(pages[-1][0].text)
             if characters > MAX_CHARACTERS:
                 raise LeyloraError(f"{path} holds more than {MAX_CHARACTERS:,} characters; split it into single laws.")
-        return pages
+        return _mark_line_ends(pages)
     finally:
         document.close()
 
 
-def _read_page(document: pypdfium2.PdfDocument, index: int) -> Page:
+def _read_page(document: pypdfium2.PdfDocument, index: int) -> tuple[Page, list[float]]:
+    """A page, and where each of its lines ends, in points from the left edge (0 for an empty line)."""
     try:
         page = document[index]
         textpage = page.get_textpage()
     except pypdfium2.PdfiumError:
-        return Page("")  # one damaged page; the audit reports it as a page without text
+        return Page(""), [0]  # one damaged page; the audit reports it as a page without text
     try:
         text = textpage.get_text_range()
         columns, switches = _columns(textpage, page.get_width())
-        return Page(text, columns, switches, picture=len(text) < 200 and _has_picture(page))
+        picture = len(text) < 200 and _has_picture(page)
+        return Page(text.replace("\r\n", "\n"), columns, switches, picture), _line_ends(textpage, text)
     except pypdfium2.PdfiumError:
-        return Page("")
+        return Page(""), [0]
     finally:
         textpage.close()
         page.close()
 
 
+def _line_ends(textpage: pypdfium2.PdfTextPage, text: str) -> list[float]:
+    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    corners = [ctypes.byref(corner) for corner in (left, right, bottom, top)]
+    ends = []
+    at = 0
+    for line in text.split("\r\n"):
+        last = at + len(line.rstrip()) - 1
+        index = pdfium.FPDFText_GetCharIndexFromTextIndex(textpage, last) if last >= at else -1
+        ends.append(right.value if index >= 0 and pdfium.FPDFText_GetCharBox(textpage, index, *corners) else 0)
+        at += len(line) + 2
+    return ends
+
+
+def _mark_line_ends(pages: list[tuple[Page, list[float]]]) -> list[Page]:
+    """Put the marks described at `Page` behind the lines of justified pages.
+
+    A margin is where most long lines of a column end: at least four of them, and with its likes a third of all. A
+    page that shows none by itself, being short or full of short lines, takes the margin of the others.
+    """
+    own = []
+    for page, ends in pages:
+        long = [round(end) for line, end in zip(page.text.split("\n"), ends, strict=True) if len(line) >= _LONG_LINE]
+        common = Counter(long).most_common(2 if page.columns else 1)
+        margins = [end for end, count in common if count >= 4]
+        reaching = sum(any(abs(end - margin) <= 2 for margin in margins) for end in long)
+        own.append(margins if reaching >= len(long) / 3 else [])
+    usual = Counter(margins[0] for (page, _), margins in zip(pages, own, strict=True) if margins and not page.columns)
+    fallback = [usual.most_common(1)[0][0]] if usual.total() > len(pages) / 2 else []
+    return [
+        _marked(page, ends, margins or ([] if page.columns else fallback))
+        for (page, ends), margins in zip(pages, own, strict=True)
+    ]
+
+
+def _marked(page: Page, ends: list[float], margins: list[int]) -> Page:
+    if not margins:
+        return page
+    beyond = max(margins) if not page.columns else float("inf")
+    lines = (
+        line + ("\u2028" if end > beyond or any(abs(end - margin) <= 2 for margin in margins) else "\u2029")
+        for line, end in zip(page.text.split("\n"), ends, strict=True)
+    )
+    return replace(page, text="\n".join(lines))
+
+
 def _columns(textpage: pypdfium2.PdfTextPage, width: float) -> tuple[bool, int]:
     """Whether a page of ``width`` points is set in two columns, and how often the reading order changes column.
 
-    Looks only at pieces of text at least a fifth of the page wide; in two columns nearly none crosses the middle.
+    Words of one line are put together first. Only pieces of text at least a fifth of the page wide count; in two
+    columns nearly none of them crosses the middle.
     """
     left, top, right, bottom = (ctypes.c_double() for _ in range(4))
     corners = [ctypes.byref(corner) for corner in (left, top, right, bottom)]
     middle = width / 2
     sides = []
-    for rectangle in range(pdfium.FPDFText_CountRects(textpage, 0, -1)):
-        pdfium.FPDFText_GetRect(textpage, rectangle, *corners)
-        if right.value - left.value >= width / 5:
-            sides.append(-1 if right.value < middle + 8 else 1 if left.value > middle - 8 else 0)
+    start = end = base = -1000.0
+    for rectangle in range(pdfium.FPDFText_CountRects(textpage, 0, -1) + 1):
+        more = pdfium.FPDFText_GetRect(textpage, rectangle, *corners)
+        if more and abs(bottom.value - base) < 4 and -2 < left.value - end < _WIDEST_SPACE:
+            end = right.value  # the next word of the same line
+            continue
+        if end - start >= width / 5:
+            sides.append(-1 if end < middle + 8 else 1 if start > middle - 8 else 0)
+        start, end, base = left.value, right.value, bottom.value
     if min(sides.count(-1), sides.count(1)) < 8 or sides.count(0) > len(sides) / 8:
         return False, 0
     sides = [side for side in sides if side]

@@ -32,7 +32,7 @@ _TITLE = re.compile(
 )
 _AFTER_TITLE = re.compile(
     r"(?:ley|decreto|c[óo]digo|codificaci[óo]n|tipo\s+norma|registro|suplemento|normativa|notas?|estado|resoluci[óo]n)\b.{0,25}\d|tipo\s+norma|\(|notas?\s*:"
-    r"|registro\s+oficial|[úu]ltima|estado\s*:|normativa\s*:|[íi]ndice$|.*(?:considerando|asamblea\s+nacional|congreso\s+nacional|expide|comisi[óo]n)",
+    r"|registro\s+oficial|[úu]ltima|estado\s*:|normativa\s*:|[íi]ndice$|.*(?:considerando|asamblea|congreso\s+nacional|expide|comisi[óo]n|pleno)",
     re.I,
 )
 _MARK_DATE = re.compile(

@@ -9,16 +9,19 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 _SPACES = re.compile(r"[\t\xa0\u2000-\u200a\u202f\u205f\u3000]")
 _HYPHENS = re.compile(r"[\u2010\u2011\u2212]")
 # U+0002 stays for now: it is pdfium's sign for a hyphen at a line end.
 _INVISIBLE = re.compile(r"[\x00\x01\x03-\x09\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff\ufffe\uffff\ud800-\udfff]")
-_LINE_ENDS = re.compile(r"\r\n?|\u2028|\u2029|\x85|\v")
+_LINE_ENDS = re.compile(r"\r\n?|\x85|\v")
+_REACHES, _STOPS_SHORT = "\u2028", "\u2029"  # see leylora.laws.extraction.Page
 _LETTER = "a-záéíóúüñ"
 _SOFT_HYPHEN_IN_WORD = re.compile(rf"(?<=[{_LETTER}])\xad(?=[{_LETTER}])")
 _BROKEN_WORD = re.compile(rf"(?<=[{_LETTER}])(?:\x02|[-\xad]\n)(?=[{_LETTER}])", re.I)
 _WORD = re.compile(r"[^\W\d_]+")
+_OPEN_WORD = re.compile(r"[^\W\d_]-$")
 _LONGEST_WORD = 40
 
 # What publishers print on every page: a sign to look for first, and the whole. Removed as substrings, since pdfium
@@ -35,6 +38,7 @@ FURNITURE = {
 }
 _FURNITURE = {name: (sign, re.compile(pattern)) for name, (sign, pattern) in FURNITURE.items()}
 _DIGITS = re.compile(r"\d+")
+_FULL = {_REACHES: True, _STOPS_SHORT: False}
 _EDGE = 4  # lines at the top and at the bottom of a page where furniture can stand
 _NEVER_FURNITURE = re.compile(
     r"\W*(?:art|libro|t[íi]tulo|cap[íi]tulo|secci[óo]n|par[áa]grafo|disposici|concordancia|jurisprudencia|notas?\b)",
@@ -42,8 +46,19 @@ _NEVER_FURNITURE = re.compile(
 )
 
 
-def normalise_pages(pages: list[str], *, blank_lines: bool) -> tuple[list[str], list[int], dict[str, int]]:
-    """Lines of the pages, the 1-based page of each, and what furniture was removed how often.
+@dataclass(frozen=True)
+class Normalised:
+    """Clean lines; for each, its 1-based page and whether it is full: True if it reaches the margin of a justified
+    page, False if it stops short, None if that cannot be told. ``furniture`` is what was removed, and how often."""
+
+    lines: tuple[str, ...]
+    pages: tuple[int, ...]
+    full: tuple[bool | None, ...]
+    furniture: dict[str, int]
+
+
+def normalise_pages(pages: list[str], *, blank_lines: bool) -> Normalised:
+    """Clean the pages.
 
     ``blank_lines`` keeps one empty line where the text had any: a paragraph break in text formats, noise in a PDF.
     """
@@ -51,18 +66,24 @@ def normalise_pages(pages: list[str], *, blank_lines: bool) -> tuple[list[str], 
     clean = [_remove_known_furniture(_clean(page), removed) for page in pages]
     words = _Words(clean)
     split = [_BROKEN_WORD.sub(words.mend, page).replace("\x02", "-").replace("\xad", "-").split("\n") for page in clean]
-    split = [[" ".join(line.split()) for line in page] for page in split]
     repeated = _repeated_lines(split)
     lines: list[str] = []
     page_of: list[int] = []
+    full: list[bool | None] = []
     for number, page in enumerate(split, 1):
-        for line in page:
+        for raw in page:
+            line = " ".join(raw.split())
             if repeated and (mask := _DIGITS.sub("#", line)) in repeated:
                 removed[f"repeated line: {mask}"] += 1
-            elif line or (blank_lines and lines and lines[-1]):
+                continue
+            if line and lines and _OPEN_WORD.search(lines[-1]) and line[0].islower():  # broken over two pages
+                head, _, line = line.partition(" ")
+                lines[-1] = lines[-1][:-1] + words.hyphen(lines[-1][:-1], head) + head
+            if line or (blank_lines and lines and lines[-1]):
                 lines.append(line)
                 page_of.append(number)
-    return lines, page_of, dict(removed)
+                full.append(_FULL.get(raw[-1:]))
+    return Normalised(tuple(lines), tuple(page_of), tuple(full), dict(removed))
 
 
 def _clean(page: str) -> str:
@@ -91,11 +112,15 @@ class _Words:
         self.known: frozenset[str] | None = None  # made on first use: most files break no words
 
     def mend(self, match: re.Match[str]) -> str:
+        """What stands between the halves of a broken word."""
+        before = match.string[max(0, match.start() - _LONGEST_WORD) : match.start()]
+        return self.hyphen(before, match.string[match.end() : match.end() + _LONGEST_WORD])
+
+    def hyphen(self, before: str, after: str) -> str:
+        """ "-" or "", for the word that ``before`` ends with and ``after`` begins with."""
         if self.known is None:
             self.known = frozenset(_WORD.findall("\n".join(self.pages).lower()))
-        before = match.string[max(0, match.start() - _LONGEST_WORD) : match.start()].lower()
-        after = match.string[match.end() : match.end() + _LONGEST_WORD].lower()
-        left, right = _WORD.findall(before)[-1], _WORD.findall(after)[0]
+        left, right = _WORD.findall(before.lower())[-1], _WORD.findall(after.lower())[0]
         return "" if left + right in self.known or not {left, right} <= self.known else "-"
 
 
@@ -105,7 +130,8 @@ def _repeated_lines(pages: list[list[str]]) -> frozenset[str]:
         return frozenset()
     seen: Counter[str] = Counter()
     for page in pages:
-        seen.update({_DIGITS.sub("#", line) for line in _edges(page) if line and not _NEVER_FURNITURE.match(line)})
+        edges = (" ".join(line.split()) for line in _edges(page))
+        seen.update({_DIGITS.sub("#", line) for line in edges if line and not _NEVER_FURNITURE.match(line)})
     return frozenset(line for line, count in seen.items() if count > len(pages) / 2)
 
 

@@ -66,7 +66,9 @@ def parse_law(source: Source, law_id: str | None = None) -> Law:
             for line in refused_lines[bisect_left(refused_lines, heading.line + 1) : bisect_left(refused_lines, stop)]
             if repeats_of[line] == heading.number
         ]
-        block = read_block([heading.rest, *lines[heading.line + 1 : stop]], width, repeats)
+        block = read_block(
+            [heading.rest, *lines[heading.line + 1 : stop]], source.full[heading.line : stop], width, repeats
+        )
         blocks.append((heading.line, stop, block))
         divisions += here
         for found in here:
@@ -87,7 +89,10 @@ def parse_law(source: Source, law_id: str | None = None) -> Law:
         articles,
         provisions,
         division_notes,
-        {"last_reform_from": metadata.reform_source},
+        {
+            "subtitles": [subtitle for *_, block in blocks for subtitle in block.subtitles],
+            "last_reform_from": metadata.reform_source,
+        },
     )
     return Law(
         id=metadata.id,
@@ -163,7 +168,9 @@ def _provisions(source: Source, law_id: str, printed: list[ProvisionLine], width
     records = []
     taken: set[str] = set()
     for found in printed:
-        block = read_block([found.rest, *source.lines[found.line + 1 : found.end]], width)
+        block = read_block(
+            [found.rest, *source.lines[found.line + 1 : found.end]], source.full[found.line : found.end], width
+        )
         base = f"{found.kind}-{found.number}"
         number, series = base, 2
         while number in taken:

@@ -21,10 +21,11 @@ _TYPOGRAPHY = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "�
 
 @dataclass(frozen=True)
 class Line:
-    """One line to draw; ``number`` is drawn in bold at its start."""
+    """One line to draw; ``number`` is drawn in bold at its start, ``wrapped`` lines are stretched to the margin."""
 
     text: str
     number: str = ""
+    wrapped: bool = False
 
 
 def press(paragraphs: list[Paragraph], law: PrintedLaw, layout: Layout, path: Path) -> None:
@@ -36,7 +37,6 @@ def press(paragraphs: list[Paragraph], law: PrintedLaw, layout: Layout, path: Pa
     pdf = FPDF(format="A4")
     pdf.set_auto_page_break(auto=False)
     pdf.set_creation_date(datetime(2024, 1, 1, tzinfo=UTC))
-    pdf.alias_nb_pages("{pages}")
     pdf.set_title(law.name)
     if "encrypted" in law.traps:
         pdf.set_encryption(owner_password="owner", user_password="reader")
@@ -48,8 +48,9 @@ def press(paragraphs: list[Paragraph], law: PrintedLaw, layout: Layout, path: Pa
     broken = "broken-words" in law.traps
     lines = [line for paragraph in paragraphs for line in _wrap(pdf, paragraph, width, broken=broken)]
     per_page = int((BOTTOM - TOP) / LEADING) * (2 if columns else 1)
-    for start in range(0, len(lines), per_page):
-        _draw_page(pdf, lines[start : start + per_page], law, layout)
+    starts = range(0, len(lines), per_page)
+    for start in starts:
+        _draw_page(pdf, lines[start : start + per_page], law, layout, len(starts))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(pdf.output()))
 
@@ -64,12 +65,12 @@ def _wrap(pdf: "FPDF", paragraph: Paragraph, width: float, *, broken: bool) -> I
             continue
         if broken and len(word) > 7 and word.isalpha() and pdf.get_string_width(f"{line} {word[:4]}-") <= width:
             line, word = f"{line} {word[:4]}-", word[4:]
-        yield Line(line, number)
+        yield Line(line, number, wrapped=True)
         line, number = word, ""
     yield Line(line, number)
 
 
-def _draw_page(pdf: "FPDF", lines: list[Line], law: PrintedLaw, layout: Layout) -> None:
+def _draw_page(pdf: "FPDF", lines: list[Line], law: PrintedLaw, layout: Layout, pages: int) -> None:
     pdf.add_page()
     if "scanned" in law.traps:
         from PIL import Image
@@ -79,7 +80,7 @@ def _draw_page(pdf: "FPDF", lines: list[Line], law: PrintedLaw, layout: Layout) 
     if layout == "lexis" and "glued-watermark" not in law.traps:
         _draw_watermark(pdf, 4.0)
     if layout == "fielweb":
-        pdf.text(LEFT, 12, f"https://www.fielweb.com. Pág. {pdf.page_no()} de {{pages}}")
+        pdf.text(LEFT, 12, f"https://www.fielweb.com. Pág. {pdf.page_no()} de {pages}")
     half = (len(lines) + 1) // 2
     if "interleaved-columns" in law.traps:
         for row in range(half):
@@ -99,23 +100,31 @@ def _draw_page(pdf: "FPDF", lines: list[Line], law: PrintedLaw, layout: Layout) 
 
 
 def _draw_line(pdf: "FPDF", line: Line, column: int, row: int, law: PrintedLaw) -> None:
+    """Draw a line word by word, a wrapped one justified; the bold number first or, as a trap, last."""
     x, y = LEFT + column * (COLUMN_WIDTH + GUTTER), TOP + row * LEADING
-    text = line.text.replace(" ", "\xa0") if "hard-spaces" in law.traps else line.text
-    if not line.number or not text.startswith(line.number):
-        pdf.text(x, y, text)
-        return
-    pdf.set_font(style="B")
-    indent = pdf.get_string_width(line.number)
-    if "number-after-text" in law.traps:
-        pdf.set_font(style="")
-        pdf.text(x + indent, y, text[len(line.number) :])
+    space = "\xa0" if "hard-spaces" in law.traps else " "
+    bold = line.number if line.text.startswith(line.number) else ""
+    words = line.text[len(bold) :].split()
+    if line.text[len(bold) : len(bold) + 1] == " ":
+        words.insert(0, "")
+    if bold:
         pdf.set_font(style="B")
-        pdf.text(x, y, line.number)
-    else:
-        pdf.text(x, y, line.number)
-        pdf.set_font(style="")
-        pdf.text(x + indent, y, text[len(line.number) :])
+    start = x + (pdf.get_string_width(bold) if bold else 0)
+    if bold and "number-after-text" not in law.traps:
+        pdf.text(x, y, bold)
     pdf.set_font(style="")
+    gaps = max(1, len(words) - 1)
+    used = start - x + sum(pdf.get_string_width(word) for word in words)
+    width = COLUMN_WIDTH if "two-columns" in law.traps or "interleaved-columns" in law.traps else WIDTH
+    gap = (width - used) / gaps if line.wrapped else pdf.get_string_width(" ")
+    for index, word in enumerate(words):
+        last = index == len(words) - 1
+        pdf.text(start, y, word if last else word + space)
+        start += pdf.get_string_width(word) + gap
+    if bold and "number-after-text" in law.traps:
+        pdf.set_font(style="B")
+        pdf.text(x, y, bold)
+        pdf.set_font(style="")
 
 
 def _draw_watermark(pdf: "FPDF", x: float, y: float = TOP) -> None:

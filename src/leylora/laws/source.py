@@ -24,7 +24,8 @@ class Source:
     """The normalised text of a file.
 
     ``lines`` are clean and never carry page furniture; an empty line is a paragraph break (text formats only).
-    ``pages[i]`` is the 1-based page of ``lines[i]``. ``furniture`` maps what was removed to how often.
+    ``pages[i]`` is the 1-based page of ``lines[i]`` and ``full[i]`` whether it reaches the margin (None: unknown).
+    ``furniture`` maps what was removed to how often.
     ``warnings`` say what could not be read as it should.
     """
 
@@ -34,6 +35,7 @@ class Source:
     page_count: int
     lines: tuple[str, ...]
     pages: tuple[int, ...]
+    full: tuple[bool | None, ...]
     furniture: dict[str, int]
     warnings: tuple[str, ...] = ()
 
@@ -82,16 +84,17 @@ def read_source(path: Path) -> Source:
             warnings.append(f"not UTF-8: read as {encoding}; check the accents")
         form = _text_format(path, text)
         text = _from_html(text) if form == "html" else _from_markdown(text) if form == "markdown" else text
-        pages = text.split("\f")
-    lines, page_of, furniture = normalise_pages(pages, blank_lines=form != "pdf")
+        pages = re.sub("[\u2028\u2029]", "\n", text).split("\f")
+    clean = normalise_pages(pages, blank_lines=form != "pdf")
     return Source(
         path=path,
         format=form,
         sha256=hashlib.sha256(data).hexdigest(),
         page_count=len(pages),
-        lines=tuple(lines),
-        pages=tuple(page_of),
-        furniture=furniture,
+        lines=clean.lines,
+        pages=clean.pages,
+        full=clean.full,
+        furniture=clean.furniture,
         warnings=tuple(warnings),
     )
 
