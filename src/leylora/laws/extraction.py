@@ -22,6 +22,7 @@ from leylora.errors import LeyloraError
 
 SECONDS_PER_FILE = 120.0
 _WIDEST_SPACE = 14.0  # points; a gutter between columns is wider
+_GLUED = "Descargado"  # a watermark's first word, which pdfium may glue to the last word of a page
 _LONG_LINE = 30  # characters
 MAX_CHARACTERS = 40_000_000  # twenty times the longest code; more is not a law, and would not fit in memory
 
@@ -126,7 +127,7 @@ def _line_ends(textpage: pypdfium2.PdfTextPage, text: str) -> list[float]:
     ends = []
     at = 0
     for line in text.split("\r\n"):
-        last = at + len(line.rstrip()) - 1
+        last = at + len(line.rstrip().removesuffix(_GLUED)) - 1
         index = pdfium.FPDFText_GetCharIndexFromTextIndex(textpage, last) if last >= at else -1
         ends.append(right.value if index >= 0 and pdfium.FPDFText_GetCharBox(textpage, index, *corners) else 0)
         at += len(line) + 2

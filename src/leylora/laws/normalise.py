@@ -19,8 +19,9 @@ _LINE_ENDS = re.compile(r"\r\n?|\x85|\v")
 _REACHES, _STOPS_SHORT = "\u2028", "\u2029"  # see leylora.laws.extraction.Page
 _LETTER = "a-záéíóúüñ"
 _SOFT_HYPHEN_IN_WORD = re.compile(rf"(?<=[{_LETTER}])\xad(?=[{_LETTER}])")
-_BROKEN_WORD = re.compile(rf"(?<=[{_LETTER}])(?:\x02|[-\xad]\n)(?=[{_LETTER}])", re.I)
+_BROKEN_WORD = re.compile(rf"(?<=[{_LETTER}])(?:\x02|[-\xad][\u2028\u2029]?\n)(?=[{_LETTER}])", re.I)
 _WORD = re.compile(r"[^\W\d_]+")
+_BROKEN_SOMEWHERE = re.compile(r"(?<!\w)[^\W\d_]{1,40}(?:\x02|-\s+)[^\W\d_]+")
 _OPEN_WORD = re.compile(r"[^\W\d_]-$")
 _LONGEST_WORD = 40
 
@@ -119,7 +120,8 @@ class _Words:
     def hyphen(self, before: str, after: str) -> str:
         """ "-" or "", for the word that ``before`` ends with and ``after`` begins with."""
         if self.known is None:
-            self.known = frozenset(_WORD.findall("\n".join(self.pages).lower()))
+            text = _BROKEN_SOMEWHERE.sub(" ", "\n".join(self.pages).lower())
+            self.known = frozenset(_WORD.findall(text))
         left, right = _WORD.findall(before.lower())[-1], _WORD.findall(after.lower())[0]
         return "" if left + right in self.known or not {left, right} <= self.known else "-"
 
