@@ -92,7 +92,8 @@ def _draw_page(pdf: "FPDF", lines: list[Line], law: PrintedLaw, layout: Layout, 
         for index, line in enumerate(lines):
             _draw_line(pdf, line, index // per_column, index % per_column, law)
     if layout == "lexis" and "glued-watermark" in law.traps:
-        _draw_watermark(pdf, LEFT + pdf.get_string_width(lines[-1].text) + 0.2, TOP + (len(lines) - 1) * LEADING)
+        end = WIDTH if lines[-1].wrapped else pdf.get_string_width(lines[-1].text)
+        _draw_watermark(pdf, LEFT + end + 0.2, TOP + (len(lines) - 1) * LEADING)
     if layout in ("lexis-finder", "esilec"):
         publisher = "LEXIS FINDER" if layout == "lexis-finder" else "eSilec Profesional"
         pdf.text(LEFT, 284, f"{printed_name(law, layout)[:80]} - Página {pdf.page_no()}")
