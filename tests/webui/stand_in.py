@@ -82,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._generate(body, chat=True)
 
     def _generate(self, body: dict[str, Any], *, chat: bool) -> None:
-        if self.state.model is None:
+        if self.state.model is None and not body.get("stream"):
             return self._json("Internal Server Error", 500)
         pieces = () if self.state.fault == "empty" else PIECES
         usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
@@ -117,6 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         cut = len(b"".join(parts[:4])) if self.state.fault == "cut" else None
+        cut = 0 if self.state.model is None else cut
         for start in range(0, len(stream[:cut]), 7):  # seven bytes at a time cut characters and lines in two
             block = stream[:cut][start : start + 7]
             self.wfile.write(f"{len(block):x}\r\n".encode() + block + b"\r\n")

@@ -95,7 +95,7 @@ def test_training_and_webui_see_the_same_text(name: str) -> None:
         eos_token="</s>",
     )
     assert trained == render(template, CONVERSATION)
-    learned = [trained[start:end].replace(" </s>", "</s>").strip() for start, end in spans]
+    learned = [trained[start:end].lstrip() for start, end in spans]
     assert learned == ["¡Que la sombra de los árboles es de todos!</s>", "(Nada)</s>"]
 
 

@@ -1,7 +1,7 @@
 """Prompts as objects, for code that calls `Client.generate` and writes the template itself.
 
-``LlamaInstructPrompt(system_prompt="…", prompt="…").full_prompt()`` is what training and the webui make of the same
-messages, without the BOS: the server puts that in front.
+``LlamaInstructPrompt(system_prompt="…", prompt="…").full_prompt()`` is, to the character, what training and the webui
+make of the same messages, the BOS in front included (the webui never puts a second one).
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class TemplatePrompt(Prompt):
     system_prompt: str = ""
 
     def full_prompt(self) -> str:
-        return _rendered(self.template, turns(self.prompt, self.system_prompt), self.eos_token)
+        return _rendered(self.template, turns(self.prompt, self.system_prompt), "<s>", self.eos_token)
 
     def stops(self) -> list[str]:
         return _stops(self.template, self.eos_token)
@@ -78,22 +78,23 @@ class ChatPrompt(Prompt):
     prompt: str = ""
     messages: list[dict[str, Any]] = Field(min_length=1)
     template: str = "leylora-llama-2"
+    bos_token: str = "<s>"
     eos_token: str = "</s>"
 
     def full_prompt(self) -> str:
         last = turns(self.prompt) if self.prompt else []
-        return _rendered(self.template, [*self.messages, *last], self.eos_token)
+        return _rendered(self.template, [*self.messages, *last], self.bos_token, self.eos_token)
 
     def stops(self) -> list[str]:
         return _stops(self.template, self.eos_token)
 
 
-def _rendered(template: str, messages: Sequence[dict[str, Any]], eos_token: str) -> str:
+def _rendered(template: str, messages: Sequence[dict[str, Any]], bos_token: str, eos_token: str) -> str:
     text = instruction_template(template)
-    return render(text, messages, bos_token="", eos_token=eos_token, add_generation_prompt=True)
+    return render(text, messages, bos_token=bos_token, eos_token=eos_token, add_generation_prompt=True)
 
 
 def _stops(template: str, eos_token: str) -> list[str]:
     """The template's stop strings without the EOS itself, which stops by its number."""
-    found = stop_strings(instruction_template(template), bos_token="", eos_token=eos_token)
+    found = stop_strings(instruction_template(template), eos_token=eos_token)
     return [stop for stop in found if stop != eos_token]

@@ -10,7 +10,7 @@ import httpx
 from leylora.webui.client import calls, procedures
 from leylora.webui.client.calls import Call, Message, read_answer
 from leylora.webui.client.chats import chat_call, chat_fields, turns
-from leylora.webui.client.errors import ServerFailedError, WebuiError
+from leylora.webui.client.errors import ServerFailedError, StreamCutError, WebuiError
 from leylora.webui.client.options import Sampling, ServerSettings
 from leylora.webui.client.procedures import Procedure
 from leylora.webui.client.schemas import Answer, Chunk, LoraEffect, ModelInfo
@@ -145,16 +145,18 @@ class AsyncClient:
     async def _stream(self, call: Call[Answer]) -> AsyncIterator[Chunk]:
         reader = StreamReader()
         try:
-            async with self._http.stream(**http_request(call, self.settings, self._timeout or SILENCE)) as response:
-                if not response.is_success:
-                    await response.aread()
-                    raise status_error(call, response.status_code, response.text, self.settings)
-                async for data in response.aiter_bytes():
-                    for piece in reader.feed(data):
-                        yield piece
-        except httpx.HTTPError as error:
-            raise broken_stream(call, error, reader.text, self.settings) from None
-        except ServerFailedError:
+            try:
+                async with self._http.stream(**http_request(call, self.settings, self._timeout or SILENCE)) as response:
+                    if not response.is_success:
+                        await response.aread()
+                        raise status_error(call, response.status_code, response.text, self.settings)
+                    async for data in response.aiter_bytes():
+                        for piece in reader.feed(data):
+                            yield piece
+            except httpx.HTTPError as error:
+                raise broken_stream(call, error, reader.text, self.settings) from None
+            answer = reader.whole()
+        except (ServerFailedError, StreamCutError):  # a cut stream is also how it says that no model is loaded
             await self._run(procedures.require_model())
             raise
-        await self._run(procedures.checked(reader.whole(), self._allow_empty))
+        await self._run(procedures.checked(answer, self._allow_empty))

@@ -26,8 +26,16 @@ _GATEWAY = (502, 503, 504)
 
 
 def http_options(settings: ServerSettings) -> dict[str, Any]:
-    """What both kinds of httpx client are made with. A proxy of the environment is not asked for this machine."""
-    return {"base_url": settings.url, "trust_env": not settings.local}
+    """What both kinds of httpx client are made with.
+
+    A proxy of the environment is not asked for this machine. Every call has a connection of its own: the webui
+    drops one after a status 500, and the next call on it would break, whether or not it may be repeated.
+    """
+    return {
+        "base_url": settings.url,
+        "trust_env": not settings.local,
+        "limits": httpx.Limits(max_keepalive_connections=0),
+    }
 
 
 def http_request(call: Call[Any], settings: ServerSettings, patience: float | None = None) -> dict[str, Any]:

@@ -1,0 +1,275 @@
+"""From an export to a chat on a real text-generation-webui; runs when WEBUI_DIR names one (see install.py)."""
+
+import ast
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from leylora.models.templates import instruction_template
+from leylora.webui.check import check_install
+from leylora.webui.client import (
+    AsyncClient,
+    Client,
+    EmptyAnswerError,
+    LoraError,
+    NoModelError,
+    ServerFailedError,
+    StreamCutError,
+    UnauthorizedError,
+)
+from leylora.webui.client.options import ServerSettings
+from leylora.webui.compare import Plan, compare
+from leylora.webui.export import export
+from leylora.webui.ooba import (
+    FalconInstructPrompt,
+    LlamaInstructPrompt,
+    MistralInstructPrompt,
+    OobaApiClient,
+    Parameters,
+)
+from leylora.webui.remove import remove
+from leylora.webui.templates import render, stop_strings
+
+from .install import (
+    ADMIN_KEY,
+    ANSWER,
+    API_KEY,
+    FAMILIES,
+    QUESTION,
+    Running,
+    fresh_user_data,
+    running,
+    train_adapter,
+    with_strong_head,
+)
+
+WEBUI = Path(os.environ.get("WEBUI_DIR", ""))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not os.environ.get("WEBUI_DIR"), reason="WEBUI_DIR names no text-generation-webui"),
+]
+GREEDY: dict[str, Any] = {"preset": "deterministic", "max_tokens": 60}
+
+
+@pytest.fixture(scope="module")
+def server(tiny_base: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server on the three small base models, into which three adapters were exported, and two faulty ones put."""
+    root = tmp_path_factory.mktemp("webui")
+    bases = {name: Path(shutil.copytree(tiny_base(name), root / name)) for name in FAMILIES}
+    for base in bases.values():
+        with_strong_head(base)
+    for name, template in FAMILIES.items():
+        train_adapter(bases[name], template, root / "LORA" / f"{name}-law")
+    data = fresh_user_data(WEBUI, root / "user_data", bases)
+    names = [f"{name}-law" for name in FAMILIES]
+    report = export(data, [*names, "deterministic", "contrastive-search-legacy"], root / "LORA")
+    assert not report.states("kept", "skipped")
+    make_faulty(data / "loras")
+    with running(WEBUI, data) as server:
+        yield server
+
+
+def make_faulty(loras: Path) -> None:
+    """An adapter whose weights bear a wrong prefix, and an empty one."""
+    from safetensors.numpy import load_file, save_file
+
+    config = (loras / "tiny-mistral-law" / "adapter_config.json").read_text()
+    for name in ("no-effect", "empty"):
+        (loras / name).mkdir()
+        (loras / name / "adapter_config.json").write_text(config)
+    tensors = load_file(loras / "tiny-mistral-law" / "adapter_model.safetensors")
+    renamed = {key.replace("base_model.model.", "other."): value for key, value in tensors.items()}
+    save_file(renamed, loras / "no-effect" / "adapter_model.safetensors")
+    (loras / "empty" / "adapter_model.safetensors").write_bytes(b"")
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[Client]:
+    with Client(server.settings) as made:
+        yield made
+
+
+@pytest.fixture
+def mistral(client: Client) -> Client:
+    client.load_model("tiny-mistral")
+    return client
+
+
+def test_what_was_exported_is_listed(client: Client, server: Running) -> None:
+    assert {f"{name}-law" for name in FAMILIES} <= set(client.loras())
+    assert set(client.models()) == set(FAMILIES)
+    faulty = {verdict.name for verdict in check_install(server.data) if verdict.faults}
+    assert faulty == {"no-effect", "empty", "contrastive-search-legacy"}
+
+
+def test_without_a_model(client: Client) -> None:
+    client.unload_model()
+    with pytest.raises(NoModelError):
+        client.generate("La ley")
+    with pytest.raises(NoModelError):
+        list(client.stream_generate("La ley"))
+    with pytest.raises(NoModelError):
+        client.logits("La ley")
+
+
+@pytest.mark.parametrize(("base", "template"), FAMILIES.items())
+def test_from_the_pinned_template_to_a_chat_that_stops_by_itself(client: Client, base: str, template: str) -> None:
+    client.load_model(base)
+    bos = "" if base == "tiny-falcon" else "<s>"
+    asked = [{"role": "user", "content": QUESTION}]
+    prompt = client.chat_prompt(asked)
+    assert prompt == render(instruction_template(template), asked, bos_token=bos, add_generation_prompt=True)
+    before = client.logits(prompt)
+
+    effect = client.load_lora(f"{base}-law")
+    assert effect.change > 0.01
+    assert client.info().lora_names == (f"{base}-law",)
+    assert client.logits(prompt) != before
+
+    whole = client.instruct(QUESTION, **GREEDY)
+    assert (whole.text, whole.finish_reason) == (ANSWER, "stop")
+    chunks = list(client.stream_instruct(QUESTION, **GREEDY))
+    assert "".join(chunk.text for chunk in chunks) == ANSWER
+    assert chunks[-1].finish_reason == "stop"
+
+    client.unload_lora()
+    assert client.logits(prompt) == before, "the base model is not what it was"
+
+
+@pytest.mark.parametrize(("base", "template"), FAMILIES.items())
+def test_it_stops_at_the_strings_we_compute(client: Client, server: Running, base: str, template: str) -> None:
+    client.load_model(base)
+    Client(server.settings, allow_empty=True).instruct(QUESTION, template=template, max_tokens=2)
+    logged = server.log.read_text().rpartition("STOPPING_STRINGS=")[2]
+    eos = "<|endoftext|>" if base == "tiny-falcon" else "</s>"
+    listed = ast.literal_eval(logged[: logged.index("]\n") + 1].strip())
+    assert sorted(listed) == stop_strings(instruction_template(template), eos_token=eos)
+
+
+@pytest.mark.parametrize(("base", "template"), FAMILIES.items())
+def test_the_tokens_asked_with_are_the_tokens_trained_on(
+    client: Client, server: Running, base: str, template: str
+) -> None:
+    from transformers import AutoTokenizer
+
+    client.load_model(base)
+    tokenizer = AutoTokenizer.from_pretrained(server.data / "models" / base)
+    messages = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+    text = instruction_template(template)
+    trained = tokenizer.apply_chat_template(messages, chat_template=text, tokenize=True, return_dict=False)
+    asked = client.encode(client.chat_prompt(messages[:1]))
+    assert asked == trained[: len(asked)]
+    if base != "tiny-falcon":
+        assert asked.count(tokenizer.bos_token_id) == 1
+
+
+def test_a_lora_without_effect_and_an_empty_one(mistral: Client) -> None:
+    base = mistral.logits("La ley")
+    with pytest.raises(LoraError, match="said OK, but the LoRA 'no-effect' changes nothing"):
+        mistral.load_lora("no-effect")
+    for bad in ("empty", "tiny-falcon-law"):
+        mistral.load_lora("tiny-mistral-law")
+        with pytest.raises(LoraError, match="does not load"):
+            mistral.load_lora(bad)
+        assert not mistral.info().lora_names
+        assert mistral.logits("La ley") == base
+
+
+def test_the_state_another_program_broke_is_repaired(mistral: Client, server: Running) -> None:
+    base = mistral.logits("La ley")
+    headers = server.settings.headers(admin=True)
+    for name, status in (("tiny-mistral-law", 200), ("empty", 400)):
+        body = {"lora_names": [name]}
+        answer = httpx.post(f"{server.settings.url}/v1/internal/lora/load", json=body, headers=headers, timeout=60)
+        assert answer.status_code == status
+    unload = httpx.post(f"{server.settings.url}/v1/internal/lora/unload", headers=headers, timeout=60)
+    assert unload.status_code == 500, "this version repairs itself; the client's way round may go"
+    assert mistral.load_lora("tiny-mistral-law").change > 0.01
+    mistral.unload_lora()
+    assert mistral.logits("La ley") == base
+
+
+def test_failures_that_look_like_success(mistral: Client) -> None:
+    with pytest.raises(EmptyAnswerError):
+        mistral.generate("La ley", preset="contrastive-search-legacy", max_tokens=5)
+    with pytest.raises(StreamCutError):
+        list(mistral.stream_generate("La ley", extra={"max_tokens": -1}))
+    with pytest.raises(ServerFailedError):
+        mistral.chat([{"role": "user", "content": "a"}], mode="chat", character="nobody of that name", max_tokens=2)
+
+
+def test_the_same_seed_and_the_three_modes(mistral: Client) -> None:
+    first = mistral.generate("La ley", seed=3, max_tokens=8).text
+    assert mistral.generate("La ley", seed=3, max_tokens=8).text == first
+    messages = [{"role": "system", "content": "Eres jueza."}, {"role": "user", "content": "Hola"}]
+    chat = mistral.chat_prompt(messages, mode="chat", name1="Ana", name2="Jueza")
+    assert "Eres jueza." in chat
+    assert chat.endswith("Ana: Hola\nJueza:")
+    assert mistral.chat(messages, mode="chat-instruct", max_tokens=4).text
+    continued = mistral.chat([*messages, {"role": "assistant", "content": "Buenas"}], continue_last=True, max_tokens=4)
+    assert continued.text.startswith("Buenas")
+
+
+def test_asynchronous(mistral: Client, server: Running) -> None:
+    mistral.load_lora("tiny-mistral-law")
+
+    async def both() -> None:
+        async with AsyncClient(server.settings) as client:
+            answers = await asyncio.gather(*(client.instruct(QUESTION, **GREEDY) for _ in range(2)))
+            assert [answer.text for answer in answers] == [ANSWER, ANSWER]
+            assert "".join([chunk.text async for chunk in client.stream_instruct(QUESTION, **GREEDY)]) == ANSWER
+
+    asyncio.run(both())
+
+
+def test_the_two_keys(server: Running) -> None:
+    with pytest.raises(UnauthorizedError, match="admin key"):
+        Client(ServerSettings.from_environment(server.settings.url, API_KEY, "wrong")).loras()
+    with pytest.raises(UnauthorizedError, match="API key"):
+        Client(ServerSettings.from_environment(server.settings.url, ADMIN_KEY)).info()
+
+
+def test_the_old_client_s_interface(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBUI_ADMIN_KEY", ADMIN_KEY)
+    client = OobaApiClient(server.settings.url, api_key=API_KEY)
+    prompts = {
+        "tiny-mistral": MistralInstructPrompt,
+        "tiny-llama-2": LlamaInstructPrompt,
+        "tiny-falcon": FalconInstructPrompt,
+    }
+    for base, prompt in prompts.items():
+        assert client.load_model(base, args_dict={}).model_name == base
+        with Client(server.settings) as modern:
+            modern.load_lora(f"{base}-law")
+        text = client.instruct(prompt(prompt=QUESTION), Parameters(temperature=0, max_new_tokens=60))
+        assert text.strip() == ANSWER
+        assert client.model_info().lora_names == [f"{base}-law"]
+
+
+def test_compare(client: Client, tmp_path: Path) -> None:
+    plan = Plan(
+        prompts=(QUESTION,),
+        models=("tiny-mistral", "no-such-model"),
+        loras=("", "tiny-mistral-law", "tiny-falcon-law"),
+        presets=("deterministic",),
+        max_tokens=30,
+    )
+    rows = compare(client, plan, tmp_path / "out")
+    assert [bool(row.error) for row in rows] == [False, False, True, True, True, True]
+    assert rows[1].text == ANSWER
+    assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 6
+
+
+def test_removal_leaves_what_was_there(server: Running) -> None:
+    remove(server.data)
+    assert not (server.data / "loras" / "tiny-mistral-law").exists()
+    assert not (server.data / "models" / "config-user.yaml").exists()
+    assert yaml.safe_load((server.data / "presets" / "Top-P.yaml").read_text()) == {"top_p": 0.95}
+    assert sorted(path.name for path in (server.data / "loras").iterdir()) == ["empty", "no-effect"]
