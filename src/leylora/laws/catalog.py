@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leylora.errors import LeyloraError
 from leylora.laws.ordinals import plain
+from leylora.project import ROOT
 
-CATALOG = Path(__file__).parents[3] / "data" / "catalog.yaml"
+CATALOG = ROOT / "data" / "catalog.yaml"
 
 
 class CatalogEntry(BaseModel):

@@ -1,0 +1,46 @@
+"""Compare two editions of a law, word by word."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leylora import console
+
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+STYLES = {"same": "", "removed": "red strike", "added": "green"}
+MARKS = {"same": "{}", "removed": "[-{}-]", "added": "{{+{}+}}"}
+
+
+@app.command()
+def main(
+    old: Annotated[Path, typer.Argument(help="The earlier edition: a parsed folder, or a file to parse.")],
+    new: Annotated[Path, typer.Argument(help="The later edition.")],
+    summary: Annotated[bool, typer.Option(help="Numbers of articles only, without their words.")] = False,
+) -> None:
+    """List the articles added, repealed and reformed; removed words are [-red-], added ones {+green+}."""
+    from rich.text import Text
+
+    from leylora.laws.diff import compare, shortened, word_diff
+    from leylora.laws.law import Law
+
+    before, after = (Law.load(path) if path.is_dir() else Law.from_file(path) for path in (old, new))
+    changes = compare(before, after)
+    console.out.print(f"{before.name}: {before.edition or 'undated'} -> {after.edition or 'undated'}", markup=False)
+    for title, articles in (("added", changes.added), ("repealed", changes.repealed)):
+        numbers = ", ".join(article.number for article in articles) or "none"
+        console.out.print(f"{title} ({len(articles)}): {numbers}", markup=False, soft_wrap=True)
+    numbers = ", ".join(article.number for article, _ in changes.reformed) or "none"
+    console.out.print(f"reformed ({len(changes.reformed)}): {numbers}", markup=False, soft_wrap=True)
+    console.out.print(f"unchanged: {changes.unchanged}")
+    if summary:
+        return
+    for one, other in changes.reformed:
+        text = Text(f"\nArt. {one.number}. ", style="bold")
+        for run in shortened(word_diff(one.text, other.text)):
+            text.append(MARKS[run.kind].format(run.text) + " ", style=STYLES[run.kind] or "not bold")
+        console.out.print(text, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    console.run(app)
