@@ -1,13 +1,17 @@
 """A pretended installation, adapters of a few kilobytes, and a folder LORA to export from."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+
+from leylora.webui.client import Client, ServerSettings
+
+from .stand_in import ADMIN_KEY, API_KEY, StandIn, State
 
 MakeAdapter = Callable[..., Path]
 
@@ -61,3 +65,28 @@ def webui(tmp_path: Path) -> Path:
     (root / "user_data" / "loras" / "place-your-loras-here.txt").write_text("")
     (root / "user_data" / "CMD_FLAGS.txt").write_text("# Example:\n# --listen --api\n")
     return root
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """A server that behaves like the webui, and a client that does not pause before it tries again."""
+    for module in ("blocking", "concurrent"):
+        monkeypatch.setattr(f"leylora.webui.client.{module}.PAUSE", 0.0)
+    with StandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def state(server: StandIn) -> State:
+    return server.state
+
+
+@pytest.fixture
+def settings(server: StandIn) -> ServerSettings:
+    return ServerSettings.from_environment(server.url, API_KEY, ADMIN_KEY)
+
+
+@pytest.fixture
+def client(settings: ServerSettings) -> Iterator[Client]:
+    with Client(settings) as made:
+        yield made

@@ -10,6 +10,7 @@ from typing import Any
 
 API_KEY, ADMIN_KEY = "key-of-all", "key-of-the-admin"
 PIECES = ("¡Hola", ", señora", ". ¿Qué ", "tal?")
+TEXT = "".join(PIECES)
 ADMIN = ("/v1/internal/model/list", "/v1/internal/model/load", "/v1/internal/model/unload", "/v1/internal/lora/")
 
 _LORAS = {"good": "acts", "other": "acts", "idle": "nothing", "bad": "fails"}

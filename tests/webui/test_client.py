@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
 
 import pytest
 from pydantic import SecretStr
@@ -23,37 +22,9 @@ from leylora.webui.client import (
     StreamCutError,
     TimedOutError,
     UnauthorizedError,
-    transport,
 )
 
-from .stand_in import ADMIN_KEY, API_KEY, PIECES, StandIn, State
-
-TEXT = "".join(PIECES)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    monkeypatch.setattr(transport, "PAUSE", 0.0)
-    for module in ("blocking", "concurrent"):
-        monkeypatch.setattr(f"leylora.webui.client.{module}.PAUSE", 0.0)
-    with StandIn() as stand_in:
-        yield stand_in
-
-
-@pytest.fixture
-def state(server: StandIn) -> State:
-    return server.state
-
-
-@pytest.fixture
-def settings(server: StandIn) -> ServerSettings:
-    return ServerSettings.from_environment(server.url, API_KEY, ADMIN_KEY)
-
-
-@pytest.fixture
-def client(settings: ServerSettings) -> Iterator[Client]:
-    with Client(settings) as made:
-        yield made
+from .stand_in import ADMIN_KEY, API_KEY, PIECES, TEXT, StandIn, State
 
 
 def test_the_three_ways_to_ask(client: Client, state: State) -> None:

@@ -6,6 +6,7 @@ stands beside it, all with status 200. So keys are checked here, and a preset of
 
 import ipaddress
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -156,8 +157,13 @@ class Sampling(BaseModel):
             return cls(**{key: value for key, value in values.items() if value is not None})
         except ValidationError as error:
             first = error.errors()[0]
-            key = ".".join(map(str, first["loc"])) or "sampling"
-            raise UsageError(f"{key}: {first['msg'].removeprefix('Value error, ')}.") from None
+            key = ".".join(map(str, first["loc"]))
+            if first["type"] == "extra_forbidden":
+                near = get_close_matches(key, cls.model_fields, n=1)
+                hint = f"; did you mean {near[0]}?" if near else "; what only one server knows goes into 'extra'."
+                raise UsageError(f"{key} is no setting of a generation{hint}") from None
+            reason = first["msg"].removeprefix("Value error, ")
+            raise UsageError(f"{key}: {reason}." if key else f"{reason[0].upper()}{reason[1:]}.") from None
 
     def body(self) -> dict[str, Any]:
         """The request's fields."""

@@ -147,8 +147,8 @@ def load_lora(name: str, args: dict[str, Any] | None = None) -> Procedure[LoraEf
     except WebuiError as error:
         state = yield from _back_to(base, noise, before, args)
         raise LoraError(
-            f"The LoRA '{name}' does not load ({error}) Check the adapter: python scripts/export_webui.py --check "
-            f"WEBUI. {state}"
+            f"The LoRA '{name}' does not load. {error} {state} To see why: "
+            "python scripts/export_webui.py --check WEBUI."
         ) from None
     change = largest_change(base, (yield from probabilities()))
     if change <= 2 * noise:

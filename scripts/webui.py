@@ -1,0 +1,7 @@
+"""Talk to text-generation-webui over its API: generate, chat, models, LoRAs, tokens, comparisons."""
+
+from leylora import console
+from leylora.webui.commands import app
+
+if __name__ == "__main__":
+    console.run(app)

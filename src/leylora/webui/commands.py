@@ -1,0 +1,324 @@
+"""The commands of ``scripts/webui.py``: each takes arguments, calls the client once, and shows the result."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from leylora import console
+from leylora.errors import UsageError
+
+if TYPE_CHECKING:
+    from leylora.webui.client import Chunk, Client
+
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
+lora = typer.Typer(no_args_is_help=True, help="Apply a LoRA and prove that it acts, or take it off.")
+app.add_typer(lora, name="lora")
+
+Preset = Annotated[str | None, typer.Option(help="A preset, ours or the server's.")]
+MaxTokens = Annotated[int, typer.Option(help="Length of the answer at most, in tokens.")]
+Temperature = Annotated[float | None, typer.Option(help="0 always takes the likeliest token.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same answer.")]
+Stop = Annotated[list[str] | None, typer.Option(help="A string at which the answer ends; may be repeated.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; see the docs.")]
+Stream = Annotated[bool, typer.Option(help="Show the answer as it comes.")]
+System = Annotated[str | None, typer.Option(help="A system message.")]
+Template = Annotated[str | None, typer.Option(help="An instruction template; the model's own by default.")]
+FourBit = Annotated[bool, typer.Option("--4bit", help="load-in-4bit: a 7B model in about 6 GB.")]
+EightBit = Annotated[bool, typer.Option("--8bit", help="load-in-8bit: a 7B model in about 9 GB.")]
+LoadArgs = Annotated[list[str] | None, typer.Option("--arg", metavar="KEY=VALUE", help="Any other field of Model.")]
+Prompt = Annotated[str, typer.Argument(help="The text, or - to read it from standard input.")]
+
+
+@app.callback()
+def connect(
+    context: typer.Context,
+    url: Annotated[str | None, typer.Option(help="Default: $WEBUI_URL, or 127.0.0.1:5000.")] = None,
+    api_key: Annotated[str | None, typer.Option(help="Default: $WEBUI_API_KEY, which shows less.")] = None,
+    admin_key: Annotated[str | None, typer.Option(help="For models and LoRAs. Default: $WEBUI_ADMIN_KEY.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds to wait for an answer or a load.")] = None,
+) -> None:
+    """Talk to text-generation-webui (started with --api), or to another server with OpenAI's API."""
+    context.obj = {"url": url, "api_key": api_key, "admin_key": admin_key, "timeout": timeout}
+
+
+@app.command()
+def generate(
+    context: typer.Context,
+    prompt: Prompt,
+    preset: Preset = None,
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = None,
+    seed: Seed = None,
+    stop: Stop = None,
+    settings: Set = None,
+    stream: Stream = True,
+) -> None:
+    """Continue a text as it stands, without a template."""
+    client = _client(context)
+    sampling = _sampling(preset, max_tokens, temperature, seed, stop, settings)
+    if stream:
+        _show(client.stream_generate(_text(prompt), **sampling))
+    else:
+        print(client.generate(_text(prompt), **sampling).text)
+
+
+@app.command()
+def instruct(
+    context: typer.Context,
+    prompt: Prompt,
+    system: System = None,
+    template: Template = None,
+    preset: Preset = None,
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = None,
+    seed: Seed = None,
+    stop: Stop = None,
+    settings: Set = None,
+    stream: Stream = True,
+) -> None:
+    """Answer one instruction, in the model's instruction template."""
+    client = _client(context)
+    options = {"system": system, "template": template}
+    options |= _sampling(preset, max_tokens, temperature, seed, stop, settings)
+    if stream:
+        _show(client.stream_instruct(_text(prompt), **options))
+    else:
+        print(client.instruct(_text(prompt), **options).text)
+
+
+@app.command()
+def chat(
+    context: typer.Context,
+    system: System = None,
+    template: Template = None,
+    mode: Annotated[str, typer.Option(help="instruct, chat or chat-instruct.")] = "instruct",
+    character: Annotated[str | None, typer.Option(help="A character of the server's, in mode chat.")] = None,
+    name1: Annotated[str | None, typer.Option(help="Your name, in mode chat.")] = None,
+    name2: Annotated[str | None, typer.Option(help="The character's name, in mode chat.")] = None,
+    preset: Preset = None,
+    max_tokens: MaxTokens = 512,
+    temperature: Temperature = None,
+    seed: Seed = None,
+    stop: Stop = None,
+    settings: Set = None,
+) -> None:
+    """Chat line by line; an empty line or Ctrl-D ends it."""
+    client = _client(context)
+    options: dict[str, Any] = {"template": template, "character": character, "name1": name1, "name2": name2}
+    options |= _sampling(preset, max_tokens, temperature, seed, stop, settings) | {"mode": mode}
+    messages = [{"role": "system", "content": system}] if system else []
+    while line := _line():
+        messages.append({"role": "user", "content": line})
+        messages.append({"role": "assistant", "content": _show(client.stream_chat(messages, **options))})
+
+
+@app.command()
+def models(context: typer.Context) -> None:
+    """List the models on the server."""
+    _list(_client(context).models())
+
+
+@app.command()
+def info(context: typer.Context) -> None:
+    """Say what is loaded."""
+    loaded = _client(context).info()
+    if not loaded.loaded:
+        print("no model is loaded")
+        return
+    print(f"{loaded.model_name} ({loaded.loader}), LoRA: {', '.join(loaded.lora_names) or 'none'}")
+
+
+@app.command()
+def load(
+    context: typer.Context,
+    name: str,
+    four_bit: FourBit = False,
+    eight_bit: EightBit = False,
+    args: LoadArgs = None,
+    template: Annotated[str | None, typer.Option(help="Make one of our templates the server's default.")] = None,
+) -> None:
+    """Load a model; whatever was loaded is unloaded, with its LoRA."""
+    loaded = _client(context).load_model(name, _load_args(four_bit, eight_bit, args), template=template)
+    print(f"{loaded.model_name} is loaded ({loaded.loader})")
+
+
+@app.command()
+def unload(context: typer.Context) -> None:
+    """Unload the model."""
+    _client(context).unload_model()
+
+
+@app.command()
+def loras(context: typer.Context) -> None:
+    """List the LoRAs on the server."""
+    _list(_client(context).loras())
+
+
+@lora.command("load")
+def lora_load(
+    context: typer.Context, name: str, four_bit: FourBit = False, eight_bit: EightBit = False, args: LoadArgs = None
+) -> None:
+    """Apply one LoRA in place of any other, and prove that it acts.
+
+    --4bit, --8bit and --arg say how the model was loaded, in case it must be loaded again.
+    """
+    effect = _client(context).load_lora(name, _load_args(four_bit, eight_bit, args))
+    print(f"{effect.name} is applied and acts: it changes a next-token probability by {effect.change:.3g}")
+
+
+@lora.command("unload")
+def lora_unload(
+    context: typer.Context, four_bit: FourBit = False, eight_bit: EightBit = False, args: LoadArgs = None
+) -> None:
+    """Take the LoRA off."""
+    left = _client(context).unload_lora(_load_args(four_bit, eight_bit, args))
+    print(f"{left.model_name}, no LoRA")
+
+
+@app.command()
+def tokens(context: typer.Context, text: Prompt) -> None:
+    """Show how the loaded model's tokenizer cuts a text."""
+    client = _client(context)
+    numbers = client.encode(_text(text))
+    for number in numbers:
+        print(f"{number}\t{client.decode([number])!r}")
+    console.note(f"{len(numbers)} tokens")
+
+
+@app.command()
+def logits(context: typer.Context, prompt: Prompt, top: Annotated[int, typer.Option(min=1)] = 10) -> None:
+    """Show the likeliest next tokens."""
+    for token, probability in _client(context).logits(_text(prompt), top).items():
+        print(f"{probability:.6f}\t{token!r}")
+
+
+@app.command()
+def stop(context: typer.Context) -> None:
+    """Stop everything the server is generating, for everyone."""
+    _client(context).stop()
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    prompts: Annotated[list[str], typer.Argument(help="Prompts, or files of them (.jsonl, or one a line).")],
+    out: Annotated[Path, typer.Option(help="Folder for results.jsonl and index.html.")],
+    model: Annotated[list[str] | None, typer.Option(help="Default: the one that is loaded.")] = None,
+    lora_name: Annotated[list[str] | None, typer.Option("--lora", help="'' for none. Default: as it is.")] = None,
+    preset: Annotated[list[str] | None, typer.Option(help="'' for none.")] = None,
+    temperature: Annotated[list[float] | None, typer.Option(help="Laid over each preset.")] = None,
+    max_tokens: MaxTokens = 256,
+    seed: Annotated[int, typer.Option(help="The same for every row.")] = 1,
+    system: System = None,
+    template: Template = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Continue the prompt instead of answering it.")] = False,
+    four_bit: FourBit = False,
+    eight_bit: EightBit = False,
+    args: LoadArgs = None,
+) -> None:
+    """Ask the same of several models, LoRAs, presets and temperatures, each repeated as an option."""
+    from leylora.webui.compare import Plan, read_prompts
+    from leylora.webui.compare import compare as run
+
+    texts = [text for given in prompts for text in (read_prompts(Path(given)) if _is_file(given) else (given,))]
+    plan = Plan(
+        prompts=tuple(texts),
+        models=tuple(model or ()),
+        loras=tuple(lora_name or ()),
+        presets=tuple(preset or ("",)),
+        temperatures=tuple(temperature or (None,)),
+        max_tokens=max_tokens,
+        seed=seed,
+        system=system,
+        template=template,
+        raw=raw,
+        load_args=_load_args(four_bit, eight_bit, args),
+    )
+    with console.progress() as bar:
+        task = bar.add_task("comparing", total=plan.size)
+        rows = run(_client(context), plan, out, lambda row: bar.update(task, advance=1, description=row.model))
+    failed = [row for row in rows if row.error]
+    for reason in dict.fromkeys(row.error for row in failed):
+        console.note(f"no answer: {reason}")
+    print(f"{len(rows) - len(failed)} answers, {len(failed)} failures: {out / 'index.html'}")
+
+
+def _client(context: typer.Context) -> "Client":
+    from leylora.webui.client import Client, ServerSettings
+
+    given = context.find_root().obj
+    settings = ServerSettings.from_environment(given["url"], given["api_key"], given["admin_key"])
+    return Client(settings, timeout=given["timeout"])
+
+
+def _show(stream: "Iterator[Chunk]") -> str:
+    """Print a stream as it comes; returns its text."""
+    text = ""
+    try:
+        for chunk in stream:
+            print(chunk.text if text else chunk.text.lstrip(), end="", flush=True)
+            text += chunk.text
+    finally:
+        print()  # an error's message starts on a line of its own
+    return text
+
+
+def _sampling(
+    preset: str | None,
+    max_tokens: int,
+    temperature: float | None,
+    seed: int | None,
+    stop: list[str] | None,
+    settings: list[str] | None,
+) -> dict[str, Any]:
+    named = {"preset": preset, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+    given = {key: value for key, value in named.items() if value is not None}
+    return given | ({"stop": tuple(stop)} if stop else {}) | _pairs(settings, "--set")
+
+
+def _load_args(four_bit: bool, eight_bit: bool, args: list[str] | None) -> dict[str, Any] | None:
+    if four_bit and eight_bit:
+        raise UsageError("A model is loaded in 4 bits or in 8, not in both: give one of --4bit and --8bit.")
+    flags = {"load_in_4bit": True} if four_bit else {"load_in_8bit": True} if eight_bit else {}
+    return {**flags, **_pairs(args, "--arg")} or None
+
+
+def _pairs(texts: list[str] | None, option: str) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as a mapping, values read as YAML."""
+    import yaml
+
+    found = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"{option} {text!r}: write it as KEY=VALUE.")
+        try:
+            found[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UsageError(f"{option} {text!r}: the value cannot be read; quote it.") from None
+    return found
+
+
+def _text(prompt: str) -> str:
+    return typer.get_text_stream("stdin").read() if prompt == "-" else prompt
+
+
+def _line() -> str:
+    try:
+        return input("> ").strip()
+    except EOFError:
+        return ""
+
+
+def _list(names: list[str]) -> None:
+    for name in names:
+        print(name)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # too long for a path: a prompt
+        return False
