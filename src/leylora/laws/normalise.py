@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _SPACES = re.compile(r"[\t\xa0\u2000-\u200a\u202f\u205f\u3000]")
+_WINDOWS = re.compile(r"[\x80-\x84\x86-\x9f]")  # quotes and dashes of Windows, decoded as if they were Latin-1
 _HYPHENS = re.compile(r"[\u2010\u2011\u2212]")
 # U+0002 stays for now: it is pdfium's sign for a hyphen at a line end.
-_INVISIBLE = re.compile(r"[\x00\x01\x03-\x09\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff\ufffe\uffff\ud800-\udfff]")
+_INVISIBLE = re.compile(r"[\x00\x01\x03-\x09\x0e-\x1f\x7f\u200b-\u200f\u2060\ufeff\ufffe\uffff\ud800-\udfff]")
 _LINE_ENDS = re.compile(r"\r\n?|\x85|\v")
 _REACHES, _STOPS_SHORT = "\u2028", "\u2029"  # see leylora.laws.extraction.Page
 _LETTER = "a-záéíóúüñ"
@@ -89,6 +90,7 @@ def normalise_pages(pages: list[str], *, blank_lines: bool) -> Normalised:
 
 def _clean(page: str) -> str:
     page = _SPACES.sub(" ", _LINE_ENDS.sub("\n", page))
+    page = _WINDOWS.sub(lambda match: match[0].encode("latin-1").decode("cp1252", "ignore"), page)
     page = _INVISIBLE.sub("", _HYPHENS.sub("-", page))
     return unicodedata.normalize("NFC", _SOFT_HYPHEN_IN_WORD.sub("", page))
 
@@ -106,11 +108,16 @@ def _remove_known_furniture(page: str, removed: Counter[str]) -> str:
 
 
 class _Words:
-    """Decides whether the hyphen at a line end belongs to the word ("socio-económica") or only broke it."""
+    """Decides whether the hyphen at a line end belongs to the word ("socio-económica") or only broke it.
+
+    It broke the word if the whole occurs elsewhere. If not, it depends on the file: most legal publishers break no
+    words, so that a hyphen before a known word is its own; in a file full of breaks both halves must be known words.
+    """
 
     def __init__(self, pages: list[str]) -> None:
         self.pages = pages
         self.known: frozenset[str] | None = None  # made on first use: most files break no words
+        self.breaks_words = False
 
     def mend(self, match: re.Match[str]) -> str:
         """What stands between the halves of a broken word."""
@@ -122,8 +129,11 @@ class _Words:
         if self.known is None:
             text = _BROKEN_SOMEWHERE.sub(" ", "\n".join(self.pages).lower())
             self.known = frozenset(_WORD.findall(text))
+            self.breaks_words = sum(len(_BROKEN_WORD.findall(page)) for page in self.pages) > len(self.pages) / 2
         left, right = _WORD.findall(before.lower())[-1], _WORD.findall(after.lower())[0]
-        return "" if left + right in self.known or not {left, right} <= self.known else "-"
+        if left + right in self.known or right not in self.known:
+            return ""
+        return "-" if left in self.known or not self.breaks_words else ""
 
 
 def _repeated_lines(pages: list[list[str]]) -> frozenset[str]:
