@@ -8,6 +8,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Literal
 
+from leylora.laws.citations import Named
 from leylora.laws.law import Article, Law
 from leylora.tasks.law_text import subject
 from leylora.tasks.references import references
@@ -113,17 +114,17 @@ def names_of(law: Law) -> Sequence[str]:
     return tuple(dict.fromkeys(name for name in (law.name, law.siglas, *law.aliases) if name))
 
 
-def of_law(law: Law, name: str) -> str:
+def of_law(law: Named, name: str) -> str:
     """``name`` of the law after "de", with the article its gender asks for: "del COIP", "de la Constitución"."""
     return f"del {name}" if is_masculine(law, name) else f"de la {name}"
 
 
-def the_law(law: Law, name: str) -> str:
+def the_law(law: Named, name: str) -> str:
     """``name`` with its article: "el COIP", "la Constitución"."""
     return f"el {name}" if is_masculine(law, name) else f"la {name}"
 
 
-def is_masculine(law: Law, name: str) -> bool:
+def is_masculine(law: Named, name: str) -> bool:
     """Whether the name takes "el". An abbreviation has the gender of the law's full name."""
     first = (law.name if name.isupper() else name).split()[0].lower()
     return first in {"código", "codigo", "reglamento", "estatuto", "decreto", "acuerdo", "texto", "convenio", "pacto"}

@@ -125,9 +125,9 @@ def exceptions(body: str) -> list[tuple[str, str]]:
     """``(sentence, exception inside it)`` for sentences with exactly one clause of salvo, excepto, sin perjuicio."""
     found = []
     for sentence in sentences(body):
-        clauses = [match.group(0).rstrip(" ,") for match in EXCEPTION.finditer(sentence)]
-        if len(clauses) == 1:
-            found.append((sentence, clauses[0]))
+        clause = EXCEPTION.search(sentence)
+        if clause and not EXCEPTION.search(sentence, clause.start() + 4):
+            found.append((sentence, clause.group(0).rstrip(" ,")))
     return found
 
 

@@ -31,8 +31,9 @@ UNITS = {
     "gramos": "gramos", "metros": "metros", "metro": "metros", "kilometros": "kilómetros", "puntos": "puntos",
     "hectareas": "hectáreas", "miembros": "miembros", "integrantes": "miembros", "votos": "votos",
 }  # fmt: skip
-TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|%|\$")
+TOKEN = re.compile(r"[0-9]+(?:[.,][0-9]+)*|[^\W0-9_]+|%|\$")
 ONE = {"un", "uno", "una"}
+DIGITS = frozenset("0123456789")
 AT_LEAST = re.compile(
     r"(?:al menos|por lo menos|no menos de|no menor(?:es)? (?:a|de|que)|m[ií]nim[oa]s?|no bajar[áa]|"
     r"no inferior(?:es)? a|(?<!no )m[áa]s de|(?<!no )mayor(?:es)? (?:a|de|que)|superior(?:es)? a|exceda de|"
@@ -132,7 +133,7 @@ def _split_term(unit: str) -> tuple[str, str]:
 def _number(tokens: list[_Token], at: int) -> tuple[float, int] | None:
     """The number that begins at token ``at`` and the index after it."""
     word = tokens[at].text
-    if word[0].isdigit():
+    if word[0] in DIGITS:
         after = at + 1
         value = _digits(word)
         if after < len(tokens) and tokens[after].text in SCALES:
@@ -175,7 +176,7 @@ def _is_percent(tokens: list[_Token], at: int) -> bool:
 
 def _unit(tokens: list[_Token], at: int) -> tuple[str, int]:
     """The unit right after a number ("(10) días" and "por ciento" included) and the index after it."""
-    if at < len(tokens) and tokens[at].text[0].isdigit() and at + 1 < len(tokens) and tokens[at + 1].text in UNITS:
+    if at < len(tokens) and tokens[at].text[0] in DIGITS and at + 1 < len(tokens) and tokens[at + 1].text in UNITS:
         at += 1  # "diez (10) días": the figure repeats the words
     if at + 1 < len(tokens) and tokens[at].text == "por" and tokens[at + 1].text in ("ciento", "cien"):
         return "por ciento", at + 2

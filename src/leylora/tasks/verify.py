@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leylora.laws.catalog import catalog
 from leylora.laws.citations import parse_citations
 from leylora.laws.law import Law
 from leylora.tasks import abstention
@@ -180,8 +181,9 @@ def _laws(said: str, entry: Entry) -> list[Fault]:
         name = fold(match.group(0))
         if not any(known.startswith(name) or name.startswith(known) for known in mine) and name not in source:
             faults.append(Fault("names another law", match.group(0)))
+    known_siglas = {entry.siglas for entry in catalog() if entry.siglas}
     for word in SIGLAS.findall(said):
-        if word.lower() not in mine and word.lower() not in source:
+        if word in known_siglas and word.lower() not in mine and word.lower() not in source:
             faults.append(Fault("names another law", word))
     return faults
 

@@ -5,6 +5,7 @@ import unicodedata
 from random import Random
 
 VOWELS = str.maketrans("áéíóúüñ", "aeiouun")
+PROTECTED = ("artículo", "numeral", "número", "edición", "innumerado", "agregado", "continuación")
 KEYS = {"a": "s", "e": "r", "i": "o", "o": "p", "n": "m", "s": "a", "r": "t", "t": "y", "c": "v", "l": "k"}
 
 
@@ -39,7 +40,7 @@ def _apply(manner: str, text: str, chance: Random) -> str:
 
 def _may_slip(word: str) -> bool:
     """Names and the words that say what a number is stay legible, so that the question keeps its meaning."""
-    return word.islower() and not word.startswith(("artículo", "numeral", "número", "edición"))
+    return word.islower() and not word.startswith(PROTECTED)
 
 
 def _without_accents(text: str) -> str:

@@ -7,6 +7,7 @@ another country.
 import re
 from collections.abc import Iterator
 
+from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
 from leylora.tasks import abstention
 from leylora.tasks.families import deadline, exception, governing_article, sanction, verbatim
@@ -23,23 +24,6 @@ ABROAD = (
     "Transcriba el artículo {number} {of_law} de {country}.",
 )
 GENERIC_NAME = re.compile(r"^(Constitución|Código (?:Civil|Penal|del Trabajo|Tributario|de Comercio))\b")
-OTHER_LAWS = {
-    "Ley de Minería": "la",
-    "Ley de Compañías": "la",
-    "Ley Orgánica de Educación Intercultural": "la",
-    "Ley Orgánica de Transporte Terrestre, Tránsito y Seguridad Vial": "la",
-    "Ley de Propiedad Horizontal": "la",
-    "Ley Orgánica de Salud": "la",
-    "Ley de Seguridad Social": "la",
-    "Ley Notarial": "la",
-    "Ley Orgánica del Servicio Público": "la",
-    "Código de Comercio": "el",
-    "Código Tributario": "el",
-    "Código Orgánico Administrativo": "el",
-    "Código Orgánico General de Procesos": "el",
-    "Código Orgánico del Ambiente": "el",
-    "Código Orgánico Monetario y Financiero": "el",
-}
 
 
 def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
@@ -65,9 +49,12 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
         answer = f"{abstention.OTHER_COUNTRY} {here}"
         yield Item("abstain-other-country", "abstain", article, ABROAD, answer, slots, cites=False, supplied=False)
     if chance.random() < 0.3:
-        absent = [title for title in OTHER_LAWS if not any(title in (one.name, *one.aliases) for one in library.laws)]
-        title = chance.choice(absent)
-        slots = {"law": title, "of_law": f"del {title}" if OTHER_LAWS[title] == "el" else f"de la {title}"}
+        known = {one.id for one in library.laws} | {one.name for one in library.laws}
+        absent = [entry for entry in catalog() if entry.id not in known and entry.name not in known]
+        if not absent:
+            return
+        other = chance.choice(absent)
+        slots = {"law": other.name, "of_law": of_law(other, other.name)}
         answer = f"{abstention.UNKNOWN_LAW} Tengo esta: {here}"
         yield Item("abstain-unknown-law", "abstain", article, verbatim.PHRASINGS, answer, slots, cites=False,
                    supplied=False)  # fmt: skip

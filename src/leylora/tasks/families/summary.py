@@ -17,7 +17,7 @@ PHRASINGS = (
     "Sintetiza el artículo {number} {of_law} con sus palabras textuales.",
     "¿Qué es lo más importante del artículo {number} {of_law}?",
 )
-LONG_BODY = 500  # characters
+LONG_BODY = 400  # characters
 WORD = re.compile(r"[^\W\d_]{4,}")
 
 
