@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from leylora import console
@@ -239,9 +240,11 @@ def machine() -> dict[str, Any]:
 
 def show(results: dict[str, Any]) -> None:
     """The results as tables."""
-    table = Table(title="Two rank-16 bfloat16 adapters into one: read, merge and write", title_justify="left")
-    table.add_column("model")
-    table.add_column("method")
+    table = Table(
+        title="Two rank-16 bfloat16 adapters into one: read, merge and write", title_justify="left", box=SIMPLE_HEAD
+    )
+    table.add_column("model", no_wrap=True)
+    table.add_column("method", no_wrap=True)
     for title in ("seconds", "peak GiB", "off the sum", "PEFT svd*", "faster"):
         table.add_column(title, justify="right")
     for family, entry in results["families"].items():

@@ -11,8 +11,6 @@ from leylora.adapters.weights import parse_parent, parse_rank, with_overrides
 from leylora.errors import UsageError
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-
-
 CHECK, FOLD, CONVERT = "Instead: check a merge", "Instead: fold into full weights", "Instead: convert a pickle"
 
 
@@ -30,17 +28,11 @@ def main(
     force: Annotated[bool, typer.Option("--force", help="Replace an adapter at --out.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would come out; write nothing.")] = False,
     base: Annotated[str | None, typer.Option(help="Base model for --check and --into-base.")] = None,
-    check: Annotated[
-        Path | None, typer.Option(rich_help_panel=CHECK, help="Merged adapter whose logits to compare.")
-    ] = None,
+    check: Annotated[Path | None, typer.Option(rich_help_panel=CHECK, help="A merged adapter.")] = None,
     in_4bit: Annotated[bool, typer.Option("--4bit/--full", rich_help_panel=CHECK, help="How to load the base.")] = True,
-    into_base: Annotated[
-        Path | None, typer.Option(rich_help_panel=FOLD, help="New folder for base + the one adapter named.")
-    ] = None,
+    into_base: Annotated[Path | None, typer.Option(rich_help_panel=FOLD, help="New folder, base + adapter.")] = None,
     drift: Annotated[bool, typer.Option(rich_help_panel=FOLD, help="Compare with 4-bit base + adapter.")] = True,
-    convert: Annotated[
-        Path | None, typer.Option(rich_help_panel=CONVERT, help="Folder with an adapter_model.bin.")
-    ] = None,
+    convert: Annotated[Path | None, typer.Option(rich_help_panel=CONVERT, help="Holds adapter_model.bin.")] = None,
 ) -> None:
     """Merge adapters of one base model into one adapter, exactly or optimally, in about a second."""
     from leylora.adapters.table import comparison_table, report_table
@@ -53,17 +45,22 @@ def main(
         from leylora.adapters.logits import check_merge
 
         compared = check_merge(check, base, load_in_4bit=in_4bit)
-        console.out.print(comparison_table({"merged against its parents": compared}))
+        console.out.print(comparison_table({"merge against parents": compared}))
     elif into_base is not None:
         from leylora.adapters.fold import fold_into_base, measure_drift
 
         if adapters is None or len(adapters) != 1:
             raise UsageError("Name the one adapter to fold, such as: LORA/C --into-base OUT")
         folder = Path(adapters[0])
-        console.note(f"Changed {fold_into_base(folder, into_base, base)} weights; wrote {into_base}.")
+        with console.progress() as bar:
+            task = bar.add_task("folding", total=None)
+            changed = fold_into_base(
+                folder, into_base, base, progress=lambda done, of: bar.update(task, completed=done, total=of)
+            )
+        console.note(f"Changed {changed} weights; wrote {into_base}.")
         if drift:
             moved = measure_drift(folder, into_base, base)
-            rows = {"folded against 4-bit base + adapter": moved.folded, "16-bit base against 4-bit base": moved.bases}
+            rows = {"folded against live 4-bit": moved.folded, "bases, 16-bit against 4-bit": moved.bases}
             console.out.print(comparison_table(rows))
     else:
         from leylora.adapters.merge import merge

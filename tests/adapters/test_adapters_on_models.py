@@ -1,5 +1,6 @@
 """Merged adapters on real (random, tiny) models: PEFT, 4-bit bases, full weights."""
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, FalconConfig, MistralConfig, PreTrainedTokenizerFast
@@ -17,6 +19,7 @@ from leylora.adapters.logits import TEXTS, check_merge
 from leylora.adapters.merge import merge
 from leylora.errors import LeyloraError, UsageError
 
+SCRIPT = Path(__file__).parents[2] / "scripts" / "merge_adapters.py"
 WORDS = sorted({word for text in TEXTS for word in text.replace("?", " ? ").replace(".", " . ").split()})
 VOCABULARY = {token: at for at, token in enumerate(["<unk>", "<s>", "</s>", *WORDS])}
 IDS = torch.arange(3, 40)[None]
@@ -110,6 +113,31 @@ def test_svd_agrees_with_pefts_own(base: tuple[Path, list[str]], tmp_path: Path,
         assert dense.error(delta, theirs) < 1e-4
 
 
+def test_embeddings_with_lora_merge_and_fold_exactly(base: tuple[Path, list[str]], tmp_path: Path, dense: Any) -> None:
+    """PEFT saves the frozen embedding beside its factors; both parents then hold the same one."""
+    folder, targets = base
+    embedding = "word_embeddings" if "dense" in targets else "embed_tokens"
+    names = [embedding, targets[0]]
+    pair = [trained(tmp_path / name, folder, names, seed, r=4, lora_alpha=8) for seed, name in enumerate("ab")]
+    merge([(pair[0], 1.0), (pair[1], -0.5)], tmp_path / "c", picture=False)
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), pair[0], adapter_name="a")
+    model.load_adapter(pair[1], adapter_name="b")
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer):
+            layer.scaling["b"] *= -0.5
+    model.base_model.set_adapter(["a", "b"])
+    wanted = logits(model)
+    merged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), tmp_path / "c")
+    torch.testing.assert_close(logits(merged), wanted, rtol=1e-4, atol=1e-4)
+    if embedding == "word_embeddings":  # Falcon's embedding is its output head
+        with pytest.raises(LeyloraError, match="cannot be both"):
+            fold_into_base(tmp_path / "c", tmp_path / "full", str(folder))
+        return
+    fold_into_base(tmp_path / "c", tmp_path / "full", str(folder))
+    folded = AutoModelForCausalLM.from_pretrained(tmp_path / "full")
+    torch.testing.assert_close(logits(folded), wanted, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("in_4bit", [True, False])
 def test_check_finds_an_exact_merge_exact_and_a_wrong_one_wrong(
     pair: list[Path], tmp_path: Path, in_4bit: bool
@@ -186,3 +214,22 @@ def test_drift_is_that_of_the_quantised_base(pair: list[Path], tmp_path: Path) -
     assert drift.folded.effect is not None
     assert 0 < drift.folded.gap < drift.folded.effect
     assert drift.folded.gap < 5 * drift.bases.gap
+
+
+def test_the_command_checks_and_folds(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = importlib.util.spec_from_file_location("merge_adapters", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    out = tmp_path / "LORA" / "both"
+    for arguments in (
+        [str(pair[0]), f"{pair[1]}=0.5", "--out", str(out)],
+        ["--check", str(out), "--full"],
+        [str(out), "--into-base", str(tmp_path / "full")],
+    ):
+        script.app(arguments, standalone_mode=False)
+    printed = capsys.readouterr().out
+    assert "merge against parents" in printed
+    assert "gap between the two" in printed
+    assert (tmp_path / "full" / "model.safetensors").is_file()

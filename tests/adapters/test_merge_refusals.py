@@ -186,7 +186,9 @@ def test_fully_trained_weights(make_adapter: Maker, tmp_path: Path) -> None:
     merge([(first, 0.5), (second, 1.0)], tmp_path / "c", picture=False)
     assert json.loads((tmp_path / "c" / "adapter_config.json").read_text())["modules_to_save"] == ["lm_head"]
     assert torch.equal(load_file(tmp_path / "c" / WEIGHTS)["base_model.model.lm_head.weight"], torch.ones(5, 24))
-    refuse("both hold fully trained weights", [with_full_tensor(first), second], tmp_path)
+    merge([(with_full_tensor(first), 0.5), (second, 0.5)], tmp_path / "d", picture=False)  # the same in both
+    edit_tensors(first, lambda t: t.__setitem__("base_model.model.lm_head.weight", torch.zeros(5, 24)))
+    refuse("both hold whole weights", [first, second], tmp_path)
 
 
 def vocabulary(*tokens: str) -> str:
@@ -245,7 +247,7 @@ def test_force_only_ever_replaces_an_adapter(make_adapter: Maker, tmp_path: Path
     parents = [(make_adapter("a"), 1.0), (make_adapter("b", seed=1), 1.0)]
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").write_text("years of work")
-    for out in (tmp_path / "home", parents[0][0], parents[0][0].parent):
+    for out in (tmp_path / "home", parents[0][0], parents[0][0].parent, parents[0][0] / "merged"):
         with pytest.raises(UsageError):
             merge(parents, out, picture=False, overwrite=True)
     assert (tmp_path / "home" / "thesis.txt").is_file()

@@ -42,6 +42,7 @@ def merged_card(name: str, report: MergeReport, config: Mapping[str, Any]) -> st
         else f"Against the exact weighted sum the merged deltas differ by {report.mean('sum_error'):.2%} on average; "
         f"the cut to the rank kept {report.mean('energy_kept'):.2%} of their energy."
     )
+    base = f"`{report.base_model}`" if report.base_model else "a base model its parents do not name"
     warnings = [f"- {warning}" for warning in report.warnings]
     picture = [f"![Heat strips of the merge]({PICTURE_FILES[0]})", ""] if report.picture else []
     return "\n".join(
@@ -52,7 +53,7 @@ def merged_card(name: str, report: MergeReport, config: Mapping[str, Any]) -> st
             "",
             f"# {name}",
             "",
-            f"A LoRA adapter for `{report.base_model}`, merged from {len(report.parents)} adapters without the base "
+            f"A LoRA adapter for {base}, merged from {len(report.parents)} adapters without the base "
             f"model: {_METHODS[report.method]}.",
             "",
             "| parent | weight | by layer or module | norm of its part | SHA-256 |",

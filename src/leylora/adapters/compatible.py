@@ -5,7 +5,7 @@ from pathlib import Path
 
 from leylora.adapters.config import CONFIG_FILE
 from leylora.adapters.files import Adapter
-from leylora.adapters.weights import Parent
+from leylora.adapters.weights import Parent, layer_of
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json
 
@@ -45,8 +45,9 @@ def check_mergeable(parents: Sequence[Parent], adapters: Sequence[Adapter], *, s
 
 
 def union_of_modules(adapters: Sequence[Adapter]) -> list[str]:
-    """Every module any of the adapters has, in the order of the first that has it."""
-    return list(dict.fromkeys(name for adapter in adapters for name in adapter.modules))
+    """Every module any of the adapters has, layer by layer."""
+    names = dict.fromkeys(name for adapter in adapters for name in adapter.modules)
+    return sorted(names, key=lambda name: -1 if (layer := layer_of(name)) is None else layer)
 
 
 def shared_files(adapters: Sequence[Adapter]) -> tuple[list[str], str | None]:
@@ -127,17 +128,29 @@ def _vocabulary(path: Path) -> dict[str, int]:
 
 
 def _check_full_tensors(parents: Sequence[Parent], adapters: Sequence[Adapter]) -> None:
-    """Fully trained weights (embeddings, a head) have no delta without the base, so they can only be taken over."""
+    """Whole weights (a trained head, an embedding saved along) have no delta without the base: they are taken over."""
     owners = [(parent, adapter) for parent, adapter in zip(parents, adapters, strict=True) if adapter.full_tensors]
+    if len(owners) == len(adapters) and _all_equal(adapters):
+        return
     if len(owners) > 1:
         names = " and ".join(adapter.name for _, adapter in owners)
         raise LeyloraError(
-            f"{names} both hold fully trained weights ({owners[0][1].full_tensors[0]}), which cannot be added "
-            "without the base model; train one of them without modules_to_save."
+            f"{names} both hold whole weights that differ ({owners[0][1].full_tensors[0]}), which cannot be added "
+            "without the base model; train one of them without modules_to_save or trained embeddings."
         )
     for parent, adapter in owners:
         if parent.weight != 1 or parent.overrides:
             raise LeyloraError(
-                f"{adapter.folder / CONFIG_FILE}: {adapter.name} holds fully trained weights "
+                f"{adapter.folder / CONFIG_FILE}: {adapter.name} holds whole weights "
                 f"({adapter.full_tensors[0]}), which cannot be scaled without the base model; give it the weight 1."
             )
+
+
+def _all_equal(adapters: Sequence[Adapter]) -> bool:
+    """Whether all adapters hold the same whole weights, as when PEFT saved an embedding it did not train."""
+    import torch
+
+    first, *others = adapters
+    return all(sorted(other.full_tensors) == sorted(first.full_tensors) for other in others) and all(
+        torch.equal(first.tensor(key), other.tensor(key)) for other in others for key in first.full_tensors
+    )

@@ -5,6 +5,7 @@ the 4-bit base, so the folded 16-bit model is a slightly different one: `measure
 """
 
 import shutil
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,9 @@ class Drift:
     bases: Comparison
 
 
-def fold_into_base(folder: Path, out: Path, base: str | None = None) -> int:
+def fold_into_base(
+    folder: Path, out: Path, base: str | None = None, *, progress: Callable[[int, int], None] | None = None
+) -> int:
     """Write base + adapter as a full model, in the base's own type and shards; return how many weights changed.
 
     One tensor is in memory at a time. Tokenizer and chat template are the adapter's where it brings them.
@@ -41,6 +44,7 @@ def fold_into_base(folder: Path, out: Path, base: str | None = None) -> int:
         folder: the adapter.
         out: the folder to make.
         base: the base model's folder or Hub name; by default the one the adapter names.
+        progress: called with the tensors written and their number in all.
 
     Raises:
         UsageError: ``out`` exists.
@@ -48,19 +52,20 @@ def fold_into_base(folder: Path, out: Path, base: str | None = None) -> int:
     """
     adapter = open_adapter(folder)
     source = base_folder(adapter, base)
-    config = read_json(source / "config.json")
-    if "quantization_config" in config:
+    if "quantization_config" in read_json(source / "config.json"):
         raise LeyloraError(f"{source} is quantised; fold into the 16-bit model it was made from.")
-    changes = _targets(adapter)
-    changed = len(changes)
+    shards = {shard: _tensor_names(source / shard) for shard in _shards(source)}
+    changes = _changes(adapter)
+    _check_targets(adapter, source, changes, {name for names in shards.values() for name in names})
+    done, total = 0, sum(map(len, shards.values()))
     with staged_folder(out) as staging, one_thread():
-        for shard in _shards(source):
-            _fold_shard(source / shard, staging / shard, adapter, changes)
-        if changes:
-            missing = next(iter(changes))
-            raise LeyloraError(f"{source} has no tensor {missing}, which {folder} adapts; it is not its base model.")
+        for shard, names in shards.items():
+            for _ in _fold_shard(source / shard, staging / shard, names, adapter, changes):
+                done += 1
+                if progress is not None:
+                    progress(done, total)
         _copy_rest(source, adapter, staging)
-    return changed
+    return len(changes)
 
 
 def base_folder(adapter: Adapter, base: str | None) -> Path:
@@ -122,41 +127,73 @@ def _shards(source: Path) -> list[str]:
     raise LeyloraError(f"{source} holds no {SINGLE_FILE} and no {INDEX_FILE}; only safetensors weights are read.")
 
 
-def _targets(adapter: Adapter) -> dict[str, str]:
-    """Tensor of the base to what changes it: a module of the adapter, or the name of a tensor that replaces it."""
-    replaced = {key.removeprefix(PREFIX).replace(".base_layer.", "."): key for key in adapter.full_tensors}
-    return {f"{module}.weight": module for module in adapter.modules} | replaced
+def _tensor_names(path: Path) -> list[str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as shard:
+            return list(shard.keys())
+    except (SafetensorError, OSError) as error:
+        raise LeyloraError(f"{path} is missing or damaged ({error}); download the base model again.") from None
 
 
-def _fold_shard(source: Path, target: Path, adapter: Adapter, changes: dict[str, str]) -> None:
-    """Copy one weight file, changing the tensors named in ``changes`` and taking them out of it."""
+@dataclass(frozen=True)
+class _Change:
+    """What happens to one tensor of the base: ``key`` of the adapter replaces it, then ``module``'s delta is added."""
+
+    module: str | None = None
+    key: str | None = None
+
+
+def _changes(adapter: Adapter) -> dict[str, _Change]:
+    """The base's tensors that the adapter changes, by name."""
+    changes = {f"{module}.weight": _Change(module) for module in adapter.modules}
+    for key in adapter.full_tensors:
+        name = key.removeprefix(PREFIX).replace(".base_layer.", ".")
+        changes[name] = _Change(changes[name].module if name in changes else None, key)
+    return changes
+
+
+def _check_targets(adapter: Adapter, source: Path, changes: Mapping[str, _Change], held: set[str]) -> None:
+    if missing := [name for name in changes if name not in held]:
+        raise LeyloraError(
+            f"{source} has no tensor {missing[0]}, which {adapter.folder} adapts; it is not its base model."
+        )
+    if any(module.embedding for module in adapter.modules.values()) and "lm_head.weight" not in held:
+        raise LeyloraError(
+            f"{source} uses its embedding as output head too, and {adapter.folder} adapts only the embedding; one "
+            "matrix cannot be both, so keep the adapter apart."
+        )
+
+
+def _fold_shard(
+    source: Path, target: Path, names: list[str], adapter: Adapter, changes: Mapping[str, _Change]
+) -> Iterator[str]:
+    """Write one weight file with the changes made, a tensor at a time; yield each name when it is written."""
     from safetensors import safe_open
 
-    with safe_open(source, framework="pt") as shard:
-        names = list(shard.keys())
-        with TensorWriter(target, names) as writer:
-            for name in names:
-                weight = shard.get_tensor(name)
-                if name in changes:
-                    weight = _changed(weight, name, adapter, changes.pop(name))
-                writer.write(name, weight)
+    with safe_open(source, framework="pt") as shard, TensorWriter(target, names) as writer:
+        for name in names:
+            weight = shard.get_tensor(name)
+            writer.write(name, _changed(weight, name, adapter, changes[name]) if name in changes else weight)
+            yield name
 
 
-def _changed(weight: "Tensor", name: str, adapter: Adapter, change: str) -> "Tensor":
-    """W + scaling * B @ A in float32, rounded once to W's type; or the tensor that replaces W."""
-    if change not in adapter.modules:
-        new = adapter.tensor(change)
-        if new.shape != weight.shape:
-            raise LeyloraError(f"{name} is {tuple(weight.shape)} in the base, {tuple(new.shape)} in {adapter.folder}.")
-        return new.to(weight.dtype)
-    module = adapter.modules[change]
-    a, b = adapter.factors(change)
-    delta = module.scaling * (b.float() @ a.float())
-    if module.embedding or adapter.config.fan_in_fan_out:  # stored as (d_in, d_out)
-        delta = delta.T
-    if delta.shape != weight.shape:
-        raise LeyloraError(f"{name} is {tuple(weight.shape)} in the base, but {adapter.folder} adapts another shape.")
-    folded = (weight.float() + delta).to(weight.dtype)
+def _changed(weight: "Tensor", name: str, adapter: Adapter, change: _Change) -> "Tensor":
+    """W + scaling * B @ A in float32, rounded once to W's type; W may be replaced by a trained one first."""
+    new = weight if change.key is None else adapter.tensor(change.key)
+    delta = None
+    if change.module is not None:
+        module = adapter.modules[change.module]
+        a, b = adapter.factors(change.module)
+        delta = module.scaling * (b.float() @ a.float())
+        if module.embedding or adapter.config.fan_in_fan_out:  # the base stores it as (d_in, d_out)
+            delta = delta.T
+    for found in (new, delta):
+        if found is not None and found.shape != weight.shape:
+            shapes = f"{tuple(weight.shape)} in the base, {tuple(found.shape)} in {adapter.folder}"
+            raise LeyloraError(f"{name} is {shapes}; it is not the adapter's base model.")
+    folded = (new if delta is None else new.float() + delta).to(weight.dtype)
     if not is_finite(folded):
         raise LeyloraError(f"{name} overflows {weight.dtype} with {adapter.folder} folded in.")
     return folded

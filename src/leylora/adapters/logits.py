@@ -50,11 +50,11 @@ def compare(
     import torch
 
     wanted, found = torch.cat(list(reference)), torch.cat(list(variant))
-    log_wanted, log_found = wanted.log_softmax(-1), found.log_softmax(-1)
+    log_wanted, log_found = wanted.double().log_softmax(-1), found.double().log_softmax(-1)
     return Comparison(
         gap=float((found - wanted).square().mean().sqrt()),
         worst=float((found - wanted).abs().max()),
-        divergence=float((log_wanted.exp() * (log_wanted - log_found)).sum(-1).mean()),
+        divergence=max(0.0, float((log_wanted.exp() * (log_wanted - log_found)).sum(-1).mean())),
         agreement=float((wanted.argmax(-1) == found.argmax(-1)).float().mean()),
         effect=None if base is None else float((wanted - torch.cat(list(base))).square().mean().sqrt()),
     )

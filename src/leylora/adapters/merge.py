@@ -171,8 +171,9 @@ def _check_arguments(
 
 def _check_out(out: Path, parents: Sequence[Parent], *, overwrite: bool, dry_run: bool) -> None:
     for parent in parents:
-        if out.resolve() in (parent.folder.resolve(), *parent.folder.resolve().parents):
-            raise UsageError(f"{out} is, or holds, the parent {parent.folder}; choose another folder.")
+        folder, target = parent.folder.resolve(), out.resolve()
+        if target == folder or target in folder.parents or folder in target.parents:
+            raise UsageError(f"{out} is, holds or lies in the parent {parent.folder}; choose another folder.")
     if overwrite:
         check_replaceable(out)
     elif out.exists() and not dry_run:
@@ -180,15 +181,15 @@ def _check_out(out: Path, parents: Sequence[Parent], *, overwrite: bool, dry_run
 
 
 def _write_weights(job: _Job, path: Path) -> None:
-    """Write the merged modules, then the fully trained weights that one parent may bring."""
+    """Write the merged modules, then the whole weights that a parent may bring."""
     keys = {name: _keys(job.adapters, name) for name in union_of_modules(job.adapters)}
-    full = [(adapter, key) for adapter in job.adapters for key in adapter.full_tensors]
-    with TensorWriter(path, [*(key for pair in keys.values() for key in pair), *(key for _, key in full)]) as writer:
+    full = {key: adapter for adapter in job.adapters for key in adapter.full_tensors}
+    with TensorWriter(path, [*(key for pair in keys.values() for key in pair), *full]) as writer:
         for merged in job.modules():
             key_a, key_b = keys[merged.report.module]
             writer.write(key_a, merged.a)
             writer.write(key_b, merged.b)
-        for adapter, key in full:
+        for key, adapter in full.items():
             writer.write(key, adapter.tensor(key))
 
 

@@ -88,7 +88,7 @@ def uneven_ranks(ranks: set[int]) -> list[str]:
     if len(ranks) == 1:
         return []
     return [
-        f"The modules have ranks from {min(ranks)} to {max(ranks)}, so the config holds rank_pattern: PEFT since 0.6 and "
-        "vLLM load it exactly; llama.cpp's LoRA converter would scale the smaller ranks up, so fold it with --into-base "
-        "for GGUF."
+        f"The modules have ranks from {min(ranks)} to {max(ranks)}, so the config holds rank_pattern: PEFT since 0.6 "
+        "and vLLM load it exactly; llama.cpp's LoRA converter would scale the smaller ranks up, so fold it with "
+        "--into-base for GGUF."
     ]

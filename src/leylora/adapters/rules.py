@@ -1,8 +1,8 @@
 """The merging rules: from the deltas of one module in core coordinates to one merged core matrix.
 
 Each takes ``deltas`` (n, k_b, k_a) and ``weights`` (n,) and returns a (k_b, k_a) matrix; see `core`. The published
-rules were made for dense weights; run on the core they see the same deltas, losslessly, in a basis in which
-every entry counts (Core Space, arXiv 2509.17786). For weights all equal to 1 each is the published rule.
+rules were made for dense weights; here they see the same deltas in other coordinates, without loss (Core Space,
+arXiv 2509.17786). With all weights 1 each is the published rule.
 """
 
 import math

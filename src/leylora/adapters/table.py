@@ -1,9 +1,10 @@
 """A merge as a short table for the terminal: one row for each kind of module."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from statistics import fmean
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from leylora.adapters.logits import Comparison
@@ -12,8 +13,8 @@ from leylora.adapters.report import MergeReport, ModuleReport
 
 def report_table(report: MergeReport) -> Table:
     """Modules of one name (``q_proj``) share a row: how many, their ranks, the parents' norms, angle, losses."""
-    table = Table(title=_title(report), title_justify="left", caption_justify="left")
-    table.add_column("module")
+    table = Table(title=_title(report), title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
+    table.add_column("module", no_wrap=True)
     norms = [f"|{parent.name}|" for parent in report.parents]
     for title in ("count", "rank", *norms, "cosine", "kept", "error", "worst"):
         table.add_column(title, justify="right")
@@ -32,7 +33,7 @@ def report_table(report: MergeReport) -> Table:
             _span([module.rank for module in modules]),
             *(_mean([module.norms[at] for module in modules], ".3g") for at in range(len(report.parents))),
             _mean([module.cosine for module in modules], "+.3f"),
-            _mean([module.energy_kept for module in modules], ".2%"),
+            _mean([module.energy_kept for module in modules], ".1%"),
             _mean(errors, ".3g"),
             f"{max(errors):.3g}" if errors else "",
         )
@@ -43,22 +44,22 @@ def report_table(report: MergeReport) -> Table:
     return table
 
 
-def comparison_table(rows: Mapping[str, Comparison]) -> Table:
-    """Logit comparisons, one named row each; see `logits.Comparison` for the columns."""
-    table = Table(caption="logits: root mean square and worst difference; KL: nats a token", caption_justify="left")
-    table.add_column("compared")
-    for title in ("effect", "gap", "gap / effect", "worst", "KL", "same top token"):
-        table.add_column(title, justify="right")
-    for name, row in rows.items():
-        table.add_row(
-            name,
-            "" if row.effect is None else f"{row.effect:.3g}",
-            f"{row.gap:.3g}",
-            f"{row.gap / row.effect:.2%}" if row.effect else "",
-            f"{row.worst:.3g}",
-            f"{row.divergence:.2e}",
-            f"{row.agreement:.2%}",
-        )
+def comparison_table(columns: Mapping[str, Comparison]) -> Table:
+    """Logit comparisons side by side, one named column each; see `logits.Comparison`."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("logits, over every position", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right")
+    rows: dict[str, Callable[[Comparison], str]] = {
+        "effect of the adapter, root mean square": lambda c: "" if c.effect is None else f"{c.effect:.3g}",
+        "gap between the two, root mean square": lambda c: f"{c.gap:.3g}",
+        "gap / effect": lambda c: f"{c.gap / c.effect:.2%}" if c.effect else "",
+        "worst gap": lambda c: f"{c.worst:.3g}",
+        "KL divergence, nats a token": lambda c: f"{c.divergence:.2e}",
+        "same most likely token": lambda c: f"{c.agreement:.2%}",
+    }
+    for title, value in rows.items():
+        table.add_row(title, *(value(comparison) for comparison in columns.values()))
     return table
 
 
