@@ -257,6 +257,21 @@ def test_how_the_template_of_an_adapter_is_found(lora_root: Path) -> None:
     assert template_of(folder, {}) == "leylora-qwen3"
 
 
+def test_loras_moved_elsewhere_are_found_again_from_any_folder(
+    webui: Path, lora_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (webui / "user_data" / "CMD_FLAGS.txt").write_text("--lora-dir ../loras\n")
+    monkeypatch.chdir(webui)
+    export(Path(), ["mistral-7b-law"], lora_root)
+    monkeypatch.chdir("/")
+    assert set(states(remove(webui)).values()) == {"removed"}
+    assert not list((webui.parent / "loras").iterdir())
+
+
+def test_that_there_is_no_adapter_yet_is_said(webui: Path, tmp_path: Path) -> None:
+    assert "no adapter" in export(webui, lora_root=tmp_path / "none").notes[0]
+
+
 def test_a_damaged_manifest(webui: Path, lora_root: Path) -> None:
     export(webui, ["mistral-7b-law"], lora_root)
     (webui / "user_data" / "leylora-export.json").write_text("[]")

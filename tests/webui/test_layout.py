@@ -108,3 +108,11 @@ def test_places_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "server.py").write_text("")
     with pytest.raises(UsageError, match="start the webui once first"):
         find_install(tmp_path)
+
+
+def test_folders_are_absolute_and_links_stay(webui: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (webui / "user_data" / "CMD_FLAGS.txt").write_text("--lora-dir ../loras\n")
+    monkeypatch.chdir(webui / "user_data")
+    assert find_install(Path("..")).loras == tmp_path / "loras"
+    (tmp_path / "link").symlink_to(webui)
+    assert find_install(tmp_path / "link").root == tmp_path / "link"

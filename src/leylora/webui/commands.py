@@ -7,7 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from leylora import console
-from leylora.errors import UsageError
+from leylora.webui.command_options import (
+    EightBit,
+    FourBit,
+    LoadArgs,
+    MaxTokens,
+    Preset,
+    Prompt,
+    Seed,
+    Set,
+    Stop,
+    Stream,
+    System,
+    Temperature,
+    Template,
+    load_args,
+    sampling,
+)
 
 if TYPE_CHECKING:
     from leylora.webui.client import Chunk, Client
@@ -15,20 +31,6 @@ if TYPE_CHECKING:
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 lora = typer.Typer(no_args_is_help=True, help="Apply a LoRA and prove that it acts, or take it off.")
 app.add_typer(lora, name="lora")
-
-Preset = Annotated[str | None, typer.Option(help="A preset, ours or the server's.")]
-MaxTokens = Annotated[int, typer.Option(help="Length of the answer at most, in tokens.")]
-Temperature = Annotated[float | None, typer.Option(help="0 always takes the likeliest token.")]
-Seed = Annotated[int | None, typer.Option(help="The same seed gives the same answer.")]
-Stop = Annotated[list[str] | None, typer.Option(help="A string at which the answer ends; may be repeated.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; see the docs.")]
-Stream = Annotated[bool, typer.Option(help="Show the answer as it comes.")]
-System = Annotated[str | None, typer.Option(help="A system message.")]
-Template = Annotated[str | None, typer.Option(help="An instruction template; the model's own by default.")]
-FourBit = Annotated[bool, typer.Option("--4bit", help="load-in-4bit: a 7B model in about 6 GB.")]
-EightBit = Annotated[bool, typer.Option("--8bit", help="load-in-8bit: a 7B model in about 9 GB.")]
-LoadArgs = Annotated[list[str] | None, typer.Option("--arg", metavar="KEY=VALUE", help="Any other field of Model.")]
-Prompt = Annotated[str, typer.Argument(help="The text, or - to read it from standard input.")]
 
 
 @app.callback()
@@ -57,11 +59,11 @@ def generate(
 ) -> None:
     """Continue a text as it stands, without a template."""
     client = _client(context)
-    sampling = _sampling(preset, max_tokens, temperature, seed, stop, settings)
+    options = sampling(preset, max_tokens, temperature, seed, stop, settings)
     if stream:
-        _show(client.stream_generate(_text(prompt), **sampling))
+        _show(client.stream_generate(_text(prompt), **options))
     else:
-        print(client.generate(_text(prompt), **sampling).text)
+        print(client.generate(_text(prompt), **options).text)
 
 
 @app.command()
@@ -81,7 +83,7 @@ def instruct(
     """Answer one instruction, in the model's instruction template."""
     client = _client(context)
     options = {"system": system, "template": template}
-    options |= _sampling(preset, max_tokens, temperature, seed, stop, settings)
+    options |= sampling(preset, max_tokens, temperature, seed, stop, settings)
     if stream:
         _show(client.stream_instruct(_text(prompt), **options))
     else:
@@ -107,7 +109,7 @@ def chat(
     """Chat line by line; an empty line or Ctrl-D ends it."""
     client = _client(context)
     options: dict[str, Any] = {"template": template, "character": character, "name1": name1, "name2": name2}
-    options |= _sampling(preset, max_tokens, temperature, seed, stop, settings) | {"mode": mode}
+    options |= sampling(preset, max_tokens, temperature, seed, stop, settings) | {"mode": mode}
     messages = [{"role": "system", "content": system}] if system else []
     while line := _line():
         messages.append({"role": "user", "content": line})
@@ -140,7 +142,7 @@ def load(
     template: Annotated[str | None, typer.Option(help="Make one of our templates the server's default.")] = None,
 ) -> None:
     """Load a model; whatever was loaded is unloaded, with its LoRA."""
-    loaded = _client(context).load_model(name, _load_args(four_bit, eight_bit, args), template=template)
+    loaded = _client(context).load_model(name, load_args(four_bit, eight_bit, args), template=template)
     print(f"{loaded.model_name} is loaded ({loaded.loader})")
 
 
@@ -164,7 +166,7 @@ def lora_load(
 
     --4bit, --8bit and --arg say how the model was loaded, in case it must be loaded again.
     """
-    effect = _client(context).load_lora(name, _load_args(four_bit, eight_bit, args))
+    effect = _client(context).load_lora(name, load_args(four_bit, eight_bit, args))
     print(f"{effect.name} is applied and acts: it changes a next-token probability by {effect.change:.3g}")
 
 
@@ -173,7 +175,7 @@ def lora_unload(
     context: typer.Context, four_bit: FourBit = False, eight_bit: EightBit = False, args: LoadArgs = None
 ) -> None:
     """Take the LoRA off."""
-    left = _client(context).unload_lora(_load_args(four_bit, eight_bit, args))
+    left = _client(context).unload_lora(load_args(four_bit, eight_bit, args))
     print(f"{left.model_name}, no LoRA")
 
 
@@ -234,7 +236,7 @@ def compare(
         system=system,
         template=template,
         raw=raw,
-        load_args=_load_args(four_bit, eight_bit, args),
+        load_args=load_args(four_bit, eight_bit, args),
     )
     with console.progress() as bar:
         task = bar.add_task("comparing", total=plan.size)
@@ -263,42 +265,6 @@ def _show(stream: "Iterator[Chunk]") -> str:
     finally:
         print()  # an error's message starts on a line of its own
     return text
-
-
-def _sampling(
-    preset: str | None,
-    max_tokens: int,
-    temperature: float | None,
-    seed: int | None,
-    stop: list[str] | None,
-    settings: list[str] | None,
-) -> dict[str, Any]:
-    named = {"preset": preset, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-    given = {key: value for key, value in named.items() if value is not None}
-    return given | ({"stop": tuple(stop)} if stop else {}) | _pairs(settings, "--set")
-
-
-def _load_args(four_bit: bool, eight_bit: bool, args: list[str] | None) -> dict[str, Any] | None:
-    if four_bit and eight_bit:
-        raise UsageError("A model is loaded in 4 bits or in 8, not in both: give one of --4bit and --8bit.")
-    flags = {"load_in_4bit": True} if four_bit else {"load_in_8bit": True} if eight_bit else {}
-    return {**flags, **_pairs(args, "--arg")} or None
-
-
-def _pairs(texts: list[str] | None, option: str) -> dict[str, Any]:
-    """``KEY=VALUE`` texts as a mapping, values read as YAML."""
-    import yaml
-
-    found = {}
-    for text in texts or ():
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(f"{option} {text!r}: write it as KEY=VALUE.")
-        try:
-            found[key.strip().replace("-", "_")] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UsageError(f"{option} {text!r}: the value cannot be read; quote it.") from None
-    return found
 
 
 def _text(prompt: str) -> str:

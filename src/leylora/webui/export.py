@@ -43,6 +43,7 @@ class ExportReport:
     items: tuple[Item, ...]
     artifacts: tuple[Artifact, ...] = ()
     dry_run: bool = False
+    notes: tuple[str, ...] = ()
 
     def states(self, *states: State) -> list[Item]:
         return [item for item in self.items if item.state in states]
@@ -74,7 +75,10 @@ def export(
     items = [_plan(artifact, install, known, force) for artifact in artifacts]
     useful = [artifact for artifact, item in zip(artifacts, items, strict=True) if item.state != "skipped"]
     entries, entry_items, text = _plan_entries(useful, install, known, force)
-    report = ExportReport(install, (*items, *entry_items), tuple(artifacts), dry_run)
+    notes = install.notes
+    if not names and not by_kind(artifacts, "adapter"):
+        notes += (f"There is no adapter in {lora_root} yet; LORA/README.md says how they are made.",)
+    report = ExportReport(install, (*items, *entry_items), tuple(artifacts), dry_run, notes)
     if dry_run:
         return report
     try:

@@ -11,6 +11,7 @@ before              loras             presets           instruction-templates   
 command line of the server cannot be seen from here.
 """
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ def find_install(path: Path) -> Install:
     """
     if not path.is_dir():
         raise UsageError(f"{path} is not a folder; name the folder of text-generation-webui that holds server.py.")
+    path = _absolute(path)
     if (path / "server.py").is_file():
         return _from_root(path)
     if (path.parent / "server.py").is_file() and path.name == "user_data":
@@ -195,7 +197,12 @@ def _moved(root: Path, flags: list[str], name: str) -> Path | None:
             found = flags[position + 1]
         elif flag.startswith(f"{name}="):
             found = flag.partition("=")[2]
-    return root / Path(found).expanduser() if found else None
+    return _absolute(root / Path(found).expanduser()) if found else None
+
+
+def _absolute(path: Path) -> Path:
+    """Without ``..``, links left as they are: what the manifest notes must mean the same from any folder."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 (Path.resolve would follow the links)
 
 
 def _pins(root: Path) -> tuple[tuple[str, str], ...]:

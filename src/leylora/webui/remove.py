@@ -37,7 +37,7 @@ def remove(webui: Path, dry_run: bool = False) -> ExportReport:
     for key, entry in known.model_entries.items():
         state = "gone" if key not in present else "removed" if present[key] == entry else "kept"
         items.append(Item("entry", key, config, state))
-    report = ExportReport(install, tuple(items), dry_run=dry_run)
+    report = ExportReport(install, tuple(items), dry_run=dry_run, notes=install.notes)
     if dry_run:
         return report
     left = model_config.without_entries(

@@ -29,7 +29,7 @@ def report(done: ExportReport) -> RenderableType:
         style = _STYLES.get(item.state, "")
         table.add_row(Text(item.state, style), item.kind, Text(item.name), Text(item.note))
     parts: list[RenderableType] = [Text(f"Installation: {done.install.root or done.install.data}"), table]
-    parts += [Text(f"Note: {note}", "yellow") for note in done.install.notes]
+    parts += [Text(f"Note: {note}", "yellow") for note in done.notes]
     if done.dry_run:
         return Group(*parts, Text("A dry run: nothing was changed."))
     if steps := next_steps(done):

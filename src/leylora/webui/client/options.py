@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from leylora.errors import UsageError
 from leylora.project import GENERATION_PRESETS
@@ -29,6 +29,11 @@ class ServerSettings(BaseModel):
     api_key: SecretStr | None = None
     admin_key: SecretStr | None = None
 
+    @field_validator("url")
+    @classmethod
+    def _complete(cls, url: str) -> str:
+        return base_url(url)
+
     @classmethod
     def from_environment(
         cls, url: str | None = None, api_key: str | None = None, admin_key: str | None = None
@@ -40,14 +45,16 @@ class ServerSettings(BaseModel):
         """
         key = api_key or os.environ.get("WEBUI_API_KEY") or None
         admin = admin_key or os.environ.get("WEBUI_ADMIN_KEY") or key
+        address = url or os.environ.get("WEBUI_URL") or "http://127.0.0.1:5000"
         try:
-            return cls(
-                url=base_url(url or os.environ.get("WEBUI_URL") or "http://127.0.0.1:5000"),
-                api_key=SecretStr(key) if key else None,
-                admin_key=SecretStr(admin) if admin else None,
-            )
+            complete = base_url(address)
         except ValueError as error:
-            raise UsageError(f"{url!r} is no address of a server ({error}); write it like 127.0.0.1:5000.") from None
+            raise UsageError(f"{address!r} is no address of a server ({error}); write 127.0.0.1:5000.") from None
+        return cls(
+            url=complete,
+            api_key=SecretStr(key) if key else None,
+            admin_key=SecretStr(admin) if admin else None,
+        )
 
     def headers(self, *, admin: bool) -> dict[str, str]:
         """The Authorization header for an ordinary call, or for one on models and LoRAs."""
