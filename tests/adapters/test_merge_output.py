@@ -158,6 +158,9 @@ def test_a_parent_that_drowns_the_other_is_named(make_adapter: Maker, tmp_path: 
     assert "loud drowns quiet" in (tmp_path / "c" / "README.md").read_text()
     report = merge([(loud, 0.1), (quiet, 1.0)], tmp_path / "d", picture=False)
     assert report.warnings == []
+    untrained = make_adapter("untrained", size=0.0, seed=2)
+    report = merge([(quiet, 1.0), (untrained, 1.0)], tmp_path / "e", "svd", picture=False)
+    assert report.warnings == ["untrained adds nothing: its weight or all its deltas are 0; was it trained?"]
 
 
 def test_tokenizer_files_are_handed_on_whole_or_not_at_all(make_adapter: Maker, tmp_path: Path) -> None:

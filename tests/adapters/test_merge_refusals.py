@@ -231,6 +231,13 @@ def test_arguments_that_make_no_sense(make_adapter: Maker, tmp_path: Path) -> No
         merge([(a, 1.0), (b, 1.0)], tmp_path / "v0.1", picture=False)
 
 
+def test_patterns_that_match_nothing(make_adapter: Maker, tmp_path: Path) -> None:
+    a, b = make_adapter("a"), make_adapter("b", seed=1)
+    for pattern in ("*.nothing", "9-3", "7"):
+        with pytest.raises(UsageError, match="matches no module of b"):
+            merge([Parent(a), Parent(b, 1.0, ((pattern, 0.5),))], tmp_path / "c", picture=False)
+
+
 def test_existing_output(make_adapter: Maker, tmp_path: Path) -> None:
     parents = [(make_adapter("a"), 1.0), (make_adapter("b", seed=1), 1.0)]
     out = tmp_path / "c"

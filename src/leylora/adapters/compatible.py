@@ -5,7 +5,7 @@ from pathlib import Path
 
 from leylora.adapters.config import CONFIG_FILE
 from leylora.adapters.files import Adapter
-from leylora.adapters.weights import Parent, layer_of
+from leylora.adapters.weights import Parent, layer_of, matches
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json
 
@@ -27,7 +27,7 @@ def check_mergeable(parents: Sequence[Parent], adapters: Sequence[Adapter], *, s
     ``same_base`` is the user's word that different names of the base model mean the same weights.
 
     Raises:
-        UsageError: fewer than two adapters, or one twice.
+        UsageError: fewer than two adapters, one twice, or a pattern that matches none of its adapter's modules.
         LeyloraError: they do not fit; the message names the key, the module or the file.
     """
     if len(adapters) < 2:
@@ -41,6 +41,7 @@ def check_mergeable(parents: Sequence[Parent], adapters: Sequence[Adapter], *, s
         _check_same_config(first, other)
         _check_same_shapes(first, other)
         _check_same_vocabulary(first, other)
+    _check_overrides(parents, adapters)
     _check_full_tensors(parents, adapters)
 
 
@@ -125,6 +126,15 @@ def _vocabulary(path: Path) -> dict[str, int]:
         return dict(ids) | {token["content"]: token["id"] for token in tokenizer.get("added_tokens", [])}
     except (KeyError, TypeError, ValueError):
         raise LeyloraError(f"{path} is no tokenizer file; restore or delete it.") from None
+
+
+def _check_overrides(parents: Sequence[Parent], adapters: Sequence[Adapter]) -> None:
+    """A pattern that matches nothing is a slip, and would leave the weight it was to change."""
+    for parent, adapter in zip(parents, adapters, strict=True):
+        for pattern, _ in parent.overrides:
+            if not any(matches(pattern, module) for module in adapter.modules):
+                example = next(iter(adapter.modules))
+                raise UsageError(f"{pattern!r} matches no module of {adapter.name}; they look like {example}.")
 
 
 def _check_full_tensors(parents: Sequence[Parent], adapters: Sequence[Adapter]) -> None:

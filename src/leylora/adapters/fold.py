@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leylora.adapters.compatible import TOKENIZER_FILES
-from leylora.adapters.core import one_thread
 from leylora.adapters.files import PREFIX, Adapter, is_finite, open_adapter
 from leylora.adapters.logits import Comparison, compare, encode, logits_of
 from leylora.adapters.stream import TensorWriter
@@ -58,7 +57,7 @@ def fold_into_base(
     changes = _changes(adapter)
     _check_targets(adapter, source, changes, {name for names in shards.values() for name in names})
     done, total = 0, sum(map(len, shards.values()))
-    with staged_folder(out) as staging, one_thread():
+    with staged_folder(out) as staging:
         for shard, names in shards.items():
             for _ in _fold_shard(source / shard, staging / shard, names, adapter, changes):
                 done += 1
@@ -82,6 +81,9 @@ def base_folder(adapter: Adapter, base: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    from leylora.models.loading import load_config
+
+    load_config(name, adapter.config.revision)  # says clearly what is wrong with a name or a path
     try:
         return Path(snapshot_download(name, revision=adapter.config.revision, allow_patterns=_HUB_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:

@@ -71,8 +71,9 @@ def logits_of(model: "PreTrainedModel", encoded: "Sequence[Tensor]") -> "list[Te
 
 def encode(base: str, revision: str | None, texts: Sequence[str] = TEXTS) -> "list[Tensor]":
     """Token ids of the texts by the base model's tokenizer."""
-    from leylora.models.loading import load_tokenizer
+    from leylora.models.loading import load_config, load_tokenizer
 
+    load_config(base, revision)  # says clearly what is wrong with a name or a path
     tokenizer = load_tokenizer(base, revision)
     return [tokenizer(text, return_tensors="pt").input_ids[0] for text in texts]
 

@@ -58,7 +58,8 @@ def merge_module(
     merged = _exact(used) if _is_exact(factors, settings) else _through_core(name, factors, used, settings)
     a, b = merged.a.to(settings.dtype), merged.b.to(settings.dtype)
     if not (is_finite(a) and is_finite(b)):
-        raise LeyloraError(f"{name}: the merged values overflow {settings.dtype}; use --dtype bfloat16 or float32.")
+        remedy = "use --dtype bfloat16 or float32" if settings.dtype == torch.float16 else "lower the weights"
+        raise LeyloraError(f"{name}: the merged values overflow {settings.dtype}; {remedy}.")
     scale = float(norms[0] * norms[1]) if len(present) > 1 else 0.0
     return Merged(
         a,

@@ -72,15 +72,23 @@ class MergeReport(BaseModel):
 
 
 def drowning(names: list[str], norms: list[float]) -> list[str]:
-    """A warning for each parent whose scaled delta is more than `DROWNS` times as large as another's."""
+    """A warning for each parent that adds nothing, or whose part another's exceeds more than `DROWNS` times.
+
+    ``norms``: Frobenius norm of weight * delta over all modules, one a parent.
+    """
     largest = max(norms)
     loudest = names[norms.index(largest)]
-    return [
-        f"{loudest} drowns {name}: its weighted delta is {largest / norm:.1f} times as large; lower its weight "
-        "or check how both were trained."
-        for name, norm in zip(names, norms, strict=True)
-        if 0 < norm * DROWNS < largest
-    ]
+    warnings = []
+    for name, norm in zip(names, norms, strict=True):
+        if norm == 0:
+            warnings.append(f"{name} adds nothing: its weight or all its deltas are 0; was it trained?")
+        elif norm * DROWNS < largest:
+            times = largest / norm
+            warnings.append(
+                f"{loudest} drowns {name}: its weighted delta is {times:.1f} times as large; lower its weight or "
+                "check how both were trained."
+            )
+    return warnings
 
 
 def uneven_ranks(ranks: set[int]) -> list[str]:

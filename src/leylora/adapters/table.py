@@ -13,9 +13,9 @@ from leylora.adapters.report import MergeReport, ModuleReport
 
 def report_table(report: MergeReport) -> Table:
     """Modules of one name (``q_proj``) share a row: how many, their ranks, the parents' norms, angle, losses."""
-    table = Table(title=_title(report), title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=_title(report), title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("module", no_wrap=True)
-    norms = [f"|{parent.name}|" for parent in report.parents]
+    norms = [f"|{_short(parent.name)}|" for parent in report.parents]
     for title in ("count", "rank", *norms, "cosine", "kept", "error", "worst"):
         table.add_column(title, justify="right")
     rows: dict[str, list[ModuleReport]] = defaultdict(list)
@@ -34,8 +34,8 @@ def report_table(report: MergeReport) -> Table:
             *(_mean([module.norms[at] for module in modules], ".3g") for at in range(len(report.parents))),
             _mean([module.cosine for module in modules], "+.3f"),
             _mean([module.energy_kept for module in modules], ".1%"),
-            _mean(errors, ".3g"),
-            f"{max(errors):.3g}" if errors else "",
+            _mean(errors, ".2g"),
+            f"{max(errors):.2g}" if errors else "",
         )
     table.caption = (
         "| | norm of the delta before its weight; kept: energy kept by the cut to the rank; "
@@ -66,6 +66,10 @@ def comparison_table(columns: Mapping[str, Comparison]) -> Table:
 def _title(report: MergeReport) -> str:
     parts = " + ".join(f"{parent.weight:g} x {parent.name}" for parent in report.parents)
     return f"{report.method}: {parts}, {report.dtype}, {report.seconds:.2f} s"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 8 else f"{name[:7]}…"
 
 
 def _span(ranks: list[int]) -> str:
