@@ -154,7 +154,7 @@ def changed(row: Conversation, *, prompt: str | None = None, answer: str | None 
     return Conversation.model_validate(data)
 
 
-def in_answer(task: str, number: str, old: str, new: str) -> Callable[[list[Conversation]], Conversation]:
+def in_answer(task: str, number: str | None, old: str, new: str) -> Callable[[list[Conversation]], Conversation]:
     """Plant: a word of the answer replaced."""
 
     def plant(rows: list[Conversation]) -> Conversation:
@@ -257,7 +257,7 @@ PLANTED: list[tuple[str, Callable[[list[Conversation]], Conversation]]] = [
     ("quote is not in the article", in_answer("definition", "2", "sin fines", "con fines")),
     ("quote is not in the article", in_answer("verbatim", "12", "diez", "cien")),
     ("quote is not in the article", in_answer("topic", "1", "protege", "prohíbe")),
-    ("quote is not in the article", in_answer("location", "5", "Título I", "Título II")),
+    ("quote is not in the article", in_answer("location", None, "Título I", "Título II")),
     ("quote is not in the article", in_answer("exception", "4", "salvo que", "siempre que")),
     ("quote is not in the article", in_answer("syllogism", "5", "sustraiga", "compre")),
     ("quote is not in the article", in_answer("cross-reference", "7", "Cuidar", "Descuidar")),

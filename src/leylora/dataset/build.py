@@ -11,12 +11,13 @@ from pydantic import BaseModel
 
 from leylora.dataset.card import write_card
 from leylora.dataset.mixture import Mixture
+from leylora.dataset.parquet import write_parquet
 from leylora.dataset.split import SPLITS, Split, draw, split_articles, split_conversations
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_jsonl, sha256_file, staged_folder, write_json, write_jsonl
 from leylora.instructions.conversation import Conversation
 from leylora.instructions.gate import GateReport
-from leylora.instructions.overlap import marks, runs, union
+from leylora.instructions.overlap import marks, union
 from leylora.laws.law import Law
 from leylora.tasks.generate import generate
 from leylora.tasks.grounding import read_grounded_prompt
@@ -114,7 +115,7 @@ def build(
         by_task={name: dict(Counter(row.task for row in splits[name]).most_common()) for name in SPLITS},
         by_source=dict(Counter(row.source for row in everything).most_common()),
         by_license=dict(Counter(row.license for row in everything).most_common()),
-        laws=[law.facts() for law in laws],
+        laws=[{**law.facts(), "articles": len(law)} for law in laws],
         held_out_laws=mixture.laws.hold_out if mixture.laws else [],
         instruction_share=round(sum(not row.law_id for row in everything) / len(everything), 4),
         refused_sources=refused,
@@ -128,6 +129,7 @@ def build(
             for name in SPLITS:
                 write_jsonl(staging / f"{name}.jsonl", (row.model_dump() for row in splits[name]))
                 report.sha256[f"{name}.jsonl"] = sha256_file(staging / f"{name}.jsonl")
+                write_parquet(staging / f"{name}.parquet", splits[name])
             write_json(staging / "report.json", report.model_dump())
             write_card(staging, report, splits)
     return report
@@ -215,11 +217,11 @@ def _mix(law: list[Conversation], talk: list[Conversation], fraction: float | No
 def _without_leaks(splits: dict[Split, list[Conversation]]) -> tuple[list[Conversation], int]:
     """Train without the rows whose answer shares eight words with a test answer, text of law apart."""
 
-    def own_words(row: Conversation) -> str:
-        return NOT_LAW_TEXT.sub(" | ", row.answer) if row.law_id else row.answer
+    def own_words(row: Conversation) -> list[str]:
+        return NOT_LAW_TEXT.split(row.answer) if row.law_id else [row.answer]
 
-    held = union(own_words(row) for row in splits["test"])
-    kept = [row for row in splits["train"] if held.isdisjoint(runs(own_words(row)))]
+    held = union(words for row in splits["test"] for words in own_words(row))
+    kept = [row for row in splits["train"] if held.isdisjoint(union(own_words(row)))]
     return kept, len(splits["train"]) - len(kept)
 
 

@@ -1,5 +1,6 @@
 """A mixture: the YAML file that says what a dataset is made of."""
 
+import os
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,11 +97,13 @@ class Mixture(BaseModel):
         parts = self.instructions
         if parts is not None:
             sources = [
-                source.model_copy(update={"path": folder / source.path}) if source.path else source
+                source.model_copy(update={"path": _joined(folder, source.path)}) if source.path else source
                 for source in parts.sources
             ]
             parts = parts.model_copy(update={"sources": sources})
-        return self.model_copy(update={"instructions": parts, "benchmark": [folder / file for file in self.benchmark]})
+        return self.model_copy(
+            update={"instructions": parts, "benchmark": [_joined(folder, file) for file in self.benchmark]}
+        )
 
     def admitted(self) -> tuple[list[Source], dict[str, str]]:
         """The sources whose licence is allowed, and the others with the reason."""
@@ -110,3 +113,7 @@ class Mixture(BaseModel):
             [source for source in sources if refused[source.name] is None],
             {name: reason for name, reason in refused.items() if reason is not None},
         )
+
+
+def _joined(folder: Path, path: Path) -> Path:
+    return Path(os.path.normpath(folder / path))

@@ -8,7 +8,14 @@ from leylora.errors import LeyloraError
 
 
 def hub_rows(
-    name: str, *, config: str | None, split: str, columns: dict[str, str], where: dict[str, str], offline: bool
+    name: str,
+    *,
+    config: str | None,
+    split: str,
+    revision: str | None,
+    columns: dict[str, str],
+    where: dict[str, str],
+    offline: bool,
 ) -> Iterator[dict[str, Any]]:
     """Rows of ``name``, filtered by ``where`` (column -> wanted value) and renamed by ``columns`` (ours -> theirs).
 
@@ -26,7 +33,14 @@ def hub_rows(
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        table = datasets.load_dataset(name, config, split=split)
+        table = datasets.load_dataset(name, config, split=split, revision=revision)
+    except RuntimeError as error:
+        if "script" not in str(error):
+            raise
+        raise LeyloraError(
+            f"The dataset {name} is a Python script, which is not run here. Set `revision: refs/convert/parquet` in "
+            "the mixture to read the Hub's converted files, if it has them, or download the data and set `path:`."
+        ) from None
     except (ConnectionError, HfHubHTTPError, FileNotFoundError, ValueError, OSError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise LeyloraError(

@@ -25,6 +25,7 @@ class Source(BaseModel):
     hub: str | None = None
     config: str | None = None
     split: str = "train"
+    revision: str | None = Field(default=None, description="branch or commit on the Hub")
     format: Format | None = None
     columns: dict[str, str] = Field(default={}, description="our field name: the set's own")
     where: dict[str, str] = Field(default={}, description="column: the only value to keep")
@@ -80,6 +81,7 @@ class Source(BaseModel):
                 self.hub,
                 config=self.config,
                 split=self.split,
+                revision=self.revision,
                 columns=self.columns,
                 where=self.where,
                 offline=offline,

@@ -20,6 +20,7 @@ from leylora.tasks.shelf import Shelf
 from leylora.tasks.verify_row import verify_row
 
 SAMPLES = 5
+EVERYWHERE = ("verbatim", "governing-article", "summary", "location")  # nearly every article has these
 MAX_PER_ARTICLE = 8
 
 
@@ -151,7 +152,7 @@ def _check(laws: Sequence[Law], settings: TaskSettings) -> None:
 
 
 def _choose(law: Law, article: Article, library: Library, settings: TaskSettings) -> list[Item]:
-    """At most the settings' number of items of each kind, every task once before any comes twice.
+    """At most the settings' number of items of each kind, every task once before any comes twice, rare ones first.
 
     An answer that points outside itself ("el artículo anterior") is no closed-book answer.
     """
@@ -167,11 +168,11 @@ def _choose(law: Law, article: Article, library: Library, settings: TaskSettings
         mine = [item for item in found if item.kind == kind]
         library.random(law.id, law.edition, article.number, "choose", kind).shuffle(mine)
         times: Counter[str] = Counter()
-        turns: list[tuple[int, int]] = []
+        turns: list[tuple[int, bool, int]] = []
         for at, item in enumerate(mine):
-            turns.append((times[item.task], at))
+            turns.append((times[item.task], item.task in EVERYWHERE, at))
             times[item.task] += 1
-        chosen += [mine[at] for _, at in sorted(turns)[:most]]
+        chosen += [mine[at] for _, _, at in sorted(turns)[:most]]
     return chosen
 
 
