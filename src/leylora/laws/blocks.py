@@ -112,7 +112,7 @@ def read_block(lines: Sequence[str], full: Sequence[bool | None], width: int, re
             if paragraph and not _unfinished_reference(paragraph[-1]):
                 close()
             paragraph.append(line)
-        elif not paragraph or not any(paragraph):
+        elif not paragraph or paragraph == [""]:
             paragraph.append(line)
         elif part == "notes" and line.startswith("-") and _SENTENCE_END.search(paragraph[-1]):
             close()
@@ -165,14 +165,13 @@ def starts_paragraph(before: Sequence[str], line: str, full: bool | None, width:
     if not line or not last:
         last = next((text for text in reversed(before) if text), "")
         return bool(line) and not (_CONTINUES.match(line) and not _SENTENCE_END.search(last))
-    ended = _SENTENCE_END.search(last) is not None and not _ABBREVIATION.search(last)
-    if ITEM.match(line):
-        return full is False or ended or (full is None and (last.endswith(_AND) or len(last) < 0.8 * width))
-    if line[0].islower() or line[0].isdigit() or line[0] in "(,;.)":
+    item = ITEM.match(line)
+    if not item and (full or line[0].islower() or line[0].isdigit() or line[0] in "(,;.)"):
         return False
-    if full is None:
-        return ended or len(last) < 0.6 * width
-    return not full
+    ended = _SENTENCE_END.search(last) is not None and not _ABBREVIATION.search(last)
+    if item:
+        return full is False or ended or (full is None and (last.endswith(_AND) or len(last) < 0.8 * width))
+    return full is False or ended or len(last) < 0.6 * width
 
 
 def _leaves_open(paragraph: Sequence[str]) -> bool:

@@ -28,6 +28,7 @@ _DIVISION = re.compile(
 )
 _ORDER: tuple[DivisionKind, ...] = ("libro", "titulo", "capitulo", "seccion", "paragrafo")
 _EDITORIAL = re.compile(r"(?:notas?|concordancias?|jurisprudencia)\b.{0,9}?:|\(|-\s", re.I)
+_INITIALS = frozenset("LTCSPltcsp-–—")
 _BEGINNINGS = frozenset(("lib", "tít", "tit", "cap", "sec", "par"))
 _RUNS_ON = re.compile(
     r"(?:^|\s)(?:el|la|los|las|del|de|al|en|este|esta|presente|su|y|o|según|,)$"
@@ -84,7 +85,7 @@ def trailing_divisions(lines: Sequence[str], start: int, end: int) -> tuple[int,
 
 def is_division_like(line: str) -> bool:
     """A cheap test that every division passes, to keep the pattern off most lines."""
-    return line.lstrip("-–— ")[:3].lower() in _BEGINNINGS
+    return line[:1] in _INITIALS and line.lstrip("-–— ")[:3].lower() in _BEGINNINGS
 
 
 def _name(lines: Sequence[str], start: int, end: int) -> str | None:

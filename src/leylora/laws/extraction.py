@@ -6,14 +6,17 @@ time limit holds only between pages.
 """
 
 import ctypes
-import multiprocessing
+import json
+import os
+import select
+import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
-from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NoReturn
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -23,7 +26,7 @@ from leylora.errors import LeyloraError
 SECONDS_PER_FILE = 120.0
 _WIDEST_SPACE = 14.0  # points; a gutter between columns is wider
 _GLUED = "Descargado"  # a watermark's first word, which pdfium may glue to the last word of a page
-_LONG_LINE = 30  # characters
+_LONG_LINE, _FULL_LINE = 30, 70  # characters
 MAX_CHARACTERS = 40_000_000  # twenty times the longest code; more is not a law, and would not fit in memory
 
 
@@ -49,35 +52,53 @@ def read_pdf(path: Path, *, limit_s: float = SECONDS_PER_FILE) -> list[Page]:
     Raises:
         LeyloraError: it is not a PDF, is damaged or encrypted, or takes longer than ``limit_s`` seconds.
     """
+    deadline = time.monotonic() + limit_s
     if sys.platform != "linux":  # forking is unsafe with the system libraries of macOS and absent on Windows
-        return _read_pages(path, time.monotonic() + limit_s)
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_send_pages, args=(path, time.monotonic() + limit_s, theirs))
-    child.start()
-    theirs.close()
+        return _read_pages(path, deadline)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _answer(path, deadline, writing)
+    os.close(writing)
     try:
-        if not ours.poll(limit_s + 1):
-            raise _too_slow(path)
-        answer = ours.recv()
-    except EOFError:
-        raise LeyloraError(
-            f"{path}: the PDF library broke down on it; the file is damaged, download it again."
-        ) from None
+        answer = _receive(reading, deadline + 1)
     finally:
-        child.kill()
-        child.join()
-        ours.close()
-    if isinstance(answer, str):
-        raise LeyloraError(answer)
-    return answer
-
-
-def _send_pages(path: Path, deadline: float, pipe: Connection) -> None:
+        os.close(reading)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    if answer is None:
+        raise _too_slow(path)
     try:
-        pipe.send(_read_pages(path, deadline))
-    except LeyloraError as error:
-        pipe.send(str(error))
+        fault, pages = json.loads(answer)
+    except ValueError:
+        raise LeyloraError(f"{path} broke the PDF library; the file is damaged, download it again.") from None
+    if fault:
+        raise LeyloraError(fault)
+    return [Page(*page) for page in pages]
+
+
+def _answer(path: Path, deadline: float, pipe: int) -> NoReturn:
+    """In the child: write ``[fault, pages]`` as JSON and end at once, leaving the parent's clean-up to the parent."""
+    try:
+        try:
+            answer = ("", [astuple(page) for page in _read_pages(path, deadline)])
+        except LeyloraError as error:
+            answer = (str(error), [])
+        with os.fdopen(pipe, "wb") as file:
+            file.write(json.dumps(answer).encode("ascii"))
+    finally:
+        os._exit(0)
+
+
+def _receive(pipe: int, deadline: float) -> bytes | None:
+    """Everything written to ``pipe`` until it is closed; None when that takes beyond ``deadline``."""
+    parts: list[bytes] = []
+    while select.select([pipe], [], [], max(0, deadline - time.monotonic()))[0]:
+        part = os.read(pipe, 1 << 20)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+    return None
 
 
 def _read_pages(path: Path, deadline: float) -> list[Page]:
@@ -111,7 +132,7 @@ def _read_page(document: pypdfium2.PdfDocument, index: int) -> tuple[Page, list[
         return Page(""), [0]  # one damaged page; the audit reports it as a page without text
     try:
         text = textpage.get_text_range()
-        columns, switches = _columns(textpage, page.get_width())
+        columns, switches = _columns(textpage, text, page.get_width())
         picture = len(text) < 200 and _has_picture(page)
         return Page(text.replace("\r\n", "\n"), columns, switches, picture), _line_ends(textpage, text)
     except pypdfium2.PdfiumError:
@@ -124,12 +145,16 @@ def _read_page(document: pypdfium2.PdfDocument, index: int) -> tuple[Page, list[
 def _line_ends(textpage: pypdfium2.PdfTextPage, text: str) -> list[float]:
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
     corners = [ctypes.byref(corner) for corner in (left, right, bottom, top)]
+    handle, get_box, get_index = textpage.raw, pdfium.FPDFText_GetCharBox, pdfium.FPDFText_GetCharIndexFromTextIndex
+    same = textpage.count_chars() == len(text)  # else some characters have no text, and indexes must be translated
     ends = []
     at = 0
     for line in text.split("\r\n"):
         last = at + len(line.rstrip().removesuffix(_GLUED)) - 1
-        index = pdfium.FPDFText_GetCharIndexFromTextIndex(textpage, last) if last >= at else -1
-        ends.append(right.value if index >= 0 and pdfium.FPDFText_GetCharBox(textpage, index, *corners) else 0)
+        if last < at or not get_box(handle, last if same else get_index(handle, last), *corners):
+            ends.append(0.0)
+        else:
+            ends.append(right.value)
         at += len(line) + 2
     return ends
 
@@ -166,25 +191,31 @@ def _marked(page: Page, ends: list[float], margins: list[int]) -> Page:
     return replace(page, text="\n".join(lines))
 
 
-def _columns(textpage: pypdfium2.PdfTextPage, width: float) -> tuple[bool, int]:
+def _columns(textpage: pypdfium2.PdfTextPage, text: str, width: float) -> tuple[bool, int]:
     """Whether a page of ``width`` points is set in two columns, and how often the reading order changes column.
 
     Words of one line are put together first. Only pieces of text at least a fifth of the page wide count; in two
     columns nearly none of them crosses the middle.
     """
+    lengths = [len(line) for line in text.split("\r\n")]
+    pieces = pdfium.FPDFText_CountRects(textpage, 0, -1)
+    if pieces < 1.4 * len(lengths) and sum(length > _FULL_LINE for length in lengths) > len(lengths) / 4:
+        return False, 0  # many long lines, each in one piece
     left, top, right, bottom = (ctypes.c_double() for _ in range(4))
     corners = [ctypes.byref(corner) for corner in (left, top, right, bottom)]
-    middle = width / 2
+    handle, get_rectangle = textpage.raw, pdfium.FPDFText_GetRect
+    middle, wide = width / 2, width / 5
     sides = []
     start = end = base = -1000.0
-    for rectangle in range(pdfium.FPDFText_CountRects(textpage, 0, -1) + 1):
-        more = pdfium.FPDFText_GetRect(textpage, rectangle, *corners)
-        if more and abs(bottom.value - base) < 4 and -2 < left.value - end < _WIDEST_SPACE:
+    for rectangle in range(pieces + 1):
+        more = get_rectangle(handle, rectangle, *corners)
+        x, y = left.value, bottom.value
+        if more and -2 < x - end < _WIDEST_SPACE and -4 < y - base < 4:
             end = right.value  # the next word of the same line
             continue
-        if end - start >= width / 5:
+        if end - start >= wide:
             sides.append(-1 if end < middle + 8 else 1 if start > middle - 8 else 0)
-        start, end, base = left.value, right.value, bottom.value
+        start, end, base = x, right.value, y
     if min(sides.count(-1), sides.count(1)) < 8 or sides.count(0) > len(sides) / 8:
         return False, 0
     sides = [side for side in sides if side]

@@ -12,16 +12,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _SPACES = re.compile(r"[\t\xa0\u2000-\u200a\u202f\u205f\u3000]")
+_MANY_SPACES = re.compile(r"  +")
 _WINDOWS = re.compile(r"[\x80-\x84\x86-\x9f]")  # quotes and dashes of Windows, decoded as if they were Latin-1
 _HYPHENS = re.compile(r"[\u2010\u2011\u2212]")
 # U+0002 stays for now: it is pdfium's sign for a hyphen at a line end.
-_INVISIBLE = re.compile(r"[\x00\x01\x03-\x09\x0e-\x1f\x7f\u200b-\u200f\u2060\ufeff\ufffe\uffff\ud800-\udfff]")
+_INVISIBLE = re.compile(r"[\x00\x01\x03-\x08\x0e-\x1f\x7f\u200b-\u200f\u2060\ufeff\ufffe\uffff\ud800-\udfff]")
+_RARE = re.compile(
+    "|".join(pattern.pattern for pattern in (_SPACES, _WINDOWS, _HYPHENS, _INVISIBLE)) + r"|[\x85\v\xad]"
+)
 _LINE_ENDS = re.compile(r"\r\n?|\x85|\v")
 _REACHES, _STOPS_SHORT = "\u2028", "\u2029"  # see leylora.laws.extraction.Page
 _LETTER = "a-záéíóúüñ"
 _SOFT_HYPHEN_IN_WORD = re.compile(rf"(?<=[{_LETTER}])\xad(?=[{_LETTER}])")
 _BROKEN_WORD = re.compile(rf"(?<=[{_LETTER}])(?:\x02|[-\xad][\u2028\u2029]?\n)(?=[{_LETTER}])", re.I)
 _WORD = re.compile(r"[^\W\d_]+")
+_LINE_END_HYPHEN = re.compile(r"\x02|[-\xad][\u2028\u2029]?\n")
 _BROKEN_SOMEWHERE = re.compile(r"(?<!\w)[^\W\d_]{1,40}(?:\x02|-\s+)[^\W\d_]+")
 _OPEN_WORD = re.compile(r"[^\W\d_]-$")
 _LONGEST_WORD = 40
@@ -67,32 +72,44 @@ def normalise_pages(pages: list[str], *, blank_lines: bool) -> Normalised:
     removed: Counter[str] = Counter()
     clean = [_remove_known_furniture(_clean(page), removed) for page in pages]
     words = _Words(clean)
-    split = [_BROKEN_WORD.sub(words.mend, page).replace("\x02", "-").replace("\xad", "-").split("\n") for page in clean]
+    split = [[line.strip(" ") for line in _mend(page, words).split("\n")] for page in clean]
     repeated = _repeated_lines(split)
     lines: list[str] = []
     page_of: list[int] = []
     full: list[bool | None] = []
     for number, page in enumerate(split, 1):
-        for raw in page:
-            line = " ".join(raw.split())
+        for line in page:
+            mark = _FULL.get(line[-1:])
+            if mark is not None:
+                line = line[:-1].rstrip(" ")
             if repeated and (mask := _DIGITS.sub("#", line)) in repeated:
                 removed[f"repeated line: {mask}"] += 1
                 continue
-            if line and lines and _OPEN_WORD.search(lines[-1]) and line[0].islower():  # broken over two pages
-                head, _, line = line.partition(" ")
+            if line and lines and lines[-1].endswith("-") and line[0].islower() and _OPEN_WORD.search(lines[-1]):
+                head, _, line = line.partition(" ")  # a word broken over two pages
                 lines[-1] = lines[-1][:-1] + words.hyphen(lines[-1][:-1], head) + head
             if line or (blank_lines and lines and lines[-1]):
                 lines.append(line)
                 page_of.append(number)
-                full.append(_FULL.get(raw[-1:]))
+                full.append(mark)
     return Normalised(tuple(lines), tuple(page_of), tuple(full), dict(removed))
 
 
 def _clean(page: str) -> str:
-    page = _SPACES.sub(" ", _LINE_ENDS.sub("\n", page))
-    page = _WINDOWS.sub(lambda match: match[0].encode("latin-1").decode("cp1252", "ignore"), page)
-    page = _INVISIBLE.sub("", _HYPHENS.sub("-", page))
-    return unicodedata.normalize("NFC", _SOFT_HYPHEN_IN_WORD.sub("", page))
+    if "\r" in page or _RARE.search(page):
+        page = _SPACES.sub(" ", _LINE_ENDS.sub("\n", page.replace("\xa0", " ")))
+        page = _WINDOWS.sub(lambda match: match[0].encode("latin-1").decode("cp1252", "ignore"), page)
+        page = _SOFT_HYPHEN_IN_WORD.sub("", _INVISIBLE.sub("", _HYPHENS.sub("-", page)))
+    if "  " in page:
+        page = _MANY_SPACES.sub(" ", page)
+    return unicodedata.normalize("NFC", page)
+
+
+def _mend(page: str, words: "_Words") -> str:
+    """The page with broken words put together again and all its hyphens written "-"."""
+    if _LINE_END_HYPHEN.search(page):
+        page = _BROKEN_WORD.sub(words.mend, page)
+    return page.replace("\x02", "-").replace("\xad", "-")
 
 
 def _remove_known_furniture(page: str, removed: Counter[str]) -> str:
@@ -142,7 +159,7 @@ def _repeated_lines(pages: list[list[str]]) -> frozenset[str]:
         return frozenset()
     seen: Counter[str] = Counter()
     for page in pages:
-        edges = (" ".join(line.split()) for line in _edges(page))
+        edges = (line.rstrip(" \u2028\u2029") for line in _edges(page))
         seen.update({_DIGITS.sub("#", line) for line in edges if line and not _NEVER_FURNITURE.match(line)})
     return frozenset(line for line, count in seen.items() if count > len(pages) / 2)
 

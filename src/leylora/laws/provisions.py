@@ -42,7 +42,7 @@ def find_zones(lines: Sequence[str], headings: frozenset[int]) -> list[int]:
     """The lines that open provisions, anywhere in the text; ``headings`` are all heading-like lines."""
     zones = []
     for index, line in enumerate(lines):
-        if line[:3].lower() not in ("dis", "clá", "cla"):
+        if line[:1] not in "DdCc" or line[:3].lower() not in ("dis", "clá", "cla"):
             continue
         match = _TITLE.match(line)
         if match is None or (match["rest"] and not match["separator"]):
