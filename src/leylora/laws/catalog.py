@@ -11,6 +11,11 @@ from leylora.errors import LeyloraError
 from leylora.laws.ordinals import plain
 from leylora.project import ROOT
 
+try:
+    from yaml import CSafeLoader as SafeLoader  # ten times as fast, where PyYAML was built with libyaml
+except ImportError:
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 CATALOG = ROOT / "data" / "catalog.yaml"
 
 
@@ -38,7 +43,7 @@ def catalog(path: Path = CATALOG) -> tuple[CatalogEntry, ...]:
     if path == CATALOG and not path.exists():
         return ()
     try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))["laws"]
+        rows = yaml.load(path.read_text(encoding="utf-8"), SafeLoader)["laws"]
         return tuple(CatalogEntry.model_validate(row) for row in rows)
     except ValidationError as error:
         fault = error.errors()[0]

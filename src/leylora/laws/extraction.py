@@ -69,7 +69,7 @@ def read_pdf(path: Path, *, limit_s: float = SECONDS_PER_FILE) -> list[Page]:
     if answer is None:
         raise _too_slow(path)
     try:
-        fault, pages = json.loads(answer)
+        fault, pages = json.loads(answer.decode("utf-8", "surrogatepass"))
     except ValueError:
         raise LeyloraError(f"{path} broke the PDF library; the file is damaged, download it again.") from None
     if fault:
@@ -85,7 +85,7 @@ def _answer(path: Path, deadline: float, pipe: int) -> NoReturn:
         except LeyloraError as error:
             answer = (str(error), [])
         with os.fdopen(pipe, "wb") as file:
-            file.write(json.dumps(answer).encode("ascii"))
+            file.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     finally:
         os._exit(0)
 
