@@ -1,4 +1,4 @@
-"""What to click after an export, in the words of the webui's own labels (the same ones from v1.7 to v4.9)."""
+"""What to click after an export, in the words of the webui's own labels (the same from v2.0 to v4.9)."""
 
 from pathlib import Path
 
