@@ -39,9 +39,12 @@ def merged_card(name: str, report: MergeReport, config: Mapping[str, Any]) -> st
     cost = (
         "Nothing was cut: apart from rounding, the merged delta is the weighted sum."
         if exact
-        else f"Against the exact weighted sum the merged deltas differ by {report.mean('sum_error'):.2%} on average; "
-        f"the cut to the rank kept {report.mean('energy_kept'):.2%} of their energy."
+        else f"Against the exact weighted sum the merged deltas differ by {report.mean('sum_error'):.2%} on average."
     )
+    if report.mean("truncation_error") > 0:
+        cost += f" The cut to the rank kept {report.mean('energy_kept'):.2%} of their energy."
+    if report.mean("rounding") > 0:
+        cost += f" Rounding to {report.dtype} moved the factors by {report.mean('rounding'):.1e}."
     base = f"`{report.base_model}`" if report.base_model else "a base model its parents do not name"
     warnings = [f"- {warning}" for warning in report.warnings]
     picture = [f"![Heat strips of the merge]({PICTURE_FILES[0]})", ""] if report.picture else []
@@ -60,8 +63,8 @@ def merged_card(name: str, report: MergeReport, config: Mapping[str, Any]) -> st
             "|---|---|---|---|---|",
             *rows,
             "",
-            f"Rank {config['r']}{patterns}, lora_alpha = r, {report.dtype}. {cost} Rounding to {report.dtype} moved "
-            f"the factors by {report.mean('rounding'):.1e}. Every figure, by module, is in `{REPORT_FILE}`.",
+            f"Rank {config['r']}{patterns}, lora_alpha = r, {report.dtype}. {cost} Every figure, by module, is in "
+            f"`{REPORT_FILE}`.",
             "",
             *picture,
             *(["## Warnings", "", *warnings, ""] if warnings else []),

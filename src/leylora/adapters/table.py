@@ -33,12 +33,12 @@ def report_table(report: MergeReport) -> Table:
             _span([module.rank for module in modules]),
             *(_mean([module.norms[at] for module in modules], ".3g") for at in range(len(report.parents))),
             _mean([module.cosine for module in modules], "+.3f"),
-            _mean([module.energy_kept for module in modules], ".1%"),
+            _mean([module.energy_kept for module in modules], ".3f"),
             _mean(errors, ".2g"),
             f"{max(errors):.2g}" if errors else "",
         )
     table.caption = (
-        "| | norm of the delta before its weight; kept: energy kept by the cut to the rank; "
+        "| | norm of the delta before its weight; kept: share of energy kept by the cut to the rank; "
         "error: distance to the exact weighted sum, mean and worst"
     )
     return table
