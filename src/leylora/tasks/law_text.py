@@ -44,6 +44,9 @@ EXCEPTION = re.compile(
     re.IGNORECASE,
 )
 NO_TERM = {
+    "otra",
+    "otro",
+    "en",
     "no",
     "si",
     "cuando",

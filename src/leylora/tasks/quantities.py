@@ -33,6 +33,7 @@ UNITS = {
 }  # fmt: skip
 TOKEN = re.compile(r"[0-9]+(?:[.,][0-9]+)*|[^\W0-9_]+|%|\$")
 ONE = {"un", "uno", "una"}
+TIME = {"años", "meses", "semanas", "días", "horas"}
 DIGITS = frozenset("0123456789")
 AT_LEAST = re.compile(
     r"(?:al menos|por lo menos|no menos de|no menor(?:es)? (?:a|de|que)|m[ií]nim[oa]s?|no bajar[áa]|"
@@ -56,7 +57,8 @@ class Quantity:
     Attributes:
         low: the number, or the lower end of "de tres a cinco años".
         high: the upper end, or None.
-        unit: what it counts, in one spelling ("años", "días habiles", "salarios"); "" when nothing countable follows.
+        unit: what it counts, in one spelling ("años", "días habiles", "salarios"; "meses a años" of a mixed range);
+            "" when nothing countable follows.
         bound: "min" after "al menos", "max" after "hasta", else "".
         term: "plazo" or "término" when one of these words stands before it, else "".
         start, end: offsets into the text it was read from.
@@ -100,8 +102,10 @@ def quantities(text: str) -> list[Quantity]:
             second = _number(tokens, after + 1)
             if second is not None:
                 upper_unit, after_upper = _unit(tokens, second[1])
-                if not unit or unit.split()[0] == upper_unit.split()[0:1][0] if upper_unit else not unit:
+                if not unit or unit == upper_unit:
                     high, unit, after = second[0], upper_unit, after_upper
+                elif upper_unit in TIME and unit in TIME:
+                    high, unit, after = second[0], f"{unit} a {upper_unit}", after_upper
         alone = tokens[first].text in ONE and after == first + 1
         if not alone or unit or high is not None:
             before = text[max(0, tokens[first].start - BEFORE) : tokens[first].start]

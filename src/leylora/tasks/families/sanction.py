@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from leylora.laws.law import Article, Law
 from leylora.tasks.item import Item, Library, lowered
 from leylora.tasks.law_text import fines, penalties
+from leylora.tasks.quantities import TIME, quantities
 
 BY_TOPIC = (
     "¿Qué pena tiene «{topic}» según {the_law}?",
@@ -28,12 +29,21 @@ BY_NUMBER = (
 )
 
 
+def single_penalty(body: str, prison: list[str], money: list[str]) -> bool:
+    """Whether the article sets one prison term, one fine or one of each, and no other range of time ("la pena será
+    de cinco a siete años" for a graver case) that would make the answer half the truth."""
+    if len(prison) + len(money) == 0 or len(prison) > 1 or len(money) > 1:
+        return False
+    ranges = {(one.low, one.high, one.unit) for one in quantities(body) if one.high is not None}
+    return len({key for key in ranges if key[2].split()[0:1] and key[2].split()[0] in TIME}) <= len(prison)
+
+
 def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
     """By topic and by number, grounded; by topic also closed-book."""
     if not article.in_force:
         return
     prison, money = penalties(article.body), fines(article.body)
-    if len(prison) + len(money) == 0 or len(prison) > 1 or len(money) > 1:
+    if not single_penalty(article.body, prison, money):
         return
     answer = "La sanción es " + " y ".join(f"«{piece}»" for piece in (*prison, *money)) + "."
     yield Item("sanction", "grounded", article, BY_NUMBER, answer)

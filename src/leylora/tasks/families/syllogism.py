@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from leylora.laws.law import Article, Law
+from leylora.tasks.families.sanction import single_penalty
 from leylora.tasks.item import Item, Library
 from leylora.tasks.law_text import fines, penalties, sentences
 
@@ -27,7 +28,7 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
     if not article.in_force:
         return
     prison, money = penalties(article.body), fines(article.body)
-    if not ((len(prison) == 1 and len(money) <= 1) or (len(money) == 1 and not prison)):
+    if not single_penalty(article.body, prison, money):
         return
     for sentence in sentences(article.body):
         match = CONDUCT.match(sentence)
