@@ -216,6 +216,7 @@ def test_an_embedding_of_another_vocabulary(tmp_path: Path) -> None:
 def test_arguments_that_make_no_sense(make_adapter: Maker, tmp_path: Path) -> None:
     a, b = make_adapter("a"), make_adapter("b", seed=1)
     refuse("at least two", [a], tmp_path)
+    refuse("no merging method", [a, b], tmp_path, method="linear")
     refuse("named twice", [a, a], tmp_path)
     refuse("concat keeps every", [a, b], tmp_path, rank=4)
     refuse("not both", [a, b], tmp_path, method="svd", rank=4, energy=0.9)

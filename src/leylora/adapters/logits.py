@@ -87,12 +87,15 @@ def check_merge(merged: Path, base: str | None = None, *, load_in_4bit: bool = T
         load_in_4bit: load the base as the adapters were trained on it; computation is in float32 either way.
 
     Raises:
-        LeyloraError: the report or a parent is missing, a parent has changed since, or an exact merge does not
-            reproduce its parents.
+        LeyloraError: the report or a parent is missing, a parent has changed since, there are whole weights beside
+            the factors, or an exact merge does not reproduce its parents.
     """
     report = MergeReport.model_validate(read_json(merged / REPORT_FILE))
     folders = [_parent_folder(merged, parent.path, parent.sha256) for parent in report.parents]
-    config = open_adapter(merged).config
+    adapter = open_adapter(merged)
+    config = adapter.config
+    if adapter.full_tensors:
+        raise LeyloraError(f"{merged} holds whole weights, which PEFT cannot keep active for two parents at once.")
     name = base or config.base_model_name_or_path
     if name is None:
         raise LeyloraError(f"{merged} does not name its base model; give it with --base.")

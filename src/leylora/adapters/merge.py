@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import torch
 
@@ -54,7 +55,7 @@ def merge(
     """Merge adapters of one base model into a plain LoRA adapter, written to ``out`` in one step.
 
     Every parent's alpha / r, rank-stabilised scaling and patterns are folded in. A module that only one parent has
-    keeps its own rank. Maths in float64 on one thread; the same inputs give the same bytes.
+    keeps its own rank. Tall matrices are float32, cores float64, on one thread; the same inputs give the same bytes.
 
     Args:
         parents: folder and weight of each, or `Parent` for weights by layer or module.
@@ -153,6 +154,8 @@ def _factors(adapter: Adapter, name: str) -> Factors | None:
 def _check_arguments(
     method: Method, rank: int | None, energy: float | None, density: float | None, dtype: str | None
 ) -> None:
+    if method not in get_args(Method):
+        raise UsageError(f"{method!r} is no merging method; there are {', '.join(get_args(Method))}.")
     if rank is not None and energy is not None:
         raise UsageError("Give a rank or an energy, not both.")
     if rank is not None and rank < 1:

@@ -27,6 +27,10 @@ class Parent:
     weight: float = 1.0
     overrides: tuple[tuple[str, float], ...] = ()
 
+    def __post_init__(self) -> None:
+        if not all(isfinite(weight) for weight in (self.weight, *(weight for _, weight in self.overrides))):
+            raise UsageError(f"{self.folder}: a weight must be a finite number.")
+
     def weight_in(self, module: str) -> float:
         """The weight of this parent in a module, given by its path in the base model."""
         for pattern, weight in reversed(self.overrides):
@@ -108,9 +112,6 @@ def depth_factors(module: str, n_layers: int) -> tuple[float, float]:
 
 def _number(text: str, place: str) -> float:
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
         raise UsageError(f"{place!r}: {text!r} is no number; write one, such as 0.7.") from None
-    if not isfinite(value):
-        raise UsageError(f"{place!r}: the number must be finite.")
-    return value
