@@ -27,6 +27,7 @@ from leylora.webui.client import (
 from leylora.webui.client.options import ServerSettings
 from leylora.webui.compare import Plan, compare
 from leylora.webui.export import export
+from leylora.webui.layout import find_install
 from leylora.webui.ooba import (
     FalconInstructPrompt,
     LlamaInstructPrompt,
@@ -107,6 +108,15 @@ def test_what_was_exported_is_listed(client: Client, server: Running) -> None:
     assert set(client.models()) == set(FAMILIES)
     faulty = {verdict.name for verdict in check_install(server.data) if verdict.faults}
     assert faulty == {"no-effect", "empty", "contrastive-search-legacy"}
+
+
+def test_the_install_is_recognised() -> None:
+    install = find_install(WEBUI)
+    assert not install.portable
+    assert install.pin("peft")
+    assert all(folder.is_dir() for folder in (install.loras, install.presets, install.templates, install.models))
+    bundled = [verdict for verdict in check_install(WEBUI) if verdict.path.is_relative_to(install.templates)]
+    assert {"Alpaca", "ChatML"} <= {verdict.name for verdict in bundled if not verdict.faults}
 
 
 def test_without_a_model(client: Client) -> None:

@@ -124,6 +124,18 @@ def test_an_adapter_of_that_name_that_is_not_ours_is_kept(
     assert snapshot(theirs) == before
 
 
+def test_what_is_missing_is_copied_again_and_an_empty_folder_filled(webui: Path, lora_root: Path) -> None:
+    loras = webui / "user_data" / "loras"
+    (loras / "mistral-7b-law").mkdir()
+    assert states(export(webui, ["mistral-7b-law"], lora_root))["adapter mistral-7b-law"] == "new"
+    (loras / "mistral-7b-law" / "adapter_model.safetensors").unlink()
+    assert states(export(webui, ["mistral-7b-law"], lora_root))["adapter mistral-7b-law"] == "updated"
+    assert (loras / "mistral-7b-law" / "adapter_model.safetensors").is_file()
+    (loras / "mistral-7b-combined").mkdir()
+    (loras / "mistral-7b-combined" / "adapter_model.bin").write_bytes(b"theirs")
+    assert states(export(webui, ["mistral-7b-combined"], lora_root))["adapter mistral-7b-combined"] == "kept"
+
+
 def test_a_failure_half_way_leaves_no_trace(webui: Path, lora_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export(webui, ["mistral-7b-law"], lora_root)
     (lora_root / "mistral-7b-law" / "README.md").write_text("new")
@@ -295,10 +307,18 @@ def test_a_manifest_cannot_delete_elsewhere(webui: Path, lora_root: Path, tmp_pa
 
 def test_the_steps_name_what_was_exported(webui: Path, lora_root: Path) -> None:
     steps = " ".join(next_steps(export(webui, ["mistral-7b-combined"], lora_root)))
-    for label in ('"LoRA(s)": choose "mistral-7b-combined"', '"Apply LoRAs"', "Transformers", "mistralai/Mistral-7B"):
+    for label in (
+        '"LoRA(s)": choose "mistral-7b-combined"',
+        '"Apply LoRAs"',
+        "Transformers",
+        "mistralai/Mistral-7B",
+        "mistralai_M",
+    ):
         assert label in steps
-    (webui / "user_data" / "models" / "mistralai_Mistral-7B-v0.1").mkdir()
-    assert "Download" not in " ".join(next_steps(export(webui, ["mistral-7b-combined"], lora_root)))
+    (webui / "user_data" / "models" / "my-Mistral-7B-v0.1").mkdir()
+    steps = " ".join(next_steps(export(webui, ["mistral-7b-combined"], lora_root)))
+    assert "Download" not in steps
+    assert 'choose "my-Mistral-7B-v0.1"' in steps
 
 
 def test_the_archive_holds_an_install_and_is_reproducible(tmp_path: Path, lora_root: Path) -> None:

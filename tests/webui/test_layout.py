@@ -78,17 +78,32 @@ def test_an_unclosed_quote_in_the_flags(webui: Path) -> None:
         find_install(webui)
 
 
-@pytest.mark.parametrize("sign", ["portable_env/", "start_linux.sh", "flag"])
+@pytest.mark.parametrize("sign", ["portable_env", "flag"])
 def test_portable_builds_are_recognised(webui: Path, sign: str) -> None:
     if sign == "flag":
         (webui / "user_data" / "CMD_FLAGS.txt").write_text("--portable\n")
-    elif sign.endswith("/"):
-        (webui / sign).mkdir()
     else:
-        (webui / sign).write_text("./portable_env/bin/python3 server.py --portable --api\n")
+        (webui / sign).mkdir()
     install = find_install(webui)
     assert install.portable
     assert "cannot load LoRAs" in install.notes[0]
+
+
+def test_the_start_script_of_the_full_install_does_not_make_it_portable(webui: Path) -> None:
+    script = 'if [ -d "portable_env" ]; then\n  ./portable_env/bin/python3 server.py --portable --api "$@"\nfi\n'
+    (webui / "start_linux.sh").write_text(script)
+    assert not find_install(webui).portable
+
+
+def test_a_portable_build_with_a_window_of_its_own(tmp_path: Path) -> None:
+    app = tmp_path / "textgen-4.9" / "app"
+    (app / "portable_env").mkdir(parents=True)
+    (app / "server.py").write_text("")
+    (tmp_path / "textgen-4.9" / "user_data").mkdir()
+    for path in (app, app.parent, tmp_path):
+        install = find_install(path)
+        assert install.portable
+        assert install.data == tmp_path / "textgen-4.9" / "user_data"
 
 
 def test_a_portable_build_shares_the_user_data_beside_it(tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ State = Literal["new", "same", "updated", "replaced", "kept", "skipped", "remove
 class Item:
     """What became of one artifact, and where.
 
-    ``state``: new, same (already there), updated (ours, unchanged by the user), replaced (with force), kept (the
-    user's, left alone), skipped (of no use there); after a removal: removed, kept (changed since), gone.
+    ``state``: new, same (already there), updated (ours, not changed by the user, or partly gone), replaced (with
+    force), kept (the user's, left alone), skipped (of no use there); after a removal: removed, kept (changed since),
+    gone.
     """
 
     kind: Kind | Literal["entry"]
@@ -116,13 +117,14 @@ def _plan(artifact: Artifact, install: Install, known: Manifest, force: bool) ->
     notes = "; ".join(artifact.notes)
     if path.is_symlink():
         return Item(artifact.kind, artifact.name, path, "kept", "a symbolic link; delete it to have a copy there")
-    if not path.exists():
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return Item(artifact.kind, artifact.name, path, "new", notes)
     wanted = {_target(artifact, path, name): digest for name, digest in artifact.digests().items()}
     present = {target: sha256_file(target) if target.is_file() else None for target in wanted}
     if present == wanted:
         return Item(artifact.kind, artifact.name, path, "same", notes)
-    if all(digest == known.files.get(manifest_key(install, target)) for target, digest in present.items()):
+    ours = {target: known.files.get(manifest_key(install, target)) for target in wanted}
+    if any(ours.values()) and all(digest in (None, ours[target]) for target, digest in present.items()):
         return Item(artifact.kind, artifact.name, path, "updated", notes)
     if force:
         return Item(artifact.kind, artifact.name, path, "replaced", notes)

@@ -1,6 +1,6 @@
 """What to click after an export, in the words of the webui's own labels (the same from v2.0 to v4.9)."""
 
-from pathlib import Path
+import re
 
 from leylora.webui import model_config
 from leylora.webui.artifacts import by_kind
@@ -21,9 +21,11 @@ def next_steps(report: ExportReport) -> list[str]:
         "Restart the webui if it is running: it reads config-user.yaml and the templates' texts only when it starts."
     ]
     base = shown.base_model
-    if base and not _has_model(report.install, base):
+    folder = _model_folder(report.install, base) if base else None
+    if base and not folder:
         steps.append(f'Model > Download: enter "{base}" in "Download model or LoRA" and press "Download".')
-    name = f'"{Path(base).name}"' if base else "the base model"
+    # The webui's own download makes owner_name of owner/name.
+    name = f'"{folder or base.replace("/", "_")}"' if base else "the base model"
     steps.append(
         f'Model > "Model": choose {name}; "Model loader": Transformers (no other applies LoRAs); on a 16 GB card tick '
         '"load-in-4bit" (or "load-in-8bit"); press "Load".'
@@ -39,9 +41,10 @@ def next_steps(report: ExportReport) -> list[str]:
     return steps
 
 
-def _has_model(install: Install, base: str) -> bool:
-    """Whether a folder in models/ bears the base model's name, as the webui's own download names it or otherwise."""
+def _model_folder(install: Install, base: str) -> str | None:
+    """The folder in models/ that bears the base model's name, however it was downloaded."""
     if not install.models.is_dir():
-        return False
-    name = model_config.base_pattern(base).removeprefix(".*").removesuffix("$").replace("\\", "")
-    return any(entry.is_dir() and entry.name.lower().endswith(name) for entry in install.models.iterdir())
+        return None
+    pattern = re.compile(model_config.base_pattern(base))
+    folders = sorted(entry.name for entry in install.models.iterdir() if entry.is_dir())
+    return next((name for name in folders if pattern.match(name.lower())), None)

@@ -22,7 +22,7 @@ from leylora.files import read_text
 
 FLAGS_FILE = "CMD_FLAGS.txt"
 _OLDEST_TEMPLATES = "characters/instruction-following"  # before August 2023
-_INSIDE = ("text-generation-webui", "textgen", "user_data")
+_INSIDE = ("text-generation-webui", "textgen", "app", "user_data")  # app: portable builds with a window of their own
 _PIN = re.compile(r"^(peft|transformers)==(\d+(?:\.\d+)*)", re.MULTILINE)
 
 
@@ -70,7 +70,8 @@ def find_install(path: Path) -> Install:
         return _from_root(path.parent)
     if _is_data_folder(path):
         return _folders(None, path)
-    candidates = [path / name for name in _INSIDE] + sorted(path.glob("textgen-*")) + [path.parent / "user_data"]
+    candidates = [path / name for name in _INSIDE] + sorted([*path.glob("textgen-*"), *path.glob("textgen-*/app")])
+    candidates += [path.parent / "user_data"]
     for candidate in candidates:
         if (candidate / "server.py").is_file():
             return _from_root(candidate)
@@ -172,12 +173,8 @@ def _default_data(root: Path, portable: bool) -> Path | None:
 
 
 def _is_portable(root: Path, flags: list[str]) -> bool:
-    starters = [*root.glob("start_*.sh"), *root.glob("start_*.bat")]
-    return (
-        "--portable" in flags
-        or (root / "portable_env").is_dir()
-        or any("--portable" in file.read_text(encoding="utf-8", errors="replace") for file in starters)
-    )
+    """By its own Python; the start scripts of the full installation also speak of ``--portable``."""
+    return "--portable" in flags or (root / "portable_env").is_dir()
 
 
 def _flags(file: Path) -> list[str]:
