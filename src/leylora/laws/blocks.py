@@ -35,9 +35,10 @@ _UNIT = (
     r"(?:art[íi]culo|inciso|numeral|literal|cap[íi]tulo|t[íi]tulo|secci[óo]n|par[áa]grafo|ep[íi]grafe"
     r"|disposici[óo]n)(?:e?s)?"
 )
+_AUTHORITY = r"(?:R\.\s?O\b|\b(?:Ley|Arts?|Disp|Decreto|Mandato|Sentencia|Res|C[óo]digo)\w*)"
 REFORM_MARK = re.compile(
-    rf"\(\s?(?:{_UNIT} [^()]{{0,60}})?{_REFORM}\b[^()]{{0,1500}}(?:\([^()]{{0,200}}\)[^()]{{0,600}}){{0,8}}\)"
-    r"(?:\s?\.?\s?[-–—]+|\.(?=$|\s))?\s*",
+    rf"\(\s?(?:{_UNIT} [^()]{{0,60}})?{_REFORM}\b(?=[^()]{{0,300}}?{_AUTHORITY})"
+    r"[^()]{0,1500}(?:\([^()]{0,200}\)[^()]{0,600}){0,8}\)(?:\s?\.?\s?[-–—]+|\.(?=$|\s))?\s*",
     re.I,
 )
 _REFORM_NOTE = re.compile(rf"(?:\S+ )?{_UNIT}\b.{{0,80}}?\b{_REFORM}\b", re.I)

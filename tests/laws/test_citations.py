@@ -1,0 +1,137 @@
+"""Citations: the ways people write them, the one way we do, and back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leylora.laws import Article, Citation, Law, Numeral, format_citation, parse_citations, resolve
+from leylora.laws.catalog import catalog
+from leylora.laws.citations import canonical
+
+
+def law(law_id: str, name: str, siglas: str, numbers: list[str], aliases: tuple[str, ...] = ()) -> Law:
+    item = Numeral(label="3", text="Tres.", literals=(Numeral(label="b", text="Be."),))
+    articles = tuple(
+        Article(
+            law_id=law_id, kind="articulo", number=n, rubric=None, body="Texto.", status="vigente", numerals=(item,)
+        )
+        for n in numbers
+    )
+    return Law(law_id, name, siglas, aliases, "", None, None, "text", 1, "0" * 64, articles, (), {})
+
+
+NUMBERS = [str(n) for n in range(1, 200)]
+CRE = law("constitucion", "Constitución de la República del Ecuador", "CRE", NUMBERS, ("Constitución",))
+COIP = law("coip", "Código Orgánico Integral Penal", "COIP", [*NUMBERS, "30.1", "208A", "12-bis"], ("Código Penal",))
+CT = law("ct", "Código del Trabajo", "CT", [*NUMBERS, "152-innumerado-2"])
+LAWS = [CRE, COIP, CT]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("numeral 3 del artículo 76 de la Constitución", ("constitucion", "76", "3", None)),
+        ("Art. 76.3 CRE", ("constitucion", "76", "3", None)),
+        ("Art. 76.3.b CRE", ("constitucion", "76", "3", "b")),
+        ("art 76 num 7 constitución", ("constitucion", "76", "7", None)),
+        ("art. 140 COIP", ("coip", "140", None, None)),
+        ("ART. 140 del código orgánico integral penal (COIP)", ("coip", "140", None, None)),
+        ("Art. 30.1 COIP", ("coip", "30.1", None, None)),  # this law has such an article
+        ("Art. 31.1 COIP", ("coip", "31", "1", None)),  # and no such one
+        ("Art. 208A del COIP", ("coip", "208A", None, None)),
+        ("artículo 208-a del COIP", ("coip", "208A", None, None)),
+        ("artículo 12 bis del COIP", ("coip", "12-bis", None, None)),
+        ("el COIP, en su artículo 140", ("coip", "140", None, None)),
+        ("la Constitución, art. 88", ("constitucion", "88", None, None)),
+        ("C.R.E., Art. 11", ("constitucion", "11", None, None)),
+        ("literal b) del numeral 3 del artículo 66 de la Constitución", ("constitucion", "66", "3", "b")),
+        ("artículo 66, numeral 3, literal b), de la Constitución", ("constitucion", "66", "3", "b")),
+        ("numeral segundo del art. 11 de la Constitución", ("constitucion", "11", "2", None)),
+        ("artículo 11, inciso segundo, de la Constitución", ("constitucion", "11", None, None)),
+        ("(Art. 188, Código del Trabajo, ed. 2023-02-01)", ("ct", "188", None, None)),
+        (
+            "Art. innumerado 2 agregado a continuación del Art. 152, Código del Trabajo",
+            ("ct", "152-innumerado-2", None, None),
+        ),
+        (
+            "segundo artículo innumerado agregado después del artículo 152 del Código del Trabajo",
+            ("ct", "152-innumerado-2", None, None),
+        ),
+        ("artículo 7", (None, "7", None, None)),
+        ("artículo único", (None, "único", None, None)),
+    ],
+)
+def test_reads_the_ways_people_write(text: str, expected: tuple[str | None, str, str | None, str | None]) -> None:
+    found = parse_citations(f"Según {text}; y así.", LAWS)
+    assert [(one.law_id, one.article, one.numeral, one.literal) for one in found] == [expected]
+
+
+def test_lists_and_ranges_give_one_citation_each() -> None:
+    assert [c.article for c in parse_citations("artículos 76 y 77 del COIP", LAWS)] == ["76", "77"]
+    assert [c.article for c in parse_citations("arts. 5, 6 y 8 del COIP", LAWS)] == ["5", "6", "8"]
+    assert [c.article for c in parse_citations("artículos 10 al 12 del COIP", LAWS)] == ["10", "11", "12"]
+    assert {c.law_id for c in parse_citations("arts. 5, 6 y 8 del COIP", LAWS)} == {"coip"}
+
+
+def test_each_citation_keeps_its_own_law_and_place() -> None:
+    text = "Véanse el art. 11 de la Constitución y el artículo 5 del COIP."
+    first, second = parse_citations(text, LAWS)
+    assert (first.law_id, second.law_id) == ("constitucion", "coip")
+    assert text[slice(*first.span)] == "art. 11 de la Constitución"
+    assert text[slice(*second.span)] == "artículo 5 del COIP"
+
+
+def test_a_law_we_do_not_know_is_named_not_guessed() -> None:
+    (found,) = parse_citations("el artículo 5 de la Ley de Aguas", LAWS)
+    assert found == Citation(None, "5", None, None, (3, 32), law_text="Ley de Aguas")
+    assert resolve(found, [COIP]) is None
+
+
+def test_a_bare_article_resolves_when_only_one_law_is_meant() -> None:
+    (found,) = parse_citations("el artículo 5 dispone", LAWS)
+    assert resolve(found, LAWS) is None
+    assert resolve(found, [COIP]) == (COIP, COIP["5"])
+
+
+def test_what_is_no_citation_is_left_alone() -> None:
+    assert parse_citations("Partió 76 panes, 3 por persona; véase la parte 5 y los artículos de aseo.", LAWS) == []
+
+
+def test_the_canonical_form() -> None:
+    assert format_citation(CT, "188") == "Art. 188, Código del Trabajo, ed. s. f."
+    assert canonical("según el art 76 num 3 de la constitución", LAWS) == (
+        "Art. 76, num. 3, Constitución de la República del Ecuador, ed. s. f."
+    )
+    assert format_citation(CRE, "76", 3, "b", long=True) == (
+        "literal b) del numeral 3 del artículo 76 de la Constitución de la República del Ecuador"
+    )
+    assert COIP.cite("30.1") == "Art. 30.1, Código Orgánico Integral Penal, ed. s. f."
+
+
+@given(
+    st.sampled_from(LAWS).flatmap(
+        lambda law: st.tuples(st.just(law), st.sampled_from([article.number for article in law]))
+    ),
+    st.one_of(st.none(), st.integers(1, 40).map(str)),
+    st.one_of(st.none(), st.sampled_from("abcdeg")),
+    st.booleans(),
+)
+def test_what_we_write_we_read_back(
+    which: tuple[Law, str], numeral: str | None, literal: str | None, long: bool
+) -> None:
+    law, number = which
+    literal = literal if numeral else None
+    text = format_citation(law, number, numeral, literal, long=long)
+    (found,) = parse_citations(f"Así lo manda ({text}).", LAWS)
+    assert (found.law_id, found.article, found.numeral, found.literal) == (law.id, number, numeral, literal)
+
+
+def test_the_catalogue_is_enough_to_recognise_laws() -> None:
+    (found,) = parse_citations("art. 14 de la Ley de Tránsito", catalog())
+    assert found.law_id == "lotttsv"
+
+
+@given(st.text(max_size=300))
+def test_any_text_can_be_searched(text: str) -> None:
+    for found in parse_citations(text, LAWS):
+        assert 0 <= found.span[0] < found.span[1] <= len(text)
