@@ -46,7 +46,7 @@ def test_what_fails_costs_its_own_rows(client: Client, state: State, tmp_path: P
     assert ["does not load" in row.error for row in rows[14:16]] == [True, True]
     assert [row.text for row in rows[16:]] == [TEXT, TEXT]
     html = (tmp_path / "out" / "index.html").read_text("utf-8")
-    assert "18 respuestas, 16 con error" in html
+    assert "18 combinaciones, 16 con error" in html
 
 
 def test_what_is_loaded_is_compared_as_it_is(client: Client, state: State, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def page(rows: "Sequence[Row]") -> str:
     prompts = list(dict.fromkeys(row.prompt for row in rows))
     failed = sum(bool(row.error) for row in rows)
     sections = "\n".join(_section(prompt, [row for row in rows if row.prompt == prompt]) for prompt in prompts)
-    count = f"{len(rows)} respuestas" + (f", {failed} con error" if failed else "")
+    count = f"{len(rows)} combinaciones" + (f", {failed} con error" if failed else "")
     return (
         '<!doctype html>\n<html lang="es">\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
