@@ -22,7 +22,9 @@ def main() -> None:
         print(__doc__)
         return
     from leylora.training.arguments import parse
+    from leylora.training.quiet import hush
 
+    hush()
     arguments = parse(sys.argv[1:])
 
     from leylora.project import shown

@@ -4,6 +4,7 @@ Results go to standard output, so that they can be piped; progress, notes and er
 """
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from leylora.errors import LeyloraError
 
+NO_SPACE = os.strerror(errno.ENOSPC)
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -46,9 +48,9 @@ def run(command: Callable[[], Any]) -> None:
         _stop(str(error), error.exit_code)
     except KeyboardInterrupt:
         _stop("Interrupted; nothing half-written was left. Run the same command again to go on.", 1)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            _stop(f"The disk is full ({error.filename or 'no path given'}); free some space and run it again.", 1)
+    except Exception as error:
+        if NO_SPACE in str(error):  # safetensors and Arrow wrap the system's error in types of their own
+            _stop("The disk is full and nothing half-written was left; free some space and run it again.", 1)
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
             _stop(f"{error.filename}: {(error.strerror or 'cannot be used').lower()}; check the path.", 1)
         raise

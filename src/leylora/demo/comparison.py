@@ -16,8 +16,8 @@ LABELS = {
     "base": "base",
     "instructions": "instructions",
     "law": "law",
-    "plain-merge": "combined, plain merge",
-    "combined": "combined, law on top with replay",
+    "plain-merge": "plain merge of the two",
+    "combined": "law on top, with replay",
 }
 COMBINED = ("plain-merge", "combined")
 MAX_LENGTH = 512
@@ -46,6 +46,9 @@ def compare_variants(base: Path, adapters: dict[str, Path], datasets: dict[str, 
     """
     import torch
 
+    from leylora.training.quiet import hush
+
+    hush()
     name = str(base)
     tokenizer = load_tokenizer(name)
     template = training_template(instruction_template(family_of(load_config(name)).instruction_template))
@@ -78,15 +81,15 @@ def print_table(cells: list[Cell]) -> None:
     skills = list(dict.fromkeys(cell.held_out for cell in cells))
     by = {(cell.variant, cell.held_out): cell for cell in cells}
     table = Table(title="Loss on held-out rows, nats per answer token (95 % interval); less is better")
-    table.add_column("adapter")
+    table.add_column("adapter", no_wrap=True)
     for skill in skills:
-        table.add_column(f"{skill} ({by['base', skill].rows} rows)", justify="right")
-        table.add_column("gain kept", justify="right")
+        table.add_column(f"{skill} ({by['base', skill].rows} rows)", justify="right", no_wrap=True)
+        table.add_column("gain kept", justify="right", no_wrap=True)
     for variant in dict.fromkeys(cell.variant for cell in cells):
         line = [LABELS[variant]]
         for skill in skills:
             cell = by[variant, skill]
-            line.append(f"{cell.loss:.3f} ({cell.low:.2f} to {cell.high:.2f})")
-            line.append("" if cell.kept is None else f"{cell.kept:.0%} ({cell.kept_low:.0%} to {cell.kept_high:.0%})")
+            line.append(f"{cell.loss:.2f} ({cell.low:.2f}–{cell.high:.2f})")
+            line.append("" if cell.kept is None else f"{cell.kept:.0%} ({cell.kept_low:.0%}–{cell.kept_high:.0%})")
         table.add_row(*line)
     console.out.print(table)

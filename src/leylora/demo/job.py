@@ -6,6 +6,7 @@ from the last time, so that an interrupted demo goes on where it was.
 """
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -25,12 +26,12 @@ from leylora.errors import LeyloraError
 from leylora.files import read_json, read_jsonl, sha256_file, write_json
 from leylora.laws.law import Law
 from leylora.laws.printing import PrintedLaw, print_law
-from leylora.project import MIXTURES, ROOT, SAMPLES
+from leylora.project import MIXTURES, RECIPES, ROOT, SAMPLES, shown
 from leylora.webui.export import export
 
 BUILD = Path("data/build")
 SAMPLE_LAW = SAMPLES / "ley-de-muestra.yaml"
-BASE_STEPS, QUICK_STEPS = 600, 4
+BASE_STEPS, QUICK_STEPS = 300, 4
 
 
 @dataclass
@@ -121,21 +122,25 @@ class Demo:
         return out
 
     def make_base(self, datasets: list[Path]) -> None:
-        """The small base model, pre-trained on the plain text of the sample's training rows."""
+        """The small base model, pre-trained on what users say and show in the sample's training rows.
+
+        Answers are left out, so that what an adapter gains is not what its base has read before.
+        """
         rows = [row for folder in datasets for _, row in read_jsonl(folder / "train.jsonl")]
-        texts = [text for row in rows for message in row["messages"] for text in message["content"].split("\n\n")]
+        prompts = [turn["content"] for row in rows for turn in row["messages"] if turn["role"] != "assistant"]
+        texts = [text for prompt in prompts for text in prompt.split("\n\n")]
         made = make_tiny_base(self.family, texts, self.base, steps=QUICK_STEPS if self.quick else BASE_STEPS)
         console.out.print(f"base model    {'made' if made else 'kept from the last time'} -> {self.base}", markup=False)
 
     def train(self, adapter: str, recipe: str, dataset: Path) -> None:
         """Train one adapter with its recipe, unless the one that is there came from the same inputs."""
         output = self.lora(adapter)
-        path = f"train/recipes/{self.family}/{recipe}.yaml"
-        words = [f"--config={path}", f"--dataset_name={dataset}", f"--output_dir={output}", "--overwrite=true"]
+        path = RECIPES / self.family / f"{recipe}.yaml"
+        words = [f"--config={shown(path)}", f"--dataset_name={dataset}", f"--output_dir={output}", "--overwrite=true"]
         parents = [self.lora("instructions")] if recipe == "combined-on-top" else []
         if self.quick:
             words.append(f"--max_steps={QUICK_STEPS}")
-        inputs = [ROOT / path, dataset / "train.jsonl", self.base / "model.safetensors"]
+        inputs = [path, dataset / "train.jsonl", self.base / "model.safetensors"]
         key = fingerprint(words, [*inputs, *(parent / WEIGHTS_FILE for parent in parents)])
         stamp = self.folder / f"{output.name}.json"
         if stamp.is_file() and read_json(stamp) == {"inputs": key} and (output / "run.json").is_file():
@@ -146,7 +151,8 @@ class Demo:
         launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--quiet"]
         command = [*launch, f"--config_file={config}", str(ROOT / "train" / "sft.py"), *words]
         console.note(f"$ accelerate launch train/sft.py {' '.join(words)}")
-        if subprocess.run(command, check=False).returncode:
+        threads = {"OMP_NUM_THREADS": str(min(4, os.cpu_count() or 1))}  # small matrices gain nothing from more
+        if subprocess.run(command, env={**threads, **os.environ}, check=False).returncode:
             raise LeyloraError(f"Training {output} stopped; its message stands above.")
         write_json(stamp, {"inputs": key})
 

@@ -129,7 +129,23 @@ def load_base(
     isolate_packed_documents(model)
     if load_in_4bit:
         check_quantized(model)
+        if compute_dtype == torch.float32:
+            keep_float32_on_cpu(model)
     return model
+
+
+def keep_float32_on_cpu(model: "PreTrainedModel") -> None:
+    """Let 4-bit layers compute on CPU in evaluation what they compute in training.
+
+    bitsandbytes 0.50 repacks the weights at the first forward pass in evaluation on CPUs with AVX512-BF16 and from
+    then on rounds every input to bfloat16 (nn/modules.py, backends/cpu/ops.py). Losses then depend on whether, and in
+    which order, variants were scored before: by up to 0.01 per logit on the small models.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def quantized_fraction(model: "PreTrainedModel") -> tuple[float, list[str]]:

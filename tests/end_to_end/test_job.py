@@ -1,0 +1,60 @@
+"""All three families through data, training, merge, export and comparison, with a few steps each."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from leylora.adapters.config import BASE_KEYS
+from leylora.demo.job import Demo
+from leylora.files import read_json, sha256_file
+from leylora.training.record import RunRecord
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["tiny-mistral", "tiny-llama-2", "tiny-falcon"])
+def test_the_whole_job(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Demo(family, quick=True).run()
+    printed = capsys.readouterr().out
+    assert "law on top, with replay" in printed
+
+    lora = tmp_path / "LORA"
+    made = {f"{family}-{name}" for name in ("instructions", "law", "law-on-top", "plain-merge", "combined")}
+    assert {path.name for path in lora.iterdir()} == made  # no checkpoint, no half adapter
+    for name in ("instructions", "law", "law-on-top"):
+        folder = lora / f"{family}-{name}"
+        record = RunRecord.model_validate(read_json(folder / "run.json"))
+        assert record.quantized_fraction == 1.0
+        assert record.adapter_sha256 == sha256_file(folder / "adapter_model.safetensors")
+        assert record.steps == 4
+        assert record.packing_efficiency is not None
+        assert 0.5 < record.packing_efficiency <= 1.0
+        assert (record.on_top_of is not None) == (name == "law-on-top")
+        assert set(read_json(folder / "adapter_config.json")) == set(BASE_KEYS)
+        assert {"README.md", "chat_template.jinja", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
+        assert "{% generation %}" not in (folder / "chat_template.jinja").read_text("utf-8")
+    assert read_json(lora / f"{family}-combined" / "adapter_config.json")["r"] == 32
+
+    data = tmp_path / "data/build/demo" / family / "text-generation-webui/user_data"
+    exported = {f"{family}-{name}" for name in ("instructions", "law", "combined")}
+    assert {path.name for path in (data / "loras").iterdir()} == exported
+    assert list((data / "presets").glob("*.yaml"))
+    template = f"leylora-{family.removeprefix('tiny-')}"
+    content = yaml.safe_load((data / "instruction-templates" / f"{template}.yaml").read_text("utf-8"))
+    assert content["instruction_template"]
+
+    cells = json.loads((tmp_path / "data/build/demo" / family / "comparison.json").read_text("utf-8"))
+    assert {(cell["variant"], cell["held_out"]) for cell in cells} == {
+        (variant, skill)
+        for variant in ("base", "instructions", "law", "plain-merge", "combined")
+        for skill in ("law", "instructions")
+    }
+
+    hashes = {path: sha256_file(path) for path in lora.glob("*/adapter_model.safetensors")}
+    Demo(family, quick=True).run()
+    assert capsys.readouterr().out.count("kept from the last time") == 4
+    assert {path: sha256_file(path) for path in lora.glob("*/adapter_model.safetensors")} == hashes
