@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -210,3 +212,35 @@ def test_the_command(mixture_of: Make, sayings: dict, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert (tmp_path / "out" / "train.jsonl").exists()
+
+
+class _Writer(BaseHTTPRequestHandler):
+    """A model that says of any article what its first sentence says."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][0]["content"]
+        sentence = asked.split("\n")[3].split(". ")[0]
+        reply = json.dumps([{"pregunta": "¿Qué se hará?", "respuesta": f"{sentence}."}])
+        body = json.dumps({"choices": [{"message": {"content": reply}}]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def test_rows_a_model_writes_join_the_others(mixture_of: Make, laws: list[Law], tmp_path: Path) -> None:
+    server = HTTPServer(("127.0.0.1", 0), _Writer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    writer = {"base_url": f"http://127.0.0.1:{server.server_port}/v1", "model": "m", "replies": "respuestas.jsonl",
+              "max_articles": 10, "per_article": 1}  # fmt: skip
+    mixture = mixture_of(laws={"writer": writer})
+    assert "model-written" not in build(mixture, laws, tmp_path / "out", dry_run=True).by_task["train"]
+    assert not (tmp_path / "respuestas.jsonl").exists()
+    report = build(mixture, laws, tmp_path / "out")
+    server.shutdown()
+    assert report.by_task["train"]["model-written"] >= 8
+    again = build(mixture, laws, tmp_path / "out", overwrite=True)  # the server is gone, the replies are there
+    assert again.sha256 == report.sha256

@@ -21,6 +21,7 @@ from leylora.instructions.overlap import marks, union
 from leylora.laws.law import Law
 from leylora.tasks.generate import generate
 from leylora.tasks.grounding import read_grounded_prompt
+from leylora.tasks.model_written import write_rows
 
 Tick = Callable[[str, int, int | None], None]  # stage, units done, units in all if known
 NOT_LAW_TEXT = re.compile(r"«[^«»]*»|\([^()]*ed\. [^()]*\)")
@@ -75,7 +76,8 @@ def build(
 ) -> BuildReport:
     """Make the dataset of ``mixture`` and write it to the folder ``out``.
 
-    The same mixture, laws and sources give the same bytes. ``dry_run`` counts everything and writes nothing.
+    The same mixture, laws and sources give the same bytes. ``dry_run`` counts everything, asks no
+    model and writes nothing.
 
     Args:
         tick: called with the name of a stage and the units of it that are done, for a progress display.
@@ -95,7 +97,7 @@ def build(
 
     talk, gates, skipped = _instructions(mixture, admitted, benchmark, offline, tick)
     splits: dict[Split, list[Conversation]] = split_conversations(talk, mixture.splits, mixture.seed)
-    law_rows, law_reports = _law_rows(mixture, laws, benchmark, tick)
+    law_rows, law_reports = _law_rows(mixture, laws, benchmark, dry_run, tick)
     fraction = mixture.instructions.fraction if mixture.instructions else None
     for name in SPLITS:
         splits[name] = _mix(law_rows[name], splits[name], fraction, mixture.seed)
@@ -177,7 +179,7 @@ def _instructions(
 
 
 def _law_rows(
-    mixture: Mixture, laws: Sequence[Law], benchmark: set[int], tick: Tick
+    mixture: Mixture, laws: Sequence[Law], benchmark: set[int], dry_run: bool, tick: Tick
 ) -> tuple[dict[Split, list[Conversation]], dict[str, dict[str, Any]]]:
     rows: dict[Split, list[Conversation]] = {name: [] for name in SPLITS}
     reports: dict[str, dict[str, Any]] = {}
@@ -196,6 +198,19 @@ def _law_rows(
             members=members[name],
             tick=partial(_tell, tick, f"law, {name}", len(members[name])),
         )
+        if mixture.laws.writer is not None and not dry_run:
+            writer = mixture.laws.writer
+            writer = writer.model_copy(update={"max_articles": max(1, round(writer.max_articles * share))})
+            written, writing = write_rows(
+                laws,
+                writer,
+                settings,
+                mixture.seed,
+                members=members[name],
+                tick=partial(_tell, tick, f"model-written, {name}", writer.max_articles),
+            )
+            found += written
+            report.add(writing)
         for row in found:
             if not benchmark.isdisjoint(marks(read_grounded_prompt(row.prompt)[0])):
                 report.drop("shares eight words with the benchmark", row)

@@ -13,6 +13,7 @@ from leylora.instructions.gate import GateSettings
 from leylora.instructions.licenses import refusal
 from leylora.instructions.source import Source
 from leylora.tasks.generate import TaskSettings
+from leylora.tasks.model_written import WriterSettings
 
 
 class Splits(BaseModel):
@@ -32,6 +33,7 @@ class LawPart(BaseModel):
     only: list[str] = Field(default=[], description="law ids; empty: every law given")
     hold_out: list[str] = Field(default=[], description="law ids whose rows all go to test")
     tasks: TaskSettings = TaskSettings()
+    writer: WriterSettings | None = Field(default=None, description="a model that writes further questions")
 
 
 class InstructionPart(BaseModel):
@@ -101,9 +103,12 @@ class Mixture(BaseModel):
                 for source in parts.sources
             ]
             parts = parts.model_copy(update={"sources": sources})
-        return self.model_copy(
-            update={"instructions": parts, "benchmark": [_joined(folder, file) for file in self.benchmark]}
-        )
+        laws = self.laws
+        if laws is not None and laws.writer is not None:
+            writer = laws.writer.model_copy(update={"replies": _joined(folder, laws.writer.replies)})
+            laws = laws.model_copy(update={"writer": writer})
+        benchmark = [_joined(folder, file) for file in self.benchmark]
+        return self.model_copy(update={"laws": laws, "instructions": parts, "benchmark": benchmark})
 
     def admitted(self) -> tuple[list[Source], dict[str, str]]:
         """The sources whose licence is allowed, and the others with the reason."""

@@ -59,6 +59,13 @@ class TaskReport:
         if row is not None and sum(sample["reason"] == reason for sample in self.samples) < SAMPLES:
             self.samples.append({"reason": reason, "id": row.id, "detail": detail, "answer": row.answer[:160]})
 
+    def add(self, other: "TaskReport") -> None:
+        """Count in what another report counted."""
+        self.rows += other.rows
+        self.by_task.update(other.by_task)
+        self.dropped.update(other.dropped)
+        self.samples += other.samples
+
     def as_json(self) -> dict[str, Any]:
         """Plain types, most frequent first."""
         return {

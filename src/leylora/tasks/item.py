@@ -13,6 +13,7 @@ from leylora.laws.law import Article, Law
 from leylora.tasks.law_text import subject
 from leylora.tasks.references import references
 
+LONGEST_TITLE = 110  # characters; what is longer is a sentence that opens a list
 Kind = Literal["grounded", "closed", "abstain"]
 
 
@@ -55,8 +56,9 @@ class Library:
         return Random(int.from_bytes(digest, "big"))
 
     def has_unique_rubric(self, law: Law, article: Article) -> bool:
-        """Whether the rubric exists and names only this article in its law."""
-        return bool(article.rubric) and self._rubrics[_key(law)][(article.rubric or "").lower()] == 1
+        """Whether the rubric is a short title and names only this article in its law."""
+        rubric = article.rubric or ""
+        return 0 < len(rubric) <= LONGEST_TITLE and ";" not in rubric and self._rubrics[_key(law)][rubric.lower()] == 1
 
     def topic(self, law: Law, article: Article) -> str | None:
         """Words that name the article and no other one of its law: its rubric, else the subject it opens with."""

@@ -39,7 +39,7 @@ DEFINITION = re.compile(
     r"(?:es|son)\s+(?:un|una|unos|unas|el|la|los|las|aquel\w*|todo|toda)\s+",
 )
 EXCEPTION = re.compile(
-    r"\b(?:salvo|excepto|a\s+excepción\s+de|con\s+excepción\s+de|sin\s+perjuicio\s+de|a\s+menos\s+que)\b"
+    r"\b(?:salvo|excepto|a\s+excepción\s+de|con\s+excepción\s+de|sin\s+perjuicio\s+de|a\s+menos\s+(?:que|de))\b"
     r"[^.;:\n]{8,260}",
     re.IGNORECASE,
 )
@@ -129,7 +129,7 @@ def exceptions(body: str) -> list[tuple[str, str]]:
     found = []
     for sentence in sentences(body):
         clause = EXCEPTION.search(sentence)
-        if clause and not EXCEPTION.search(sentence, clause.start() + 4):
+        if clause and not EXCEPTION.search(sentence, clause.start() + 4) and not clause.group(0).endswith("siguientes"):
             found.append((sentence, clause.group(0).rstrip(" ,")))
     return found
 

@@ -39,7 +39,8 @@ def central(parts: list[str]) -> str:
 
     def weight(at: int) -> float:
         mine = set(words[at])
-        return sum(often[word] for word in mine) / max(8, len(mine)) + (0.5 if at == 0 else 0)
+        first = 1 if at == 0 else 0  # statutes put the rule first
+        return sum(often[word] for word in mine) / max(8, len(mine)) + first
 
     fitting = [at for at, part in enumerate(parts) if 40 <= len(part) <= 400] or [0]
     return parts[max(fitting, key=lambda at: (weight(at), -at))]
