@@ -241,6 +241,6 @@ def test_rows_a_model_writes_join_the_others(mixture_of: Make, laws: list[Law], 
     assert not (tmp_path / "respuestas.jsonl").exists()
     report = build(mixture, laws, tmp_path / "out")
     server.shutdown()
-    assert report.by_task["train"]["model-written"] >= 8
+    assert report.by_task["train"].get("model-written", 0) >= 8, report.law_tasks
     again = build(mixture, laws, tmp_path / "out", overwrite=True)  # the server is gone, the replies are there
     assert again.sha256 == report.sha256

@@ -22,6 +22,7 @@ from leylora.laws.law import Law
 from leylora.tasks.generate import generate
 from leylora.tasks.grounding import read_grounded_prompt
 from leylora.tasks.model_written import write_rows
+from leylora.tasks.shelf import one_line
 
 Tick = Callable[[str, int, int | None], None]  # stage, units done, units in all if known
 NOT_LAW_TEXT = re.compile(r"«[^«»]*»|\([^()]*ed\. [^()]*\)")
@@ -101,7 +102,7 @@ def build(
     fraction = mixture.instructions.fraction if mixture.instructions else None
     for name in SPLITS:
         splits[name] = _mix(law_rows[name], splits[name], fraction, mixture.seed)
-    splits["train"], leaks = _without_leaks(splits)
+    splits["train"], leaks = _without_leaks(splits, laws)
     if not splits["train"]:
         raise LeyloraError(
             f"The mixture {mixture.name!r} leaves no row to train on; its report says why: "
@@ -229,13 +230,14 @@ def _mix(law: list[Conversation], talk: list[Conversation], fraction: float | No
     return sorted([*law, *talk], key=lambda row: (draw(seed, "order", row.id), row.id))
 
 
-def _without_leaks(splits: dict[Split, list[Conversation]]) -> tuple[list[Conversation], int]:
+def _without_leaks(splits: dict[Split, list[Conversation]], laws: Sequence[Law]) -> tuple[list[Conversation], int]:
     """Train without the rows whose answer shares eight words with a test answer, text of law apart."""
 
     def own_words(row: Conversation) -> list[str]:
         return NOT_LAW_TEXT.split(row.answer) if row.law_id else [row.answer]
 
     held = union(words for row in splits["test"] for words in own_words(row))
+    held -= union(one_line(row.body) for law in laws for row in law.articles)
     kept = [row for row in splits["train"] if held.isdisjoint(union(own_words(row)))]
     return kept, len(splits["train"]) - len(kept)
 
