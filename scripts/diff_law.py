@@ -27,7 +27,11 @@ def main(
     before, after = (Law.load(path) if path.is_dir() else Law.from_file(path) for path in (old, new))
     changes = compare(before, after)
     console.out.print(f"{before.name}: {before.edition or 'undated'} -> {after.edition or 'undated'}", markup=False)
-    for title, articles in (("added", changes.added), ("repealed", changes.repealed)):
+    for title, articles in (
+        ("added", changes.added),
+        ("repealed", changes.repealed),
+        ("doubtful in the later edition", changes.doubtful),
+    ):
         numbers = ", ".join(article.number for article in articles) or "none"
         console.out.print(f"{title} ({len(articles)}): {numbers}", markup=False, soft_wrap=True)
     numbers = ", ".join(article.number for article, _ in changes.reformed) or "none"

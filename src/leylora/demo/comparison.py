@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pydantic import BaseModel
+from rich import box
 from rich.table import Table
 
 from leylora import console
@@ -77,19 +78,21 @@ def _cell(losses: dict[str, dict[str, RowLosses]], variant: str, skill: str) -> 
 
 
 def print_table(cells: list[Cell]) -> None:
-    """The cells as a table: a line a variant, loss and kept gain for each skill."""
+    """The cells as a table of 80 columns: a line a variant, loss and kept gain for each skill."""
     skills = list(dict.fromkeys(cell.held_out for cell in cells))
     by = {(cell.variant, cell.held_out): cell for cell in cells}
-    table = Table(title="Loss on held-out rows, nats per answer token (95 % interval); less is better")
+    table = Table(title="Loss on held-out rows, nats per answer token; less is better", box=box.SIMPLE_HEAD)
     table.add_column("adapter", no_wrap=True)
     for skill in skills:
-        table.add_column(f"{skill} ({by['base', skill].rows} rows)", justify="right", no_wrap=True)
-        table.add_column("gain kept", justify="right", no_wrap=True)
+        table.add_column(f"{skill}, {by['base', skill].rows} rows", justify="right")
+        table.add_column("gain kept", justify="right")
     for variant in dict.fromkeys(cell.variant for cell in cells):
         line = [LABELS[variant]]
         for skill in skills:
             cell = by[variant, skill]
-            line.append(f"{cell.loss:.2f} ({cell.low:.2f}–{cell.high:.2f})")
-            line.append("" if cell.kept is None else f"{cell.kept:.0%} ({cell.kept_low:.0%}–{cell.kept_high:.0%})")
+            line.append(f"{cell.loss:.2f} ±{(cell.high - cell.low) / 2:.2f}")
+            kept = "" if cell.kept is None else f"{cell.kept:.0%}"
+            line.append(kept and f"{kept} ±{((cell.kept_high or 0) - (cell.kept_low or 0)) / 2:.0%}")
         table.add_row(*line)
     console.out.print(table)
+    console.out.print("± is half the 95 % bootstrap interval over rows; gain kept: share of the single adapter's gain.")

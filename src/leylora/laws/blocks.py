@@ -44,7 +44,7 @@ REFORM_MARK = re.compile(
 _REFORM_NOTE = re.compile(rf"(?:\S+ )?{_UNIT}\b.{{0,80}}?\b{_REFORM}\b", re.I)
 _SENTENCE_END = re.compile(r"[.;:!?][\"”»')\]]*$|[\"”»]$")
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:arts?|nos?|nro|núm|num|dra?|ing|lic|ab|sra?|econ?|pp?|inc|lit|cap|tít|disp|res|r\.\s?o|[dse]\.\s?[aec]|[a-z])\.$",
+    r"(?:^|[\s(])(?:arts?|nos?|nro|núm|num|dra?|ing|lic|ab|sra?|econ?|pp?|inc|lit|cap|tít|disp|res|r\.\s?o|[dse]\.\s?[aec]|(?-i:[A-Z]|[b-df-hj-np-tvwxz]))\.$",
     re.I,
 )
 _AND = (",", " y", " o", " e")

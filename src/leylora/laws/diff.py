@@ -19,11 +19,16 @@ class Words:
 
 @dataclass(frozen=True)
 class LawDiff:
-    """What separates two editions. ``repealed`` holds articles that are gone or marked repealed in the new one."""
+    """What separates two editions.
+
+    ``repealed`` holds articles that are gone or marked repealed in the new one, ``doubtful`` those of which the new
+    one prints two versions, or whose force it leaves open: they may have been reformed.
+    """
 
     added: tuple[Article, ...]
     repealed: tuple[Article, ...]
     reformed: tuple[tuple[Article, Article], ...]
+    doubtful: tuple[Article, ...]
     unchanged: int
 
 
@@ -40,7 +45,8 @@ def compare(old: Law, new: Law) -> LawDiff:
             unchanged += 1
         else:
             reformed.append((article, other))
-    return LawDiff(tuple(added), tuple(repealed), tuple(reformed), unchanged)
+    doubtful = [article for article in new if article.status == "dudoso"]
+    return LawDiff(tuple(added), tuple(repealed), tuple(reformed), tuple(doubtful), unchanged)
 
 
 def word_diff(old: str, new: str) -> Iterator[Words]:

@@ -78,7 +78,7 @@ def run(arguments: Arguments, overrides: list[str]) -> RunRecord:
 
     memory, device = peak_memory_gib()
     seconds = float(result.metrics["train_runtime"])
-    tokens = _tokens_seen(trainer)
+    tokens = trainer.state.num_input_tokens_seen
 
     def record(adapter_sha256: str) -> RunRecord:
         asked = arguments.run
@@ -145,6 +145,7 @@ def build_trainer(
 
     args = arguments.training
     args.output_dir = str(work)
+    args.include_num_input_tokens_seen = "non_padding"
     args.assistant_only_loss = False  # the rows carry their labels; TRL would look for a chat column
     trainer = SFTTrainer(
         model=model,
@@ -224,10 +225,6 @@ def _device_map() -> dict[str, int] | None:
     import torch
 
     return {"": int(os.environ.get("LOCAL_RANK", "0"))} if torch.cuda.is_available() else None
-
-
-def _tokens_seen(trainer: "SFTTrainer") -> int:
-    return int(max((point.get("num_tokens", 0) for point in trainer.state.log_history), default=0))
 
 
 def _revision(config: Any, arguments: Arguments) -> str:
