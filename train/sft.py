@@ -33,9 +33,8 @@ def main() -> None:
     record = run(arguments, sys.argv[1:])
     if arguments.training.process_index == 0:
         held_out = "" if record.eval_loss is None else f", held-out loss {record.eval_loss:.3f}"
-        console.out.print(
-            f"{shown(arguments.output)}: loss {record.train_loss:.3f}{held_out}, {record.tokens:,} tokens"
-        )
+        losses = f"loss {record.train_loss:.3f}{held_out}"
+        console.say(f"{shown(arguments.output)}: {losses}, {record.tokens:,} tokens")
 
 
 if __name__ == "__main__":

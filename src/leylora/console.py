@@ -19,6 +19,11 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
+def say(message: str) -> None:
+    """One line of a result, never broken and never read as markup (paths may hold brackets)."""
+    out.print(message, markup=False, soft_wrap=True)
+
+
 def note(message: str) -> None:
     """One line for the person who watches; never part of a result."""
     err.print(message, markup=False, soft_wrap=True)

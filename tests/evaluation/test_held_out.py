@@ -68,7 +68,7 @@ def test_switching_adapters_leaves_no_trace(tiny_base: Callable[[str], Path], ro
 
 def test_a_missing_adapter_is_one_sentence(tiny_base: Callable[[str], Path], rows: Rows, tmp_path: Path) -> None:
     base = load_base(str(tiny_base("tiny-mistral")), compute_dtype=torch.float32)
-    with pytest.raises(LeyloraError, match="does not load on this base"):
+    with pytest.raises(LeyloraError, match="does not load on this base as an adapter"):
         compare(base, [Variant("x", tmp_path / "none")], {"law": rows})
 
 

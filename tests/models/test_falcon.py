@@ -51,7 +51,9 @@ def losses(model: torch.nn.Module, *, packed: bool) -> torch.Tensor:
             for batch in ([rows] if packed else [[row] for row in rows])
         ]
     every = torch.cat(logits)
-    ends, kept, target = 0, [], []
+    kept: list[int] = []
+    target: list[int] = []
+    ends = 0
     for ids in documents:
         kept += range(ends, ends + len(ids) - 1)
         target += ids[1:]

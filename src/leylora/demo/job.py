@@ -110,15 +110,15 @@ class Demo:
     def parse(self, file: Path, law_id: str) -> Law:
         """A law's corpus, saved with its audit."""
         law = Law.from_file(file, law_id=law_id)
-        folder = law.save(BUILD / "laws" / law.id)
-        console.out.print(f"law           {file.name}: {len(law)} articles of {law.name} -> {folder}", markup=False)
+        folder = law.save(BUILD / "demo" / "laws" / law.id)
+        console.say(f"law           {file.name}: {len(law)} articles of {law.name} -> {folder}")
         return law
 
     def build_dataset(self, mixture: str, laws: list[Law], out: Path) -> Path:
         """A dataset folder from one of the small mixtures."""
         report = build(Mixture.load(MIXTURES / f"{mixture}.yaml"), laws, out, overwrite=True)
         rows = ", ".join(f"{count} {split}" for split, count in report.rows.items())
-        console.out.print(f"dataset       {rows} rows -> {out}", markup=False)
+        console.say(f"dataset       {rows} rows -> {out}")
         return out
 
     def make_base(self, datasets: list[Path]) -> None:
@@ -130,7 +130,7 @@ class Demo:
         prompts = [turn["content"] for row in rows for turn in row["messages"] if turn["role"] != "assistant"]
         texts = [text for prompt in prompts for text in prompt.split("\n\n")]
         made = make_tiny_base(self.family, texts, self.base, steps=QUICK_STEPS if self.quick else BASE_STEPS)
-        console.out.print(f"base model    {'made' if made else 'kept from the last time'} -> {self.base}", markup=False)
+        console.say(f"base model    {'made' if made else 'kept from the last time'} -> {self.base}")
 
     def train(self, adapter: str, recipe: str, dataset: Path) -> None:
         """Train one adapter with its recipe, unless the one that is there came from the same inputs."""
@@ -144,7 +144,7 @@ class Demo:
         key = fingerprint(words, [*inputs, *(parent / WEIGHTS_FILE for parent in parents)])
         stamp = self.folder / f"{output.name}.json"
         if stamp.is_file() and read_json(stamp) == {"inputs": key} and (output / "run.json").is_file():
-            console.out.print(f"adapter       kept from the last time -> {output}", markup=False)
+            console.say(f"adapter       kept from the last time -> {output}")
             return
         stamp.unlink(missing_ok=True)
         config = ROOT / "train" / "accelerate" / "cpu.yaml"
@@ -161,7 +161,7 @@ class Demo:
         out = self.lora(name)
         parents = [(self.lora(first), 1.0), (self.lora(second), 1.0)]
         report = merge(parents, out, "concat", overwrite=True, picture=False)
-        console.out.print(f"merged        {first} + {second} in {report.seconds:.2f} s -> {out}", markup=False)
+        console.say(f"merged        {first} + {second} in {report.seconds:.2f} s -> {out}")
 
     def export(self) -> Path:
         """Three adapters, their presets and their template in a new, empty install of text-generation-webui."""
@@ -173,12 +173,12 @@ class Demo:
     def say_where(self, install: Path) -> None:
         """The paths to look at."""
         for what, path in (
-            ("corpus", BUILD / "laws"),
+            ("corpus", BUILD / "demo" / "laws"),
             ("adapters", Path("LORA")),
             ("webui folder", install),
             ("figures", self.folder / "comparison.json"),
         ):
-            console.out.print(f"{what:<13} {path}", markup=False)
+            console.say(f"{what:<13} {path}")
 
 
 def fingerprint(words: list[str], files: list[Path]) -> str:

@@ -81,7 +81,9 @@ def compare(
                     model = PeftModel.from_pretrained(base, str(variant.adapter))
                 except (OSError, ValueError, RuntimeError, KeyError) as error:
                     reason = " ".join(str(error).split())[:200]
-                    raise LeyloraError(f"The adapter {variant.adapter} does not load on this base ({reason}).") from None
+                    raise LeyloraError(
+                        f"{variant.adapter} does not load on this base as an adapter ({reason})."
+                    ) from None
             losses[variant.name] = {}
             for name, rows in sets.items():
                 bar.update(task, description=f"held-out rows  {variant.name}, {name}")

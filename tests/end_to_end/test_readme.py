@@ -1,0 +1,112 @@
+"""The commands of both READMEs, typed for real on a small model."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from leylora.demo.install import fresh_install
+from leylora.demo.job import BUILD, Demo
+from leylora.project import ROOT
+
+READMES = ("README.md", "README.es.md")
+LAUNCH = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--quiet"]
+
+
+def commands(readme: str) -> list[str]:
+    blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / readme).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
+
+
+def test_both_languages_show_the_same_commands() -> None:
+    assert commands(READMES[0]) == commands(READMES[1])
+    assert commands(READMES[0])[:2] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("command", ["make demo", "make test", "make lint", "make setup"])
+def test_make_knows_the_target(command: str) -> None:
+    planned = subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True)
+    wanted = {"demo": "scripts/demo.py", "test": "pytest", "lint": "mypy", "setup": ""}[command.split()[1]]
+    assert wanted in planned.stdout
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_links_and_named_files_exist(readme: str) -> None:
+    text = (ROOT / readme).read_text("utf-8")
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    files = re.findall(r"\b(?:scripts|train|data/mixtures|docs)/[\w./-]+\.(?:py|yaml|md)", text)
+    assert len(links) > 5
+    assert [name for name in {*links, *files} if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.slow
+def test_the_three_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step by step as written, with a small base for the 7B one, the sample's PDF and mixtures, and two steps a run."""
+    monkeypatch.chdir(tmp_path)
+    Demo("tiny-mistral", quick=True).prepare()
+    (tmp_path / "pdfs").mkdir()
+    shutil.copy(BUILD / "sample" / "ley-de-muestra.pdf", "pdfs/ley.pdf")
+    for dataset in ("tiny-instructions", "tiny-law"):
+        shutil.rmtree(BUILD / dataset)
+    install = fresh_install(tmp_path / "webui")
+    small = {
+        "pdfs/*.pdf": "pdfs/ley.pdf",
+        "mistral-7b": "tiny-mistral",
+        "data/mixtures/": f"{ROOT}/data/mixtures/tiny-",
+        "data/build/instructions": "data/build/tiny-instructions",
+        "data/build/law ": "data/build/tiny-law ",
+        "train/recipes": f"{ROOT}/train/recipes",
+        "scripts/": f"{ROOT}/scripts/",
+        "~/text-generation-webui": str(install),
+    }
+    ran = []
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for command in commands("README.md")[2:]:
+        for readme, here in small.items():
+            command = f"{command} ".replace(readme, here).strip()
+        words = shlex.split(command)
+        if words[:2] == ["accelerate", "launch"]:
+            cpu = f"--config_file={ROOT / 'train/accelerate/cpu.yaml'}"
+            words = [*LAUNCH, cpu, str(ROOT / words[2]), *words[3:], "--max_steps", "2"]
+        else:
+            words[0] = sys.executable
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=one_thread)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        ran.append(Path(words[1]).name)
+    assert len(ran) == 7
+    assert {path.name for path in (install / "user_data" / "loras").iterdir()} == {"tiny-mistral-combined"}
+    assert (tmp_path / "data/build/laws").is_dir()
+
+
+@pytest.mark.slow
+def test_wrong_input_to_a_launched_run_is_one_sentence(tmp_path: Path) -> None:
+    words = ["--config", str(ROOT / "train/recipes/tiny-mistral/law.yaml"), "--learning_rat", "1"]
+    done = subprocess.run(
+        [*LAUNCH, f"--config_file={ROOT / 'train/accelerate/cpu.yaml'}", str(ROOT / "train/sft.py"), *words],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "did you mean 'learning_rate'?" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_adapter_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Demo("tiny-mistral", quick=True).prepare()
+    recipe = str(ROOT / "train/recipes/tiny-mistral/law.yaml")
+    saving = ["--max_steps", "400", "--save_strategy", "steps", "--save_steps", "2", "--output_dir", "LORA/x"]
+    process = subprocess.Popen([sys.executable, str(ROOT / "train/sft.py"), "--config", recipe, *saving])
+    while process.poll() is None and not list(Path("LORA").glob(".x.run/checkpoint-*")):
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert process.returncode == -9
+    assert [path.name for path in Path("LORA").iterdir()] == [".x.run"]
