@@ -184,6 +184,19 @@ def test_clean_stops(mixture_of: Make, sayings: dict, laws: list[Law], tmp_path:
     build(mixture_of(laws={}), laws, out, overwrite=True)
 
 
+def test_only_a_dataset_is_replaced(mixture_of: Make, laws: list[Law], tmp_path: Path) -> None:
+    mixture = mixture_of(laws={})
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "mine.txt").write_text("dear", encoding="utf-8")
+    for out, message in [("letters", "holds other things than a dataset"), ("letters/mine.txt", "is a file"),
+                         ("letters/mine.txt/deeper", "is a file")]:  # fmt: skip
+        with pytest.raises(UsageError, match=message):
+            build(mixture, laws, tmp_path / out, overwrite=True)
+    assert (tmp_path / "letters" / "mine.txt").read_text("utf-8") == "dear"
+    (tmp_path / "empty").mkdir()
+    build(mixture, laws, tmp_path / "empty", overwrite=True)
+
+
 def test_an_optional_source_that_is_missing_is_reported(mixture_of: Make, sayings: dict, tmp_path: Path) -> None:
     missing = {"name": "nada", "path": "nada.jsonl", "license": "mit", "optional": True}
     report = build(mixture_of(instructions={"sources": [sayings, missing]}), [], tmp_path / "out")

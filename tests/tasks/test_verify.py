@@ -249,6 +249,12 @@ def numeral_of_another(rows: list[Conversation]) -> Conversation:
     return changed(row, prompt=grounded_prompt(question.replace(f" {label}", f" {other}", 1), supplied))
 
 
+def older_system_turn(rows: list[Conversation]) -> Conversation:
+    data = pick(rows, "topic", "1").model_dump()
+    data["messages"][0]["content"] = data["messages"][0]["content"].replace("2024-05-06", "2014-05-06")
+    return Conversation.model_validate(data)
+
+
 PLANTED: list[tuple[str, Callable[[list[Conversation]], Conversation]]] = [
     ("quote is not in the article", in_answer("sanction", "5", "seis meses a dos años", "dos meses a seis años")),
     ("quote is not in the article", in_answer("sanction", "6", "multa", "pena")),
@@ -288,6 +294,7 @@ PLANTED: list[tuple[str, Callable[[list[Conversation]], Conversation]]] = [
     ("nobody asked about another country", calls_our_country_foreign),
     ("answers from another edition than asked", answers_the_other_edition),
     ("abstention does not end in the law and edition", abstains_without_an_edition),
+    ("the system turn names another edition", older_system_turn),
     ("unknown law or edition", lambda rows: changed(rows[0], edition="1999-01-01")),
     ("the row's article does not exist", lambda rows: changed(rows[0], article="999")),
     ("the row comes from another source file", lambda rows: changed(rows[0], source_sha256="0")),

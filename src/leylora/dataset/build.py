@@ -87,8 +87,8 @@ def build(
         UsageError: ``out`` exists and ``overwrite`` is false, or the mixture wants laws and none were given.
         LeyloraError: a source is missing (before any work), or nothing is left to train on.
     """
-    if out.exists() and not overwrite and not dry_run:
-        raise UsageError(f"{out} already exists; choose another folder or ask for it to be replaced.")
+    if not dry_run:
+        _check_place(out, overwrite)
     laws = _wanted(mixture, laws)
     admitted, refused = mixture.admitted()
     for source in admitted:
@@ -136,6 +136,17 @@ def build(
             write_json(staging / "report.json", report.model_dump())
             write_card(staging, report, splits)
     return report
+
+
+def _check_place(out: Path, overwrite: bool) -> None:
+    """A dataset replaces nothing but a dataset."""
+    stone = next((folder for folder in (out, *out.parents) if folder.is_file()), None)
+    if stone is not None:
+        raise UsageError(f"{stone} is a file, and {out} should be a folder; choose another name.")
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} already exists; choose another folder or ask for it to be replaced.")
+    if out.exists() and any(out.iterdir()) and not (out / "report.json").exists():
+        raise UsageError(f"{out} holds other things than a dataset and is not replaced; choose another folder.")
 
 
 def _wanted(mixture: Mixture, laws: Sequence[Law]) -> list[Law]:
@@ -254,6 +265,10 @@ def _why_empty(gates: dict[str, GateReport], law: dict[str, dict[str, Any]], ref
     reasons = [f"{name}: {reason}" for name, reason in refused.items()]
     for name, gate in gates.items():
         worst = max(gate.steps, key=lambda step: step.dropped)
-        reasons.append(f"{name}: {gate.rows_out} of {gate.rows_in} rows passed, most fell at {worst.name!r}")
+        if gate.rows_in == 0:
+            reasons.append(f"{name}: it holds no row")
+        else:
+            why = f", most fell at {worst.name!r}" if worst.dropped else ""
+            reasons.append(f"{name}: {gate.rows_out} of {gate.rows_in} rows passed{why}")
     reasons += [f"law, {name}: {report['dropped']}" for name, report in law.items() if report["dropped"]]
     return "; ".join(reasons) or "no source gave a row"

@@ -23,6 +23,12 @@ def show(report: BuildReport, folder: Path | None) -> None:
     console.out.print(table)
     for source, reason in {**report.refused_sources, **report.skipped_sources}.items():
         console.note(f"Left out: {source}: {reason}")
+    for gate in report.gates.values():
+        schema = gate.step("schema")
+        for sample in schema.samples:
+            console.note(f"Left out: {sample.place}: {sample.reason}")
+        if schema.dropped > len(schema.samples):
+            console.note(f"... and {schema.dropped - len(schema.samples):,} more rows that cannot be read.")
     dropped = report.dropped()
     if dropped:
         losses = Table(title="dropped rows")

@@ -17,7 +17,7 @@ def hub_rows(
     where: dict[str, str],
     offline: bool,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of ``name``, filtered by ``where`` (column -> wanted value) and renamed by ``columns`` (ours -> theirs).
+    """Rows of ``name``, filtered by ``where`` (column -> wanted value), with our names beside theirs.
 
     A download that was cut is taken up where it stopped when the same command runs again.
 
@@ -53,9 +53,8 @@ def hub_rows(
             f"The dataset {name} has no column {', '.join(sorted(missing))}; it has {', '.join(table.column_names)}."
         )
     if where:
-        table = table.filter(lambda row: all(str(row[key]) == value for key, value in where.items()))
-    for theirs in sorted(set(columns.values())):
-        ours = next(key for key, value in columns.items() if value == theirs)
-        if ours != theirs:
-            table = table.rename_column(theirs, ours)
-    yield from table
+        names = list(where)
+        table = table.filter(lambda *values: [str(value) for value in values] == [where[name] for name in names],
+                             input_columns=names)  # fmt: skip
+    for row in table:
+        yield {**row, **{ours: row[theirs] for ours, theirs in columns.items()}}

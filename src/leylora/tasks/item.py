@@ -129,7 +129,8 @@ def the_law(law: Named, name: str) -> str:
 def is_masculine(law: Named, name: str) -> bool:
     """Whether the name takes "el". An abbreviation has the gender of the law's full name."""
     first = (law.name if name.isupper() else name).split()[0].lower()
-    return first in {"código", "codigo", "reglamento", "estatuto", "decreto", "acuerdo", "texto", "convenio", "pacto"}
+    return first in {"código", "codigo", "reglamento", "estatuto", "decreto", "acuerdo", "texto", "convenio", "pacto",
+                     "mandato", "tratado", "protocolo", "instructivo"}  # fmt: skip
 
 
 def lowered(rubric: str) -> str:

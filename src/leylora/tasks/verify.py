@@ -75,7 +75,7 @@ def verify_answer(answer: str, shelf: Shelf, supplied: Sequence[Passage] = ()) -
         return [Fault("unknown law or edition", words) for words in named if shelf.whole_law(words) is None]
     if len(cited) > 1:
         return [Fault("several citations", "; ".join(cited))]
-    if not answer.rstrip().endswith(f"({cited[0]})"):
+    if not answer.rstrip(" .\n").endswith(f"({cited[0]})"):
         return [Fault("citation is not last", answer[-80:])]
     entry = shelf.find(cited[0])
     if entry is None:

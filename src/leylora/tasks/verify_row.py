@@ -5,7 +5,7 @@ import re
 from leylora.instructions.conversation import Conversation
 from leylora.laws.law import Law
 from leylora.tasks import abstention
-from leylora.tasks.grounding import Passage, law_system_prompt, passage, read_grounded_prompt
+from leylora.tasks.grounding import Passage, passage, read_grounded_prompt
 from leylora.tasks.law_text import fines, penalties
 from leylora.tasks.references import references
 from leylora.tasks.shelf import Entry, Shelf, one_line, whole_law_citation
@@ -63,10 +63,9 @@ def _prompt_faults(row: Conversation, law: Law, supplied: list[Passage], shelf: 
             faults.append(Fault("supplies an unknown article", given.citation))
         elif given != passage(entry.law, entry.article):
             faults.append(Fault("supplies an altered article", given.citation))
-    if row.messages[0].role == "system":
-        told = law_system_prompt([law]).split(". ")[1]
-        if told.rstrip(".") not in row.messages[0].content:
-            faults.append(Fault("the system turn names another edition", row.messages[0].content[:120]))
+    first = row.messages[0]
+    if first.role == "system" and whole_law_citation(law) not in first.content:
+        faults.append(Fault("the system turn names another edition", first.content[:120]))
     return faults
 
 
