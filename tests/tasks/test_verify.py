@@ -4,6 +4,8 @@
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from leylora.instructions.conversation import Conversation
 from leylora.laws.law import Law
@@ -311,3 +313,13 @@ def test_a_planted_wrong_row_is_caught_for_its_reason(
 def test_there_are_thirty_and_more_plants_of_different_kinds() -> None:
     assert len(PLANTED) >= 30
     assert len({kind for kind, _ in PLANTED} | {kind for kind, _ in WRONG_ANSWERS}) >= 30
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.text(max_size=200),
+    st.sampled_from(["", f" {cite('5')}", f" {cite('7')}.", " (Art. 7, num. , x, ed. 2024-05-06)"]),
+)
+def test_any_answer_is_judged_without_an_error(shelf: Shelf, text: str, ending: str) -> None:
+    faults = verify_answer(text + ending, shelf)
+    assert all(fault.kind for fault in faults)

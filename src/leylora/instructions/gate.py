@@ -139,7 +139,7 @@ def _read(
         turns = [{"role": turn["role"], "content": repair(turn["content"])} for turn in draft.turns]
         if turns and turns[0] == {"role": "system", "content": ""}:
             turns = turns[1:]
-        key = f"{source}:{draft.own_id or number}"
+        key = f"{source}:{repair(draft.own_id) or number}"
         if key in seen:
             _drop(schema, reasons, draft.place, f"the id {draft.own_id!r} was already used ({seen[key]})", "")
             continue
@@ -147,7 +147,7 @@ def _read(
             row = Conversation(
                 id=key,
                 messages=[Message.model_validate(turn) for turn in turns],
-                task=draft.task,
+                task=repair(draft.task),
                 source=source,
                 license=license,
             )
@@ -199,13 +199,13 @@ def _without(rows: Sequence[Placed], name: str, copies: dict[int, int], report: 
 
 def _drop(step: Step, reasons: Counter[str], place: str, reason: str, text: str) -> None:
     step.dropped += 1
-    reasons[reason.split(" (")[0][:80]] += 1
+    reasons[_begin(reason.split(" (")[0])] += 1
     if len(step.samples) < SAMPLES:
-        step.samples.append(Sample(place=place, reason=reason[:SAMPLE_CHARACTERS], text=_begin(text)))
+        step.samples.append(Sample(place=place, reason=_begin(reason), text=_begin(text)))
 
 
 def _begin(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(text[: 4 * SAMPLE_CHARACTERS].encode("utf-8", "replace").decode().split())
     return line if len(line) <= SAMPLE_CHARACTERS else line[: SAMPLE_CHARACTERS - 1] + "…"
 
 

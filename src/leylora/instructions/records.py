@@ -70,8 +70,10 @@ def _json_lines(path: Path) -> Iterator[Record | Fault]:
                 value = json.loads(line.decode("utf-8-sig"))
             except UnicodeDecodeError as error:
                 yield Fault(place, f"not UTF-8 (byte 0x{line[error.start]:02x} at column {error.start + 1})")
-            except (json.JSONDecodeError, RecursionError) as error:
-                yield Fault(place, f"not JSON ({error.msg if isinstance(error, json.JSONDecodeError) else 'too deep'})")
+            except json.JSONDecodeError as error:
+                yield Fault(place, f"not JSON ({error.msg})")
+            except (ValueError, RecursionError):  # a number of thousands of digits, thousands of nested lists
+                yield Fault(place, "not JSON that can be read (a number too long, or too deep)")
             else:
                 yield _record(place, value)
 
@@ -86,8 +88,8 @@ def _json_document(path: Path) -> Iterator[Record | Fault]:
             raise
         yield from _json_lines(path)
         return
-    except RecursionError:
-        raise LeyloraError(f"{path} is nested too deeply to read; it is no list of rows.") from None
+    except (ValueError, RecursionError):
+        raise LeyloraError(f"{path} cannot be read: a number too long, or nested too deeply; mend it.") from None
     if isinstance(value, dict):
         rows = value.get("data", value.get("rows"))
         value = rows if isinstance(rows, list) else [value]
