@@ -129,12 +129,15 @@ def build(
     )
     if not dry_run:
         with staged_folder(out, overwrite=overwrite) as staging:
-            for name in SPLITS:
+            for done, name in enumerate(SPLITS):
+                tick("write", done, len(SPLITS) + 1)
                 write_jsonl(staging / f"{name}.jsonl", (row.model_dump() for row in splits[name]))
                 report.sha256[f"{name}.jsonl"] = sha256_file(staging / f"{name}.jsonl")
                 write_parquet(staging / f"{name}.parquet", splits[name])
             write_json(staging / "report.json", report.model_dump())
+            tick("write", len(SPLITS), len(SPLITS) + 1)
             write_card(staging, report, splits)
+        tick("write", len(SPLITS) + 1, len(SPLITS) + 1)
     return report
 
 

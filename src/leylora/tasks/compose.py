@@ -12,6 +12,13 @@ from leylora.tasks.wording import fold, roughen
 LICENSE = "public-domain"  # official texts of law; the questions are this project's
 
 
+TOO_LONG = "longer than max_characters"
+
+
+class Unfit(Exception):
+    """An item that makes no row; ``str(error)`` is the reason."""
+
+
 def compose(
     law: Law,
     item: Item,
@@ -22,14 +29,17 @@ def compose(
     distractors: tuple[int, int],
     max_characters: int,
     rough: float,
-) -> tuple[str, Conversation] | None:
-    """The row of ``item`` and the name of its wording, or None when it does not fit into ``max_characters``.
+) -> tuple[str, Conversation]:
+    """The row of ``item`` and the name of its wording.
 
     Args:
         pool: the articles of ``law`` that distractors may come from.
         number: running number of the row within its article, for the id.
         distractors: fewest and most wrong articles beside the right one; at least one always stands there.
         rough: share of questions typed in haste (`wording.roughen`).
+
+    Raises:
+        Unfit: it is longer than ``max_characters``, or needs an article that the pool does not hold.
     """
     template = chance.randrange(len(item.phrasings))
     name = chance.choice(names_of(law))
@@ -42,11 +52,11 @@ def compose(
     laws = [law] if item.beside_other is None else [law, item.beside_other[0]]
     system = law_system_prompt(laws)
     room = max_characters - len(system) - len(answer)
-    prompt: str | None = question
+    prompt = question
     if item.supplied and item.kind != "closed":
         prompt = _with_articles(law, item, pool, distractors, question, room, chance)
-    if prompt is None or len(prompt) > room:
-        return None
+    if len(prompt) > room:
+        raise Unfit(TOO_LONG)
     row = Conversation(
         id=f"{law.id}@{law.edition}:{item.article.number}:{number}:{item.task}/{template}",
         messages=[
@@ -72,21 +82,21 @@ def contract(question: str) -> str:
 
 def _with_articles(
     law: Law, item: Item, pool: Pool, distractors: tuple[int, int], question: str, room: int, chance: Random
-) -> str | None:
+) -> str:
     """The grounded prompt, its own article (unless the item abstains for want of it) among as many as fit."""
     own: list[Passage] = [] if item.kind == "abstain" and not item.cites else [passage(law, item.article)]
     own += [passage(law, row) for row in item.beside]
     if item.beside_other is not None:
         own.append(passage(*item.beside_other))
     if not all(pool.holds(row) for row in item.beside):
-        return None  # an article of another split
+        raise Unfit("needs an article of another split")
     wanted = chance.randint(*distractors) - len(item.beside) + (0 if own else 1)
     given = list(own)
     room -= len(grounded_prompt(question, given)) if given else len(grounded_prompt(question, [Passage("", "", "")]))
     for row in pool.distractors(item.article, chance):
-        if len(given) - len(own) >= wanted or row in item.beside:
+        if len(given) - len(own) >= wanted:
             break
-        if _answers_too(pool.words_of(row), item):
+        if row in item.beside or _answers_too(pool.words_of(row), item):
             continue
         block = passage(law, row)
         size = len(grounded_prompt("", [block, block])) - len(grounded_prompt("", [block]))
@@ -94,7 +104,7 @@ def _with_articles(
             given.append(block)
             room -= size
     if len(given) < 2 and (own or not given):
-        return None
+        raise Unfit(TOO_LONG if pool.articles[1:] else "has no other article to stand beside it")
     chance.shuffle(given)
     return grounded_prompt(question, given)
 

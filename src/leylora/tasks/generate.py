@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from leylora.errors import UsageError
 from leylora.instructions.conversation import Conversation
 from leylora.laws.law import Article, Law
-from leylora.tasks.compose import compose
+from leylora.tasks.compose import Unfit, compose
 from leylora.tasks.families import FAMILIES
 from leylora.tasks.item import Item, Kind, Library
 from leylora.tasks.law_text import is_deictic
@@ -115,20 +115,20 @@ def generate(
             done += 1
             for number, item in enumerate(_choose(law, article, library, settings)):
                 chance = library.random(law.id, law.edition, article.number, item.task, item.kind, str(number))
-                composed = compose(
-                    law,
-                    item,
-                    pool,
-                    chance,
-                    number=number,
-                    distractors=settings.distractors,
-                    max_characters=settings.max_characters,
-                    rough=settings.rough_questions,
-                )
-                if composed is None:
-                    report.drop("does not fit, or needs an article of another split")
+                try:
+                    template, row = compose(
+                        law,
+                        item,
+                        pool,
+                        chance,
+                        number=number,
+                        distractors=settings.distractors,
+                        max_characters=settings.max_characters,
+                        rough=settings.rough_questions,
+                    )
+                except Unfit as error:
+                    report.drop(str(error))
                     continue
-                template, row = composed
                 fault = next(iter(verify_row(row, shelf)), None)
                 if fault is not None:
                     report.drop(f"verifier: {fault.kind}", row, fault.detail)

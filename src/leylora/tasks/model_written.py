@@ -21,7 +21,7 @@ from leylora.errors import LeyloraError
 from leylora.instructions.conversation import Conversation
 from leylora.instructions.records import Record, read_records
 from leylora.laws.law import Article, Law
-from leylora.tasks.compose import compose
+from leylora.tasks.compose import Unfit, compose
 from leylora.tasks.generate import TaskReport, TaskSettings
 from leylora.tasks.grounding import passage
 from leylora.tasks.item import Item, Library
@@ -88,24 +88,25 @@ def write_rows(
             report.drop("model-written: the reply is no list of questions")
         for number, (question, answer) in enumerate(pairs):
             item = Item("model-written", "grounded", article, (question.translate(NO_BRACES),), answer)
-            made = compose(
-                law,
-                item,
-                pools[law.id],
-                library.random("model-written", law.id, article.number, str(number)),
-                number=100 + number,
-                distractors=settings.distractors,
-                max_characters=settings.max_characters,
-                rough=0.0,
-            )
-            if made is None:
-                report.drop("model-written: does not fit")
+            try:
+                _, row = compose(
+                    law,
+                    item,
+                    pools[law.id],
+                    library.random("model-written", law.id, article.number, str(number)),
+                    number=100 + number,
+                    distractors=settings.distractors,
+                    max_characters=settings.max_characters,
+                    rough=0.0,
+                )
+            except Unfit as error:
+                report.drop(f"model-written: {error}")
                 continue
-            fault = next(iter([*verify_row(made[1], shelf), *_foreign_words(answer, article)]), None)
+            fault = next(iter([*verify_row(row, shelf), *_foreign_words(answer, article)]), None)
             if fault is None:
-                rows.append(made[1])
+                rows.append(row)
             else:
-                report.drop(f"model-written: {fault.kind}", made[1], fault.detail)
+                report.drop(f"model-written: {fault.kind}", row, fault.detail)
         tick(done)
     report.rows = len(rows)
     report.by_task["model-written"] = len(rows)
