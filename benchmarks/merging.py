@@ -1,6 +1,6 @@
 """Merging two rank-16 bfloat16 adapters of 7B models, against PEFT's add_weighted_adapter on the same inputs.
 
-    python benchmarks/merging.py            # about five minutes on two cores, most of it PEFT
+    python benchmarks/merging.py            # some eight minutes on two cores, most of it PEFT
     python benchmarks/merging.py --small    # seconds; what the tests run
 
 The adapters are random with a decaying spectrum. Every merge runs in a process of its own, which reads, merges and
