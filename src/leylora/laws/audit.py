@@ -4,12 +4,12 @@ The audit is a plain dictionary, written as ``audit.json``; its keys are describ
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from leylora.laws.divisions import DivisionLine
 from leylora.laws.headings import Headings
 from leylora.laws.law import Article
+from leylora.laws.sections import Cut
 from leylora.laws.source import Source
 from leylora.laws.status import repealed_numbers
 
@@ -17,11 +17,12 @@ from leylora.laws.status import repealed_numbers
 def build_audit(
     source: Source,
     headings: Headings,
-    divisions: Sequence[DivisionLine],
+    pieces: Cut,
     articles: Sequence[Article],
     provisions: Sequence[Article],
-    extra_notes: Iterable[str],
-    facts: Mapping[str, Any],
+    *,
+    subtitles: Sequence[str],
+    last_reform_from: str,
 ) -> dict[str, Any]:
     """The audit of one law.
 
@@ -29,19 +30,21 @@ def build_audit(
     accepted        how many headings of each form were taken
     refused         heading-like lines that were not, each with page, line and reason
     missing         numbers below the last that are neither printed nor declared repealed
-    ausente         numbers that a note repeals as a range, with the page of nothing but the note's text
+    ausente         numbers that a note repeals as a group, with the note
     out_of_order    numbers printed after a larger one
     doubtful        articles whose text in force a person must choose
     status          how many articles have each status
     hierarchy       how many Libros, Títulos, Capítulos, Secciones and Parágrafos
     subtitles       lines in capitals between articles that belong to neither
     furniture       what was removed from the pages, and how often
+    warnings        what is odd about the file
+    last_reform_from  where the date of the last reform was read: "header", "reform marks" or ""
     """
     numbers = [article.number for article in articles]
     plain = sorted(int(number) for number in numbers if number.isdigit())
     last = plain[-1] if plain else 0
-    notes = [note for article in articles for note in article.notes]
-    absent = {n: note for n, note in repealed_numbers([*notes, *extra_notes], plain).items() if n <= last}
+    notes = [*pieces.division_notes, *(note for article in articles for note in article.notes)]
+    absent = {number: note for number, note in repealed_numbers(notes, plain).items() if number <= last}
     missing = sorted(set(range(1, last + 1)) - set(plain) - set(absent))
     return {
         "coverage": round(1 - len(missing) / last, 4) if last else float(bool(articles)),
@@ -70,8 +73,9 @@ def build_audit(
         "doubtful": [article.number for article in articles if article.status == "dudoso"],
         "status": dict(Counter(article.status for article in articles)),
         "with_rubric": sum(article.rubric is not None for article in articles),
-        "hierarchy": dict(Counter(found.division.kind for found in divisions)),
+        "hierarchy": dict(Counter(found.division.kind for found in pieces.divisions)),
         "furniture": source.furniture,
         "warnings": list(source.warnings),
-        **facts,
+        "subtitles": list(subtitles),
+        "last_reform_from": last_reform_from,
     }

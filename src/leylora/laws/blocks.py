@@ -78,7 +78,6 @@ def read_block(lines: Sequence[str], full: Sequence[bool | None], width: int, re
     block = Block()
     parts: dict[Part, list[str]] = {
         "body": block.body,
-        "notes": block.notes,
         "concordances": block.concordances,
         "case_law": block.case_law,
     }
@@ -87,16 +86,19 @@ def read_block(lines: Sequence[str], full: Sequence[bool | None], width: int, re
     announced = False  # a note announced a text that is no longer, or not yet, in force
     one_paragraph = False  # the note is of the kind that ends with its paragraph
     same_note = False  # the paragraph belongs to the note before it
+    note_paragraphs: list[list[str]] = []  # of each note
 
     def close() -> None:
         nonlocal same_note
         text = " ".join(filter(None, paragraph))
         paragraph.clear()
-        if text and part == "notes" and same_note:
-            parts[part][-1] += "\n" + text
+        if text and part == "notes":
+            if not same_note:
+                note_paragraphs.append([])
+            note_paragraphs[-1].append(text)
+            same_note = True
         elif text:
             parts[part].append(text)
-            same_note = part == "notes"
 
     for index, line in _unglue(lines):
         if opening := _opening(line):
@@ -106,8 +108,8 @@ def read_block(lines: Sequence[str], full: Sequence[bool | None], width: int, re
             paragraph.append(rest)
         elif index in repeats:
             close()
-            block.versions.append(block.notes[-1].split("\n")[-1] if block.notes else "")
-            part, announced, same_note = "notes", True, bool(block.notes)
+            block.versions.append(note_paragraphs[-1][-1] if note_paragraphs else "")
+            part, announced, same_note = "notes", True, bool(note_paragraphs)
             paragraph.append(line)
         elif part in ("concordances", "case_law"):
             if paragraph and not _unfinished_reference(paragraph[-1]):
@@ -129,6 +131,7 @@ def read_block(lines: Sequence[str], full: Sequence[bool | None], width: int, re
         else:
             paragraph.append(line)
     close()
+    block.notes = ["\n".join(paragraphs) for paragraphs in note_paragraphs]
     while len(block.body) > 1 and block.body[-1].isupper() and not _SENTENCE_END.search(block.body[-1]):
         block.subtitles.insert(0, block.body.pop())
     block.body = _take_marks(block.body, block.reform_marks)

@@ -6,6 +6,7 @@ do not fulfil that and are left alone.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ _DIVISION = re.compile(
     (?P<kind>libro|t[íi]tulo|cap[íi]tulo|secci[óo]n|par[áa]grafo)\s+
     (?P<number>
         [ivxlc]+(?![a-zíáéóú]) | \d{{1,3}}\s?(?:[ºª°]|(?:ro|do|to|vo|no|mo|er|era|da|ta|o|a)\b)?
-      | {ORDINAL_WORD}(?!\w) | preliminar | final | innumerad[oa] | [a-z](?!\w)
+      | {ORDINAL_WORD}(?!\w) | preliminar | final | innumerad[oa] | (?-i:[A-H](?!\w))
       | (?:\.\s?){{2,}} | …+ | \((?:\.\s?){{2,}}\) | \(…\)
     )
     \s*\.?\s*
@@ -56,18 +57,24 @@ def match_division(line: str) -> Division | None:
     return Division(kind=kind, number=number, name=name.strip(" .-–—"))
 
 
-def trailing_divisions(lines: Sequence[str], start: int, end: int) -> tuple[int, list[DivisionLine]]:
+def find_division_lines(lines: Sequence[str]) -> list[int]:
+    """The lines that look like a division, wherever they stand, leaving out sentences wrapped at such a word."""
+    return [
+        index
+        for index, line in enumerate(lines)
+        if _is_division_like(line) and match_division(line) and not (index and _RUNS_ON.search(lines[index - 1]))
+    ]
+
+
+def trailing_divisions(
+    lines: Sequence[str], division_lines: Sequence[int], start: int, end: int
+) -> tuple[int, list[DivisionLine]]:
     """The divisions that stand just before line ``end``, looking back no further than ``start``.
 
-    Returns the line where they begin (``end`` if there are none) and the divisions with their names.
+    ``division_lines`` are those of `find_division_lines`. Returns the line where the divisions begin (``end`` if
+    there are none) and the divisions with their names.
     """
-    found = [
-        index
-        for index in range(start, end)
-        if is_division_like(lines[index])
-        and match_division(lines[index])
-        and not (index > start and _RUNS_ON.search(lines[index - 1]))
-    ]
+    found = division_lines[bisect_left(division_lines, start) : bisect_left(division_lines, end)]
     first = end
     divisions: list[DivisionLine] = []
     for index in reversed(found):
@@ -83,7 +90,7 @@ def trailing_divisions(lines: Sequence[str], start: int, end: int) -> tuple[int,
     return first, divisions[::-1]
 
 
-def is_division_like(line: str) -> bool:
+def _is_division_like(line: str) -> bool:
     """A cheap test that every division passes, to keep the pattern off most lines."""
     return line[:1] in _INITIALS and line.lstrip("-–— ")[:3].lower() in _BEGINNINGS
 

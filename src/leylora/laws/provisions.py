@@ -5,10 +5,10 @@ head ordinary chapters; provisions are told by their items ("PRIMERA.-") or by t
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leylora.laws.divisions import is_division_like, match_division
 from leylora.laws.ordinals import ORDINAL_WORD, ordinal, plain
 
 _KINDS = "general|transitoria|reformatoria|derogatoria|final|interpretativa|complementaria|especial|[úu]nica"
@@ -38,8 +38,8 @@ class ProvisionLine:
     title: str
 
 
-def find_zones(lines: Sequence[str], headings: frozenset[int]) -> list[int]:
-    """The lines that open provisions, anywhere in the text; ``headings`` are all heading-like lines."""
+def find_zones(lines: Sequence[str], openings: frozenset[int]) -> list[int]:
+    """The lines that open provisions, anywhere in the text; ``openings`` are all lines like headings and divisions."""
     zones = []
     for index, line in enumerate(lines):
         if line[:1] not in "DdCc" or line[:3].lower() not in ("dis", "clá", "cla"):
@@ -48,20 +48,20 @@ def find_zones(lines: Sequence[str], headings: frozenset[int]) -> list[int]:
         if match is None or (match["rest"] and not match["separator"]):
             continue
         if (match["rest"] and not match["rest"][0].islower()) or (
-            not match["rest"] and _opens_provisions(lines, index, bool(match["plural"]), headings)
+            not match["rest"] and _opens_provisions(lines, index, bool(match["plural"]), openings)
         ):
             zones.append(index)
     return zones
 
 
-def _opens_provisions(lines: Sequence[str], index: int, plural: bool, headings: frozenset[int]) -> bool:
+def _opens_provisions(lines: Sequence[str], index: int, plural: bool, openings: frozenset[int]) -> bool:
     """Whether a bare title is followed by items (or, in the singular, by a text) rather than by an article."""
     seen = 0
     for following in range(index + 1, min(index + 1 + 2 * _LOOK_AHEAD, len(lines))):
         line = lines[following]
         if not line:
             continue
-        if following in headings or (is_division_like(line) and match_division(line)):
+        if following in openings:
             return False
         if _item(line) or _TITLE.match(line):
             return True
@@ -73,12 +73,13 @@ def _opens_provisions(lines: Sequence[str], index: int, plural: bool, headings: 
     return False
 
 
-def reads_on(lines: Sequence[str], zone: int, next_heading: int) -> bool:
+def reads_on(lines: Sequence[str], division_lines: Sequence[int], zone: int, next_heading: int) -> bool:
     """Whether a new division between a zone and the next heading shows that the law goes on after it."""
     title = _TITLE.match(lines[zone])
     if title and plain(title["kind"]) == "reformatoria":
         return False  # what stands there are chapters and articles of other laws
-    return any(is_division_like(line) and match_division(line) for line in lines[zone + 1 : next_heading])
+    at = bisect_right(division_lines, zone)
+    return at < len(division_lines) and division_lines[at] < next_heading
 
 
 def read_provisions(lines: Sequence[str], start: int, end: int, zones: Sequence[int]) -> list[ProvisionLine]:
@@ -104,7 +105,7 @@ def read_provisions(lines: Sequence[str], start: int, end: int, zones: Sequence[
     ends = [line for line, *_ in found[1:]] + [stop]
     bounds = sorted({*ends, *(zone for zone in zones if start <= zone < end)})
     return [
-        ProvisionLine(line, next((bound for bound in bounds if bound > line), stop), kind, number, rest, title)
+        ProvisionLine(line, [*bounds, stop][bisect_right(bounds, line)], kind, number, rest, title)
         for line, kind, number, rest, title in found
     ]
 

@@ -1,0 +1,107 @@
+"""Damaged files: a clear error or a correct part with its audit; never a traceback, a hang or an empty corpus."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from leylora.errors import LeyloraError
+from leylora.laws import Law, read_source
+
+SEEDS = range(10)
+MUTANTS = 50  # for each seed
+
+
+def mutate(data: bytes, rng: random.Random) -> bytes:
+    """Cut, flip, drop, double or overwrite a random piece, up to four times."""
+    mutant = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        start = rng.randrange(len(mutant) or 1)
+        size = rng.choice((1, 8, 64, 512, 4096))
+        piece = mutant[start : start + size]
+        match rng.randrange(5):
+            case 0:
+                del mutant[start:]
+            case 1:
+                mutant[start : start + size] = bytes(byte ^ 1 << rng.randrange(8) for byte in piece)
+            case 2:
+                del mutant[start : start + size]
+            case 3:
+                mutant[start:start] = piece
+            case 4:
+                mutant[start : start + size] = rng.randbytes(len(piece))
+    return bytes(mutant)
+
+
+def check(file: Path) -> bool:
+    """Parse; whether it gave a law. Anything but a law with articles or a LeyloraError that names the file fails."""
+    try:
+        law = Law.from_file(file)
+    except LeyloraError as error:
+        fault = str(error)
+    else:
+        return _check_law(law)
+    assert str(file) in fault
+    assert "\n" not in fault
+    return False
+
+
+def _check_law(law: Law) -> bool:
+    assert len(law) > 0
+    assert law.audit["articles"] == len(law)
+    assert law.audit["coverage"] <= 1
+    assert len({article.number for article in law}) == len(law)
+    return True
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_mutated_pdfs(seed: int, law_pdf: Path, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    original, file = law_pdf.read_bytes(), tmp_path / "ley.pdf"
+    parsed = 0
+    for _ in range(MUTANTS):
+        file.write_bytes(mutate(original, rng))
+        parsed += check(file)
+    assert parsed > 0  # the mutations are not so wild that nothing is ever tried
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_mutated_texts(seed: int, law_pdf: Path, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    text = read_source(law_pdf).text
+    for _ in range(MUTANTS):
+        suffix = rng.choice((".txt", ".md", ".html"))
+        lines = text.split("\n")
+        for _ in range(rng.randint(0, 30)):
+            at = rng.randrange(len(lines))
+            lines[at : at + 1] = rng.choice(
+                ([], [lines[at]] * 2, [lines[at][: rng.randrange(60)]], [rng.choice(lines)])
+            )
+            lines = lines or ["Art. 1.- Nada."]
+        file = tmp_path / f"ley{suffix}"
+        file.write_bytes(mutate("\n".join(lines).encode(), rng))
+        check(file)
+
+
+NASTY = {
+    "parentheses": "Art. 1.- " + "(reformado por la Ley " * 20_000,
+    "open quotes": "Art. 1.- Uno.\n" + 'Nota: dice: "\n' * 20_000,
+    "one long word": "Art. 1.- " + "a" * 500_000,
+    "dots": "Art. 1.- x\nArt. " + "." * 200_000,
+    "headings": "Art. 1.- x\n" * 30_000,
+    "falling numbers": "\n".join(f"Art. {n}.- x" for n in range(9000, 0, -1)),
+    "divisions": "Art. 1.- x\n" + "TÍTULO I\nDE NADA\n" * 10_000 + "Art. 2.- y",
+    "provisions": "Art. 1.- x\n" + "DISPOSICIONES GENERALES\nPRIMERA.- x\n" * 10_000,
+    "numerals": "Art. 1.- x:\n" + "1. x\n" * 30_000,
+    "spaces": "Art. 1.-" + " " * 300_000 + "x",
+    "hyphens": "Art. 1.- x\n" + "a-\n" * 60_000,
+    "marks": "Art. 1.- " + "(Derogado por la Ley " * 3 + "x" * 300_000,
+    "html": "<html>" + "<p><b>" * 40_000 + "Art. 1.- x",
+}
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_texts_made_to_be_slow(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "ley.txt"
+    file.write_text(NASTY[name])
+    check(file)
