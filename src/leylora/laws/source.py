@@ -156,6 +156,7 @@ def _text_format(path: Path, text: str) -> str:
 _MARKDOWN = (
     (re.compile(r"<!--.*?-->|!\[[^\]\n]*\]\([^)\n]*\)", re.S), ""),  # comments and pictures
     (re.compile(r"\[([^\]\n]*)\]\((?:https?:|#|mailto:)[^)\n]*\)"), r"\1"),  # links
+    (re.compile(r"(?<=\S)[ \t]*(?=\*\*Art(?:\.|[íi]culo))"), "\n"),  # a bold heading that a converter glued to a line
     (re.compile(r"^[ \t]{0,3}(?:#{1,6}[ \t]+|>[ \t]?)+", re.M), ""),  # headings and quotations
     (re.compile(r"^[ \t]*(?:[-*_][ \t]*){3,}$", re.M), ""),  # rules
     (re.compile(r"\*{1,3}|(?<!\w)_{1,3}|_{1,3}(?!\w)"), ""),  # emphasis
