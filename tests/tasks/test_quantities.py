@@ -35,6 +35,9 @@ def read(text: str) -> Quantity:
         ("un año", 1, None, "años"),
         ("veintiún días", 21, None, "días"),
         ("365 días", 365, None, "días"),
+        ("veintidós (22) a veintiséis (26) años", 22, 26, "años"),
+        ("$ 1.500", 1500, None, "dólares"),
+        ("USD 80", 80, None, "dólares"),
     ],
 )
 def test_reading(text: str, low: float, high: float | None, unit: str) -> None:

@@ -32,6 +32,7 @@ def cite(number: str) -> str:
 RIGHT_ANSWERS = [
     f"La pena va de seis meses a dos años. {cite('5')}",
     f"Se castiga con pena privativa de libertad de 6 meses a 2 años. {cite('5')}",
+    f"Entre seis (6) meses y dos (2) años de prisión. {cite('5')}",
     f"La multa es de entre dos y cuatro salarios básicos unificados. {cite('6')}",
     f"La multa es de 2 a 4 SBU. {cite('6')}",
     f"El mínimo son dos salarios y el máximo son cuatro salarios. {cite('6')}",

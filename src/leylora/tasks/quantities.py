@@ -94,18 +94,21 @@ def quantities(text: str) -> list[Quantity]:
             at += 1
             continue
         low, after = read
+        after = _past_repeat(tokens, text, low, after)
         first = at
         unit, after = _unit(tokens, after)
         high = None
         joins = {"a", "hasta", "y"} if first > 0 and tokens[first - 1].text == "entre" else {"a", "hasta"}
-        if after + 1 < len(tokens) and tokens[after].text in joins and text[tokens[after - 1].end] == " ":
+        if after + 1 < len(tokens) and tokens[after].text in joins and text[tokens[after - 1].end] in " )":
             second = _number(tokens, after + 1)
             if second is not None:
-                upper_unit, after_upper = _unit(tokens, second[1])
+                upper_unit, after_upper = _unit(tokens, _past_repeat(tokens, text, *second))
                 if not unit or unit == upper_unit:
                     high, unit, after = second[0], upper_unit, after_upper
                 elif upper_unit in TIME and unit in TIME:
                     high, unit, after = second[0], f"{unit} a {upper_unit}", after_upper
+        if not unit and first > 0 and tokens[first - 1].text in ("$", "usd"):
+            unit = "dólares"
         alone = tokens[first].text in ONE and after == first + 1
         if not alone or unit or high is not None:
             before = text[max(0, tokens[first].start - BEFORE) : tokens[first].start]
@@ -124,6 +127,13 @@ def quantities(text: str) -> list[Quantity]:
             )
         at = max(after, first + 1)
     return found
+
+
+def _past_repeat(tokens: list[_Token], text: str, value: float, after: int) -> int:
+    """The index after the figure that repeats a number in brackets, as in "diez (10) días"."""
+    if after < len(tokens) and tokens[after].text[0] in DIGITS and text[tokens[after].start - 1] == "(":
+        return after + 1 if _digits(tokens[after].text) == value else after
+    return after
 
 
 def _split_term(unit: str) -> tuple[str, str]:
@@ -179,9 +189,7 @@ def _is_percent(tokens: list[_Token], at: int) -> bool:
 
 
 def _unit(tokens: list[_Token], at: int) -> tuple[str, int]:
-    """The unit right after a number ("(10) días" and "por ciento" included) and the index after it."""
-    if at < len(tokens) and tokens[at].text[0] in DIGITS and at + 1 < len(tokens) and tokens[at + 1].text in UNITS:
-        at += 1  # "diez (10) días": the figure repeats the words
+    """The unit right after a number and the index after it."""
     if at + 1 < len(tokens) and tokens[at].text == "por" and tokens[at + 1].text in ("ciento", "cien"):
         return "por ciento", at + 2
     if at < len(tokens) and tokens[at].text != "ciento" and tokens[at].text in UNITS:

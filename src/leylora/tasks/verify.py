@@ -34,10 +34,12 @@ COUNTED = re.compile(r"\bSon (\d+):")
 ISO_DATE = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
 MONTHS = "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre".split()  # noqa: SIM905
 WRITTEN_DATE = re.compile(rf"\b(\d{{1,2}})\s+de\s+({'|'.join(MONTHS)})\s+(?:de|del)\s+(\d{{4}})\b", re.IGNORECASE)
-PENAL_WORDS = (
-    "pena privativa de libertad", "privacion de libertad", "prision", "reclusion", "arresto", "multa", "destitucion",
-    "inhabilitacion", "suspension", "clausura", "comiso", "trabajo comunitario", "cadena perpetua", "pena de muerte",
-    "amonestacion", "expulsion", "carcel", "perdida de la nacionalidad", "indemnizacion", "caducidad", "nulidad",
+PENAL_WORDS: tuple[tuple[str, ...], ...] = (  # what stands together means the same
+    ("pena privativa de libertad", "pena privativa de la libertad", "privacion de libertad", "prision", "carcel"),
+    ("multa",), ("destitucion",), ("reclusion",), ("arresto",), ("inhabilitacion",), ("suspension",), ("clausura",),
+    ("comiso", "decomiso"), ("trabajo comunitario", "servicio comunitario"), ("cadena perpetua",), ("pena de muerte",),
+    ("amonestacion",), ("expulsion",), ("perdida de la nacionalidad",), ("indemnizacion",), ("caducidad",),
+    ("nulidad",),
 )  # fmt: skip
 LAW_NAME = re.compile(
     r"\b(?:Código|Ley|Reglamento|Constitución|Estatuto|Decreto|Codificación)"
@@ -113,8 +115,10 @@ def loose_faults(said: str, entry: Entry) -> list[Fault]:
     faults += _laws(said, entry)
     faults += [fault for one in quantities(said) for fault in _quantity(one, said, entry)]
     mine = fold(said)
-    faults += [Fault("names a consequence that the article does not", word) for word in PENAL_WORDS
-               if re.search(rf"\b{word}\b", mine) and word not in source]  # fmt: skip
+    for words in PENAL_WORDS:
+        named = [word for word in words if re.search(rf"\b{word}\b", mine)]
+        if named and not any(word in source for word in words):
+            faults.append(Fault("names a consequence that the article does not", named[0]))
     if NEGATION.search(said) and not NEGATION.search(entry.text):
         faults.append(Fault("denies where the article does not", one_line(said)[:80]))
     return faults
