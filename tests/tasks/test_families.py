@@ -117,13 +117,13 @@ def test_reading_of_bodies() -> None:
         "multa de hasta veinte salarios básicos unificados"
     ]
     assert fines("multa de acuerdo con los dólares") == []
-    assert definition("Llámase servidumbre el gravamen impuesto sobre un predio en utilidad de otro.") == (
-        "servidumbre", "Llámase servidumbre el gravamen impuesto sobre un predio en utilidad de otro.")  # fmt: skip
-    assert definition("No es un derecho el que nace del abuso de otro derecho anterior.") is None
+    assert definition("Llámase minga el trabajo que un barrio hace en común para provecho de todos.") == (
+        "minga", "Llámase minga el trabajo que un barrio hace en común para provecho de todos.")  # fmt: skip
+    assert definition("No es un huerto el que nace del abandono de otro huerto vecino.") is None
     assert exceptions("Nadie entrará, salvo los vecinos del barrio. Nadie saldrá, excepto el guardia de turno, salvo "
                       "que llueva con fuerza.") == [("Nadie entrará, salvo los vecinos del barrio.",
                                                      "salvo los vecinos del barrio")]  # fmt: skip
-    assert subject("Las personas adultas mayores recibirán atención.") == "las personas adultas mayores"
+    assert subject("Las familias del barrio bajo recibirán abono.") == "las familias del barrio bajo"
     assert subject("En todo caso se oirá a las partes.") is None
 
 

@@ -140,7 +140,7 @@ def is_deictic(text: str) -> bool:
 
 
 def subject(body: str) -> str | None:
-    """The noun phrase a body without rubric opens with: "Las personas adultas mayores recibirán..." -> the first four.
+    """The noun phrase a body without rubric opens with: "Las familias del barrio recibirán..." -> the first four.
 
     None when no short subject can be read off.
     """
