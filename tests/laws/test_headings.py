@@ -101,6 +101,17 @@ def test_far_numbers_at_the_end_are_another_law() -> None:
     assert numbers(text) == [str(n) for n in range(1, 7)]
 
 
+def test_far_numbers_after_a_declared_repeal_are_this_law() -> None:
+    lines = [f"Art. {n}.- x" for n in (1, 2, 3, 4, 5, 60, 61)]
+    candidates, refused = find_candidates(lines)
+    found = choose_headings(candidates, refused, len(lines), (), range(6, 60))
+    assert [heading.number for heading in found.accepted][-2:] == ["60", "61"]
+
+
+def test_thousands_are_written_with_a_point_too() -> None:
+    assert numbers("Art. 999.- x\nArt. 1.000.- x\nArt. 1.001.- x\nArt. 1001.1.- x") == ["999", "1000", "1001", "1001.1"]
+
+
 def test_lines_without_a_dash_only_fill_gaps() -> None:
     text = "\n".join(f"Art. {n}.- x" for n in (1, 2, 3, 5, 6, 7))
     assert "4" in numbers(text.replace("Art. 5.-", "Art. 4. sin guion\nArt. 5.-"))

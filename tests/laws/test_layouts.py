@@ -122,6 +122,14 @@ def test_provisions_in_the_middle_do_not_end_the_law(tmp_path: Path) -> None:
     assert [str(step) for step in law["4"].path] == ["Título II, DE DESPUÉS", "Capítulo I, DISPOSICIONES GENERALES"]
 
 
+def test_signatures_are_no_part_of_the_last_article(tmp_path: Path) -> None:
+    text = tmp_path / "ley.txt"
+    text.write_text("Artículo Único.- Se lee.\nDado y suscrito en la sede del consejo.\nf.) La presidencia.\n")
+    law = Law.from_file(text)
+    assert [(found.number, found.body) for found in law] == [("único", "Se lee.")]
+    assert law.audit["coverage"] == 1
+
+
 @pytest.mark.parametrize(
     ("trap", "message"),
     [

@@ -8,12 +8,13 @@ then put back, unnumbered ones are named after the article they follow, and ever
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from leylora.laws.ordinals import ORDINAL_WORD, ordinal
 
 Key = tuple[int, int, str]
+_LARGEST_GAP = 20
 TAKEN = "number already taken"
 
 DASH = r"[-–—―‒]"
@@ -109,10 +110,11 @@ def _number(match: re.Match[str]) -> tuple[str, Key | None]:
         value = ordinal(match["word"]) or 0
         return ("único" if match["word"].lower().startswith(("ú", "u")) and value == 1 else str(value)), (value, 0, "")
     latin, letter = (match["latin"] or "").lower(), (match["letter"] or match["capital"] or "").upper()
-    number = str(int(match["number"]))
-    if match["decimal"]:
-        number += f".{match['decimal']}"
-    key = (int(match["number"]), int(match["decimal"] or 0), _LATIN.get(latin, letter))
+    whole, decimal = match["number"], match["decimal"] or ""
+    if len(decimal) == 3:  # "Art. 1.561" is one thousand and so
+        whole, decimal = whole + decimal, ""
+    number = f"{int(whole)}.{decimal}" if decimal else str(int(whole))
+    key = (int(whole), int(decimal or 0), _LATIN.get(latin, letter))
     return f"{number}-{latin}" if latin else f"{number}{letter}", key
 
 
@@ -127,9 +129,13 @@ def _fault(match: re.Match[str]) -> str | None:
 
 
 def choose_headings(
-    candidates: list[Candidate], refused: list[Refused], line_count: int, zones: Sequence[tuple[int, bool]]
+    candidates: list[Candidate],
+    refused: list[Refused],
+    line_count: int,
+    zones: Sequence[tuple[int, bool]] = (),
+    repealed: Collection[int] = (),
 ) -> Headings:
-    """Decide which candidates are articles.
+    """Decide which candidates are articles; ``repealed`` numbers need no heading.
 
     ``zones`` are the lines where final provisions begin, each with whether a new Título, Capítulo or the like
     stands between it and the next heading: then the law goes on after the provisions if its count goes on too.
@@ -149,7 +155,7 @@ def choose_headings(
             numbered = [c for c in numbered if c.line < zone]
             chosen = _increasing([c for c in numbered if c.strong or not dashes_rule])
             break
-    chosen = _trim(chosen)
+    chosen = _trim(chosen, repealed)
     chosen, strays = _restore(numbered, chosen)
     accepted = _name_unnumbered(candidates, chosen, refused, zones)
     refused += _explain(numbered, chosen)
@@ -196,15 +202,18 @@ def _increasing(candidates: list[Candidate]) -> list[Candidate]:
 def _follows(before: Candidate, after: Candidate) -> bool:
     assert before.key is not None
     assert after.key is not None
-    return before.key[0] <= after.key[0] <= before.key[0] + 1
+    return before.key[0] <= after.key[0] <= before.key[0] + _LARGEST_GAP
 
 
-def _trim(chosen: list[Candidate]) -> list[Candidate]:
+def _trim(chosen: list[Candidate], repealed: Collection[int]) -> list[Candidate]:
     """Drop one or two headings at the end that are far above the count: articles of another law, quoted in a note."""
     for tail in (2, 1):
         if len(chosen) > tail + 3:
             last, next_ = chosen[-tail - 1].key, chosen[-tail].key
-            if last and next_ and next_[0] - last[0] > 20:
+            assert last is not None
+            assert next_ is not None
+            unexplained = set(range(last[0] + 1, next_[0])) - set(repealed)
+            if len(unexplained) > _LARGEST_GAP:
                 return chosen[:-tail]
     return chosen
 

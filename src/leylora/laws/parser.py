@@ -18,7 +18,7 @@ from leylora.laws.provisions import ProvisionLine, find_zones, reads_on
 from leylora.laws.rubrics import split_rubric
 from leylora.laws.sections import cut
 from leylora.laws.source import Source
-from leylora.laws.status import article_status
+from leylora.laws.status import announced_repeals, article_status
 
 
 def parse_law(source: Source, law_id: str | None = None) -> Law:
@@ -33,7 +33,7 @@ def parse_law(source: Source, law_id: str | None = None) -> Law:
 
     division_lines = find_division_lines(lines)
     zones = _zones(lines, candidates, division_lines)
-    headings = choose_headings(candidates, refused, len(lines), zones)
+    headings = choose_headings(candidates, refused, len(lines), zones, announced_repeals(lines))
     if not headings.accepted:
         raise LeyloraError(f"{source.path}: no line is the heading of an article of this law; is it a law?")
     pieces = cut(lines, headings, division_lines, [line for line, _ in zones])

@@ -82,6 +82,11 @@ def reads_on(lines: Sequence[str], division_lines: Sequence[int], zone: int, nex
     return at < len(division_lines) and division_lines[at] < next_heading
 
 
+def ends_law(line: str) -> bool:
+    """Whether a line opens what follows a law: its signatures, sources or annexes."""
+    return _END.match(line) is not None
+
+
 def read_provisions(lines: Sequence[str], start: int, end: int, zones: Sequence[int]) -> list[ProvisionLine]:
     """The provisions between two lines; everything from a signature or an annex on is left out."""
     opened = set(zones)
@@ -89,7 +94,7 @@ def read_provisions(lines: Sequence[str], start: int, end: int, zones: Sequence[
     kind, stop = "general", end
     for index in range(start, end):
         line = lines[index]
-        if _END.match(line):
+        if ends_law(line):
             stop = index
             break
         if index in opened:

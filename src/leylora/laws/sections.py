@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from leylora.laws.divisions import DivisionLine, extend_path, trailing_divisions
 from leylora.laws.headings import TAKEN, Heading, Headings
 from leylora.laws.law import Division
-from leylora.laws.provisions import ProvisionLine, read_provisions
+from leylora.laws.provisions import ProvisionLine, ends_law, read_provisions
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ def cut(lines: Sequence[str], headings: Headings, division_lines: Sequence[int],
         if zone < len(zones) and zones[zone] < stop:
             provisions += read_provisions(lines, zones[zone], stop, zones)
             stop = zones[zone]
+        elif end == len(lines):
+            stop = next((line for line in range(heading.line + 1, stop) if ends_law(lines[line])), stop)
         inside = taken[bisect_right(taken_lines, heading.line) : bisect_left(taken_lines, stop)]
         repeats = frozenset(one.line - heading.line for one in inside if one.number == heading.number)
         sections.append(Section(heading, stop, path, repeats))

@@ -7,7 +7,7 @@ in no certain order, and an article may have been added again; a person decides.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from leylora.laws.blocks import Block
 from leylora.laws.law import Status
@@ -73,6 +73,12 @@ def article_status(block: Block) -> Status:
 
 def _is_unconstitutional(note: str) -> bool:
     return bool(_UNCONSTITUTIONAL.search(note)) and not _CONSTITUTIONAL_AFTER_ALL.search(note)
+
+
+def announced_repeals(lines: Sequence[str]) -> frozenset[int]:
+    """Numbers that some passage declares gone as a group, of whatever law; a passage is three lines long."""
+    passages = (" ".join(lines[at : at + 3]) for at, line in enumerate(lines) if "rtículos" in line)
+    return frozenset(repealed_numbers(passages, ()))
 
 
 def repealed_numbers(notes: Iterable[str], known: Iterable[int]) -> dict[int, str]:
