@@ -5,6 +5,9 @@ VENV ?= .venv
 FAMILY ?= tiny-mistral
 LAW ?=
 
+# Threads that wait asleep, not spinning: several times faster for small models on a machine that has other work too.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 BIN := $(VENV)/bin
 READY := $(VENV)/.leylora-installed
 WORKERS ?= 2

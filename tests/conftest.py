@@ -17,6 +17,7 @@ def _offline() -> None:
     import torch
 
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # for the processes that tests start
     torch.set_num_threads(1)
 
 
