@@ -5,16 +5,13 @@ A malformed PDF can keep pdfium busy for ever or bring it down. The child is for
 time limit holds only between pages.
 """
 
-import ctypes
 import json
 import os
 import select
 import signal
 import sys
 import time
-from collections import Counter
-from dataclasses import astuple, dataclass, replace
-from itertools import pairwise
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,11 +19,9 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from leylora.errors import LeyloraError
+from leylora.laws.geometry import Layout, mark_line_ends, measure
 
 SECONDS_PER_FILE = 120.0
-_WIDEST_SPACE = 14.0  # points; a gutter between columns is wider
-_GLUED = "Descargado"  # a watermark's first word, which pdfium may glue to the last word of a page
-_LONG_LINE, _FULL_LINE = 30, 70  # characters
 MAX_CHARACTERS = 40_000_000  # twenty times the longest code; more is not a law, and would not fit in memory
 
 
@@ -34,14 +29,12 @@ MAX_CHARACTERS = 40_000_000  # twenty times the longest code; more is not a law,
 class Page:
     """One page: its text in reading order, and what its geometry says about that order.
 
-    In ``text``, U+2029 follows a line that stops short of the right margin and U+2028 one that reaches it, where
-    the page is justified; a line of a ragged page carries neither. ``columns`` is whether the text stands in two
-    columns; ``switches`` counts the jumps from one to the other, 1 when the left column is read before the right;
-    ``picture`` is whether an image covers the page.
+    ``text`` carries the marks of `leylora.laws.geometry.mark_line_ends`. ``switches`` counts the jumps between two
+    columns, 1 when the left one is read before the right; ``picture`` is whether an image covers the page.
     """
 
     text: str
-    columns: bool = False
+    columns: int = 1
     switches: int = 0
     picture: bool = False
 
@@ -109,117 +102,40 @@ def _read_pages(path: Path, deadline: float) -> list[Page]:
             raise LeyloraError(f"{path} is encrypted; remove its password (for example with qpdf) first.") from None
         raise LeyloraError(f"{path} is not a readable PDF ({error}); download it again.") from None
     try:
-        pages: list[tuple[Page, list[float]]] = []
+        layouts, pictures = [], []
         characters = 0
         for index in range(len(document)):
             if time.monotonic() > deadline:
                 raise _too_slow(path)
-            pages.append(_read_page(document, index))
-            characters += len(pages[-1][0].text)
+            layout, picture = _read_page(document, index)
+            layouts.append(layout)
+            pictures.append(picture)
+            characters += sum(map(len, layout.lines))
             if characters > MAX_CHARACTERS:
                 raise LeyloraError(f"{path} holds more than {MAX_CHARACTERS:,} characters; split it into single laws.")
-        return _mark_line_ends(pages)
     finally:
         document.close()
+    return [
+        Page(text, layout.columns, layout.switches, picture)
+        for text, layout, picture in zip(mark_line_ends(layouts), layouts, pictures, strict=True)
+    ]
 
 
-def _read_page(document: pypdfium2.PdfDocument, index: int) -> tuple[Page, list[float]]:
-    """A page, and where each of its lines ends, in points from the left edge (0 for an empty line)."""
+def _read_page(document: pypdfium2.PdfDocument, index: int) -> tuple[Layout, bool]:
+    """A page's lines and places, and whether it is a picture; a damaged page is empty, which the audit reports."""
     try:
         page = document[index]
         textpage = page.get_textpage()
     except pypdfium2.PdfiumError:
-        return Page(""), [0]  # one damaged page; the audit reports it as a page without text
+        return Layout(), False
     try:
-        text = textpage.get_text_range()
-        columns, switches = _columns(textpage, text, page.get_width())
-        picture = len(text) < 200 and _has_picture(page)
-        return Page(text.replace("\r\n", "\n"), columns, switches, picture), _line_ends(textpage, text)
+        layout = measure(textpage, page.get_width())
+        return layout, sum(map(len, layout.lines)) < 200 and _has_picture(page)
     except pypdfium2.PdfiumError:
-        return Page(""), [0]
+        return Layout(), False
     finally:
         textpage.close()
         page.close()
-
-
-def _line_ends(textpage: pypdfium2.PdfTextPage, text: str) -> list[float]:
-    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
-    corners = [ctypes.byref(corner) for corner in (left, right, bottom, top)]
-    handle, get_box, get_index = textpage.raw, pdfium.FPDFText_GetCharBox, pdfium.FPDFText_GetCharIndexFromTextIndex
-    same = textpage.count_chars() == len(text)  # else some characters have no text, and indexes must be translated
-    ends = []
-    at = 0
-    for line in text.split("\r\n"):
-        last = at + len(line.rstrip().removesuffix(_GLUED)) - 1
-        if last < at or not get_box(handle, last if same else get_index(handle, last), *corners):
-            ends.append(0.0)
-        else:
-            ends.append(right.value)
-        at += len(line) + 2
-    return ends
-
-
-def _mark_line_ends(pages: list[tuple[Page, list[float]]]) -> list[Page]:
-    """Put the marks described at `Page` behind the lines of justified pages.
-
-    A margin is where most long lines of a column end: at least four of them, and with its likes a third of all. A
-    page that shows none by itself, being short or full of short lines, takes the margin of the others.
-    """
-    own = []
-    for page, ends in pages:
-        long = [round(end) for line, end in zip(page.text.split("\n"), ends, strict=True) if len(line) >= _LONG_LINE]
-        common = Counter(long).most_common(2 if page.columns else 1)
-        margins = [end for end, count in common if count >= 4]
-        reaching = sum(any(abs(end - margin) <= 2 for margin in margins) for end in long)
-        own.append(margins if reaching >= len(long) / 3 else [])
-    usual = Counter(margins[0] for (page, _), margins in zip(pages, own, strict=True) if margins and not page.columns)
-    fallback = [usual.most_common(1)[0][0]] if usual.total() > len(pages) / 2 else []
-    return [
-        _marked(page, ends, margins or ([] if page.columns else fallback))
-        for (page, ends), margins in zip(pages, own, strict=True)
-    ]
-
-
-def _marked(page: Page, ends: list[float], margins: list[int]) -> Page:
-    if not margins:
-        return page
-    beyond = max(margins) if not page.columns else float("inf")
-    lines = (
-        line + ("\u2028" if end > beyond or any(abs(end - margin) <= 2 for margin in margins) else "\u2029")
-        for line, end in zip(page.text.split("\n"), ends, strict=True)
-    )
-    return replace(page, text="\n".join(lines))
-
-
-def _columns(textpage: pypdfium2.PdfTextPage, text: str, width: float) -> tuple[bool, int]:
-    """Whether a page of ``width`` points is set in two columns, and how often the reading order changes column.
-
-    Words of one line are put together first. Only pieces of text at least a fifth of the page wide count; in two
-    columns nearly none of them crosses the middle.
-    """
-    lengths = [len(line) for line in text.split("\r\n")]
-    pieces = pdfium.FPDFText_CountRects(textpage, 0, -1)
-    if pieces < 1.4 * len(lengths) and sum(length > _FULL_LINE for length in lengths) > len(lengths) / 4:
-        return False, 0  # many long lines, each in one piece
-    left, top, right, bottom = (ctypes.c_double() for _ in range(4))
-    corners = [ctypes.byref(corner) for corner in (left, top, right, bottom)]
-    handle, get_rectangle = textpage.raw, pdfium.FPDFText_GetRect
-    middle, wide = width / 2, width / 5
-    sides = []
-    start = end = base = -1000.0
-    for rectangle in range(pieces + 1):
-        more = get_rectangle(handle, rectangle, *corners)
-        x, y = left.value, bottom.value
-        if more and -2 < x - end < _WIDEST_SPACE and -4 < y - base < 4:
-            end = right.value  # the next word of the same line
-            continue
-        if end - start >= wide:
-            sides.append(-1 if end < middle + 8 else 1 if start > middle - 8 else 0)
-        start, end, base = x, right.value, y
-    if min(sides.count(-1), sides.count(1)) < 8 or sides.count(0) > len(sides) / 8:
-        return False, 0
-    sides = [side for side in sides if side]
-    return True, sum(a != b for a, b in pairwise(sides))
 
 
 def _has_picture(page: pypdfium2.PdfPage) -> bool:

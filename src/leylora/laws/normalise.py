@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from leylora.laws.geometry import REACHES, STOPS_SHORT
+
 _SPACES = re.compile(r"[\t\xa0\u2000-\u200a\u202f\u205f\u3000]")
 _MANY_SPACES = re.compile(r"  +")
 _WINDOWS = re.compile(r"[\x80-\x84\x86-\x9f]")  # quotes and dashes of Windows, decoded as if they were Latin-1
@@ -21,7 +23,6 @@ _RARE = re.compile(
     "|".join(pattern.pattern for pattern in (_SPACES, _WINDOWS, _HYPHENS, _INVISIBLE)) + r"|[\x85\v\xad]"
 )
 _LINE_ENDS = re.compile(r"\r\n?|\x85|\v")
-_REACHES, _STOPS_SHORT = "\u2028", "\u2029"  # see leylora.laws.extraction.Page
 _LETTER = "a-záéíóúüñ"
 _SOFT_HYPHEN_IN_WORD = re.compile(rf"(?<=[{_LETTER}])\xad(?=[{_LETTER}])")
 _BROKEN_WORD = re.compile(rf"(?<=[{_LETTER}])(?:\x02|[-\xad][\u2028\u2029]?\n)(?=[{_LETTER}])", re.I)
@@ -45,7 +46,7 @@ FURNITURE = {
 }
 _FURNITURE = {name: (sign, re.compile(pattern)) for name, (sign, pattern) in FURNITURE.items()}
 _DIGITS = re.compile(r"\d+")
-_FULL = {_REACHES: True, _STOPS_SHORT: False}
+_FULL = {REACHES: True, STOPS_SHORT: False}
 _EDGE = 4  # lines at the top and at the bottom of a page where furniture can stand
 _NEVER_FURNITURE = re.compile(
     r"\W*(?:art|libro|t[íi]tulo|cap[íi]tulo|secci[óo]n|par[áa]grafo|disposici|concordancia|jurisprudencia|notas?\b)",

@@ -125,7 +125,7 @@ def _check_pages(path: Path, pages: list[Page]) -> list[str]:
     empty = [number for number, page in enumerate(pages, 1) if not page.text.strip()]
     if empty:
         warnings.append(f"without text: {_page_list(empty)}")
-    columns = [number for number, page in enumerate(pages, 1) if page.columns]
+    columns = [number for number, page in enumerate(pages, 1) if page.columns == 2]
     if columns:
         warnings.append(f"two columns, read one after the other: {_page_list(columns)}")
     return warnings

@@ -1,0 +1,120 @@
+"""What the places of words on a page say: whether it has columns, and which lines end a paragraph.
+
+Publishers justify their pages, so a line that stops short of the margin is the last of its paragraph. That is the one
+sure sign of an inciso: a full stop at the margin may end a sentence only.
+"""
+
+import ctypes
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+
+REACHES, STOPS_SHORT = "\u2028", "\u2029"
+_TOLERANCE = 2.0  # points
+_WIDEST_SPACE = 14.0  # points; a gutter between columns is wider
+_LONG_LINE, _FULL_LINE = 30, 70  # characters
+_GLUED = "Descargado"  # a watermark's first word, which pdfium may glue to the last word of a page
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One page measured. ``ends[i]`` is where ``lines[i]`` ends, in points from the left edge; 0 if it is empty.
+
+    ``columns`` is 1 or 2; ``switches`` counts the jumps from one column to the other in reading order.
+    """
+
+    lines: tuple[str, ...] = ()
+    ends: tuple[float, ...] = ()
+    columns: int = 1
+    switches: int = 0
+
+
+def measure(textpage: pypdfium2.PdfTextPage, width: float) -> Layout:
+    """The layout of a page that is ``width`` points wide."""
+    lines = textpage.get_text_range().split("\r\n")
+    columns, switches = _columns(textpage, lines, width)
+    ends = _line_ends(textpage, lines)
+    return Layout(tuple(" ".join(line.splitlines()) for line in lines), tuple(ends), columns, switches)
+
+
+def _columns(textpage: pypdfium2.PdfTextPage, lines: list[str], width: float) -> tuple[int, int]:
+    """How many columns a page has, and how often the reading order changes column.
+
+    Words of one line are put together first. Only pieces of text at least a fifth of the page wide count; in two
+    columns nearly none of them crosses the middle.
+    """
+    pieces = pdfium.FPDFText_CountRects(textpage, 0, -1)
+    if pieces < 1.4 * len(lines) and sum(len(line) > _FULL_LINE for line in lines) > len(lines) / 4:
+        return 1, 0  # many long lines, each in one piece
+    left, top, right, bottom = (ctypes.c_double() for _ in range(4))
+    corners = [ctypes.byref(corner) for corner in (left, top, right, bottom)]
+    handle, get_rectangle = textpage.raw, pdfium.FPDFText_GetRect
+    middle, wide = width / 2, width / 5
+    sides = []
+    start = end = base = -1000.0
+    for rectangle in range(pieces + 1):
+        more = get_rectangle(handle, rectangle, *corners)
+        x, y = left.value, bottom.value
+        if more and -2 < x - end < _WIDEST_SPACE and -4 < y - base < 4:
+            end = right.value  # the next word of the same line
+            continue
+        if end - start >= wide:
+            sides.append(-1 if end < middle + 8 else 1 if start > middle - 8 else 0)
+        start, end, base = x, right.value, y
+    if min(sides.count(-1), sides.count(1)) < 8 or sides.count(0) > len(sides) / 8:
+        return 1, 0
+    sides = [side for side in sides if side]
+    return 2, sum(a != b for a, b in pairwise(sides))
+
+
+def _line_ends(textpage: pypdfium2.PdfTextPage, lines: list[str]) -> list[float]:
+    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    corners = [ctypes.byref(corner) for corner in (left, right, bottom, top)]
+    handle, get_box, get_index = textpage.raw, pdfium.FPDFText_GetCharBox, pdfium.FPDFText_GetCharIndexFromTextIndex
+    # Characters without text make indexes of text and of characters differ.
+    same = textpage.count_chars() == sum(map(len, lines)) + 2 * (len(lines) - 1)
+    ends = []
+    at = 0
+    for line in lines:
+        last = at + len(line.rstrip().removesuffix(_GLUED)) - 1
+        found = last >= at and get_box(handle, last if same else get_index(handle, last), *corners)
+        ends.append(right.value if found else 0.0)
+        at += len(line) + 2
+    return ends
+
+
+def mark_line_ends(pages: list[Layout]) -> list[str]:
+    """The text of the pages, where justified with U+2028 behind lines that reach the margin, U+2029 behind others.
+
+    A margin is where most long lines of a column end: at least four of them, and with its likes a third of all. A
+    page that shows none by itself, being short or full of short lines, takes the margin of the others.
+    """
+    own = [_margins(page) for page in pages]
+    usual = Counter(margins[0] for page, margins in zip(pages, own, strict=True) if margins and page.columns == 1)
+    fallback = [usual.most_common(1)[0][0]] if usual.total() > len(pages) / 2 else []
+    texts = []
+    for page, margins in zip(pages, own, strict=True):
+        if not margins and page.columns == 1:
+            margins = fallback
+        marks = [REACHES if _reaches(end, margins) else STOPS_SHORT for end in page.ends] if margins else []
+        lines = map(str.__add__, page.lines, marks) if margins else page.lines
+        texts.append("\n".join(lines))
+    return texts
+
+
+def _margins(page: Layout) -> list[int]:
+    long = [end for line, end in zip(page.lines, page.ends, strict=True) if len(line) >= _LONG_LINE]
+    common = Counter(map(round, long)).most_common(page.columns)
+    margins = [end for end, count in common if count >= 4]
+    near = sum(abs(end - margin) <= _TOLERANCE for end in long for margin in margins)
+    return margins if near >= len(long) / 3 else []
+
+
+def _reaches(end: float, margins: list[int]) -> bool:
+    """Whether a line ends at a margin; in a single column it may also hang over."""
+    if len(margins) == 1:
+        return end >= margins[0] - _TOLERANCE
+    return any(abs(end - margin) <= _TOLERANCE for margin in margins)
