@@ -33,7 +33,7 @@ def progress() -> Progress:
     """A progress display on standard error: name, bar, count, time spent and time left."""
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),

@@ -84,7 +84,7 @@ def print_table(cells: list[Cell]) -> None:
     table = Table(title="Loss on held-out rows, nats per answer token; less is better", box=box.SIMPLE_HEAD)
     table.add_column("adapter", no_wrap=True)
     for skill in skills:
-        table.add_column(f"{skill}, {by['base', skill].rows} rows", justify="right")
+        table.add_column(f"{skill}\n{by['base', skill].rows} rows", justify="right")
         table.add_column("gain kept", justify="right")
     for variant in dict.fromkeys(cell.variant for cell in cells):
         line = [LABELS[variant]]

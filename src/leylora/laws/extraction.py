@@ -5,6 +5,7 @@ A malformed PDF can keep pdfium busy for ever or bring it down. The child is for
 time limit holds only between pages.
 """
 
+import gc
 import json
 import os
 import select
@@ -72,6 +73,7 @@ def read_pdf(path: Path, *, limit_s: float = SECONDS_PER_FILE) -> list[Page]:
 
 def _answer(path: Path, deadline: float, pipe: int) -> NoReturn:
     """In the child: write ``[fault, pages]`` as JSON and end at once, leaving the parent's clean-up to the parent."""
+    gc.disable()  # a collection would copy every page of memory shared with the parent
     try:
         try:
             answer = ("", [astuple(page) for page in _read_pages(path, deadline)])
