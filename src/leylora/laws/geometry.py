@@ -15,16 +15,13 @@ import pypdfium2.raw as pdfium
 REACHES, STOPS_SHORT = "\u2028", "\u2029"
 _TOLERANCE = 2.0  # points
 _WIDEST_SPACE = 14.0  # points; a gutter between columns is wider
-_SAMPLE = 20  # long lines measured on each page to find its margin
-_UNMEASURED = -1.0
 _LONG_LINE, _FULL_LINE = 30, 70  # characters
 _GLUED = "Descargado"  # a watermark's first word, which pdfium may glue to the last word of a page
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One page measured. ``ends[i]`` is where ``lines[i]`` ends, in points from the left edge; 0 if it is empty, -1
-    if it was not measured because what follows in small letters shows that the paragraph goes on.
+    """One page measured. ``ends[i]`` is where ``lines[i]`` ends, in points from the left edge; 0 if it is empty.
 
     ``columns`` is 1 or 2; ``switches`` counts the jumps from one column to the other in reading order.
     """
@@ -81,13 +78,7 @@ def _line_ends(textpage: pypdfium2.PdfTextPage, lines: list[str]) -> list[float]
     same = textpage.count_chars() == sum(map(len, lines)) + 2 * (len(lines) - 1)
     ends = []
     at = 0
-    sampled = 0
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
-        if following[:1].islower() and sampled >= _SAMPLE:
-            ends.append(_UNMEASURED)
-            at += len(line) + 2
-            continue
-        sampled += len(line) >= _LONG_LINE
+    for line in lines:
         last = at + len(line.rstrip().removesuffix(_GLUED)) - 1
         found = last >= at and get_box(handle, last if same else get_index(handle, last), *corners)
         ends.append(right.value if found else 0.0)
@@ -98,7 +89,7 @@ def _line_ends(textpage: pypdfium2.PdfTextPage, lines: list[str]) -> list[float]
 def mark_line_ends(pages: list[Layout]) -> list[str]:
     """The text of the pages, where justified with U+2028 behind lines that reach the margin, U+2029 behind others.
 
-    A margin is where most long lines of a column end: at least four of them, and a third of those looked at. A
+    A margin is where most long lines of a column end: at least four of them, and with its likes a third of all. A
     page that shows none by itself, being short or full of short lines, takes the margin of the others.
     """
     own = [_margins(page) for page in pages]
@@ -108,24 +99,22 @@ def mark_line_ends(pages: list[Layout]) -> list[str]:
     for page, margins in zip(pages, own, strict=True):
         if not margins and page.columns == 1:
             margins = fallback
-        marks = [_mark(end, margins) for end in page.ends] if margins else []
+        marks = [REACHES if _reaches(end, margins) else STOPS_SHORT for end in page.ends] if margins else []
         lines = map(str.__add__, page.lines, marks) if margins else page.lines
         texts.append("\n".join(lines))
     return texts
 
 
 def _margins(page: Layout) -> list[int]:
-    long = [end for line, end in zip(page.lines, page.ends, strict=True) if len(line) >= _LONG_LINE and end > 0]
-    long = long[: _SAMPLE if page.columns == 1 else None]
-    margins = [end for end, count in Counter(map(round, long)).most_common(page.columns) if count >= 4]
+    long = [end for line, end in zip(page.lines, page.ends, strict=True) if len(line) >= _LONG_LINE]
+    common = Counter(map(round, long)).most_common(page.columns)
+    margins = [end for end, count in common if count >= 4]
     near = sum(abs(end - margin) <= _TOLERANCE for end in long for margin in margins)
     return margins if near >= len(long) / 3 else []
 
 
-def _mark(end: float, margins: list[int]) -> str:
-    """The mark of a line that ends at ``end``; in a single column a line may also hang over its margin."""
-    if end == _UNMEASURED:
-        return ""
+def _reaches(end: float, margins: list[int]) -> bool:
+    """Whether a line ends at a margin; in a single column it may also hang over."""
     if len(margins) == 1:
-        return REACHES if end >= margins[0] - _TOLERANCE else STOPS_SHORT
-    return REACHES if any(abs(end - margin) <= _TOLERANCE for margin in margins) else STOPS_SHORT
+        return end >= margins[0] - _TOLERANCE
+    return any(abs(end - margin) <= _TOLERANCE for margin in margins)
