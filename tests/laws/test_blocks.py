@@ -143,6 +143,8 @@ def test_rubrics() -> None:
     assert split_rubric(["Horarios.-", "Las salas abren."]) == ("Horarios", ["Las salas abren."])
     assert split_rubric(["Las salas abren. Los lunes.- No."]) == (None, ["Las salas abren. Los lunes.- No."])
     assert split_rubric(["Son deberes:", "1. Leer.- Siempre."])[0] is None
+    assert split_rubric(["Objeto", "Esta ley rige."], own_line=True) == ("Objeto", ["Esta ley rige."])
+    assert split_rubric(["Esta ley rige.", "Y más."], own_line=True)[0] is None
     enumeration = ["El préstamo termina:", "1a.- Por devolución;", "2a.- Por pérdida."]
     assert split_rubric(enumeration) == ("El préstamo termina", enumeration)
 

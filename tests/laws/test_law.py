@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leylora.errors import LeyloraError, UsageError
-from leylora.laws import Law
+from leylora.laws import Article, Law
 from leylora.laws.catalog import catalog, find_in_catalog
 from leylora.laws.diff import compare, shortened, word_diff
 from leylora.laws.metadata import parse_date, read_metadata, slug
@@ -38,6 +38,20 @@ def test_saved_and_loaded_it_is_the_same(law: Law, tmp_path: Path) -> None:
     assert Law.load(folder)["1"].body.startswith("Las salas")
     assert rows[0]["path"][0] == {"kind": "titulo", "number": "I", "name": "De las salas"}
     law.save(folder)  # an earlier parse is replaced
+
+
+def test_text_is_what_is_printed_and_rows_give_it_back() -> None:
+    def article(rubric: str | None, body: str) -> Article:
+        return Article(law_id="x", kind="articulo", number="1", rubric=rubric, body=body, status="vigente")
+
+    for one, text in (
+        (article("Robo", "Robo es tomar lo ajeno."), "Robo.- Robo es tomar lo ajeno."),
+        (article("El pago termina", "El pago termina:\n1.- Así."), "El pago termina:\n1.- Así."),
+        (article("Nada", ""), "Nada.-"),
+        (article(None, "Se lee."), "Se lee."),
+    ):
+        assert one.to_row()["body"] == text
+        assert Article.from_row(one.to_row()) == one
 
 
 def test_saving_never_replaces_something_else(law: Law, tmp_path: Path) -> None:

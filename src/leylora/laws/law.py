@@ -80,7 +80,8 @@ class Article(_Record):
 
     @property
     def _prefix(self) -> str:
-        printed_apart = self.kind == "articulo" and self.rubric and not self.body.startswith(self.rubric)
+        # A rubric that is the phrase opening an enumeration stands in the body already; see `laws.rubrics`.
+        printed_apart = self.kind == "articulo" and self.rubric and not self.body.startswith(f"{self.rubric}:")
         return f"{self.rubric}.- " if printed_apart else ""
 
     def to_row(self) -> dict[str, Any]:

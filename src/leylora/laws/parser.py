@@ -47,7 +47,7 @@ def parse_law(source: Source, law_id: str | None = None) -> Law:
     metadata = read_metadata(lines[:first], law_id, [mark for b in blocks for mark in (*b.reform_marks, *b.notes)])
     articles = [
         _article(source, metadata.id, "articulo", section.heading.number, block, section.heading.line, section.stop,
-                 path=section.path)
+                 path=section.path, own_line=not section.heading.rest)
         for section, block in zip(pieces.sections, blocks, strict=True)
     ]  # fmt: skip
     provisions = _provisions(source, metadata.id, pieces.provisions, width)
@@ -126,10 +126,11 @@ def _article(
     stop: int,
     *,
     path: tuple[Division, ...] = (),
+    own_line: bool = False,
     title: str | None = None,
 ) -> Article:
     """The record of one article, or of the provision called ``title``."""
-    rubric, body = (title, block.body) if title else split_rubric(block.body)
+    rubric, body = (title, block.body) if title else split_rubric(block.body, own_line=own_line)
     last = stop - 1
     return Article(
         law_id=law_id,

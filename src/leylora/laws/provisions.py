@@ -104,15 +104,19 @@ def read_provisions(lines: Sequence[str], start: int, end: int, zones: Sequence[
             kind = "general" if kind == "unica" else kind
             named = ordinal(match["number"]) if match["number"] else None
             if match["rest"] or named or not _has_item(lines, index + 1, end):
-                found.append((index, kind, named or 1, match["rest"], match[0][: match.start("rest")].strip(" .:-–—")))
+                found.append((index, kind, named or 1, match["rest"], _title(kind, match["number"])))
         elif item := _item(line):
-            found.append((index, kind, item[0], item[1], f"Disposición {kind.capitalize()} {item[2]}"))
+            found.append((index, kind, item[0], item[1], _title(kind, item[2])))
     ends = [line for line, *_ in found[1:]] + [stop]
     bounds = sorted({*ends, *(zone for zone in zones if start <= zone < end)})
     return [
         ProvisionLine(line, [*bounds, stop][bisect_right(bounds, line)], kind, number, rest, title)
         for line, kind, number, rest, title in found
     ]
+
+
+def _title(kind: str, number: str | None) -> str:
+    return f"Disposición {kind} {number or ''}".strip().title()
 
 
 def _has_item(lines: Sequence[str], start: int, end: int) -> bool:
