@@ -11,6 +11,7 @@ from pathlib import Path
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json
 from leylora.laws.law import Law
+from leylora.laws.metadata import slug
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,10 @@ def parse_files(files: Sequence[Path], law_id: str | None = None, workers: int |
     """Parse files, each as soon as a process is free; one that fails does not stop the others.
 
     Raises:
-        UsageError: ``law_id`` is given for more than one file.
+        UsageError: ``law_id`` is given for more than one file, or is no name for a folder.
     """
+    if law_id and slug(law_id) != law_id:
+        raise UsageError(f"--law-id {law_id!r} is no name for a folder; use small letters, digits and hyphens.")
     if law_id and len(files) > 1:
         raise UsageError(f"--law-id names one law, but there are {len(files)} files; parse them one at a time.")
     workers = min(len(files), workers or os.cpu_count() or 1)
