@@ -42,8 +42,10 @@ def test_the_whole_job(
     data = tmp_path / "data/build/demo" / family / "text-generation-webui/user_data"
     exported = {f"{family}-{name}" for name in ("instructions", "law", "combined")}
     assert {path.name for path in (data / "loras").iterdir()} == exported
-    assert list((data / "presets").glob("*.yaml"))
-    template = f"leylora-{family.removeprefix('tiny-')}"
+    model = family.removeprefix("tiny-")
+    presets = {f"{model}-7b-{kind}.yaml" for kind in ("instructions", "law", "combined")}
+    assert {path.name for path in (data / "presets").iterdir()} == presets
+    template = f"leylora-{model}"
     content = yaml.safe_load((data / "instruction-templates" / f"{template}.yaml").read_text("utf-8"))
     assert content["instruction_template"]
 

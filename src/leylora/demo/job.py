@@ -166,10 +166,11 @@ class Demo:
         console.say(f"merged        {first} + {second} in {report.seconds:.2f} s -> {out}")
 
     def export(self) -> Path:
-        """Three adapters, their presets and their template in a new, empty install of text-generation-webui."""
+        """Three adapters, their template and their 7B models' presets in a new, empty text-generation-webui."""
         install = fresh_install(self.folder / "text-generation-webui")
-        names = [self.lora(name).name for name in ("instructions", "law", "combined")]
-        export(install, names)
+        kinds = ("instructions", "law", "combined")
+        presets = [f"{self.family.removeprefix('tiny-')}-7b-{kind}" for kind in kinds]
+        export(install, [*(self.lora(kind).name for kind in kinds), *presets])
         return install
 
     def say_where(self, install: Path) -> None:
