@@ -31,7 +31,7 @@ from leylora.webui.export import export
 
 BUILD = Path("data/build")
 SAMPLE_LAW = SAMPLES / "ley-de-muestra.yaml"
-BASE_STEPS, QUICK_STEPS = 300, 4
+BASE_STEPS, QUICK_STEPS = 260, 4
 
 
 @dataclass
