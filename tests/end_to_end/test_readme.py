@@ -13,6 +13,7 @@ import pytest
 
 from leylora.demo.install import fresh_install
 from leylora.demo.job import BUILD, Demo
+from leylora.files import read_json
 from leylora.project import ROOT
 
 READMES = ("README.md", "README.es.md")
@@ -43,6 +44,15 @@ def test_links_and_named_files_exist(readme: str) -> None:
     files = re.findall(r"\b(?:scripts|train|data/mixtures|docs)/[\w./-]+\.(?:py|yaml|md)", text)
     assert len(links) > 5
     assert [name for name in {*links, *files} if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_the_table_shows_the_published_figures(readme: str) -> None:
+    text = (ROOT / readme).read_text("utf-8")
+    for cell in read_json(ROOT / "benchmarks" / "demo.json"):
+        assert f"| {cell['loss']:.2f} ±{(cell['high'] - cell['low']) / 2:.2f} |" in text
+        if cell["kept"] is not None:
+            assert f"| {cell['kept']:.0%} ±{(cell['kept_high'] - cell['kept_low']) / 2:.0%} |" in text
 
 
 @pytest.mark.slow
