@@ -1,7 +1,7 @@
 """leylora: QLoRA adapters for Spanish instructions and Ecuadorian law, from the PDF to the chat.
 
 The rooms, in the order the data takes: ``laws``, ``instructions``, ``tasks``, ``dataset``, ``models``,
-``training``, ``adapters``, ``webui``, ``evaluation``, ``assistant``. A room imports only rooms named
+``adapters``, ``training``, ``webui``, ``evaluation``, ``assistant``. A room imports only rooms named
 before it. Importing ``leylora`` loads nothing heavy: torch, transformers and datasets are imported by
 the functions that need them.
 """

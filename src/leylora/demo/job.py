@@ -21,7 +21,7 @@ from leylora.dataset.build import build
 from leylora.dataset.mixture import Mixture
 from leylora.demo.comparison import compare_variants, print_table
 from leylora.demo.install import fresh_install
-from leylora.demo.tiny_base import make_tiny_base
+from leylora.demo.tiny_base import check_family, make_tiny_base
 from leylora.errors import LeyloraError
 from leylora.files import read_json, read_jsonl, sha256_file, write_json
 from leylora.laws.law import Law
@@ -48,6 +48,9 @@ class Demo:
     law_file: Path | None = None
     quick: bool = False
 
+    def __post_init__(self) -> None:
+        check_family(self.family)
+
     def run(self) -> Path:
         """Do the whole job and give the folder of its results.
 
@@ -55,9 +58,9 @@ class Demo:
             LeyloraError: whatever stops a stage.
         """
         console.out.rule(f"[bold]{self.family}")
+        law = None if self.law_file is None else self.parse(self.law_file, self.law_id)  # first, lest it fail late
         instructions, data = self.prepare()
-        if self.law_file is not None:
-            law = self.parse(self.law_file, self.law_id)
+        if law is not None:
             data = self.build_dataset("tiny-law", [law], BUILD / f"tiny-law-{self.law_id}")
 
         self.train("instructions", "instructions", instructions)

@@ -41,8 +41,7 @@ def make_tiny_base(family: str, texts: list[str], out: Path, *, steps: int = 300
     Raises:
         UsageError: an unknown family, or too little text to train a tokenizer on.
     """
-    if family not in FAMILIES:
-        raise UsageError(f"There is no small model '{family}'; there are {', '.join(FAMILIES)}.")
+    check_family(family)
     texts = list(dict.fromkeys(text.strip() for text in texts if text.strip()))
     characters = sum(map(len, texts))
     if characters < 20_000:
@@ -68,6 +67,12 @@ def make_tiny_base(family: str, texts: list[str], out: Path, *, steps: int = 300
         tokenizer.save_pretrained(folder)
         write_json(folder / made.name, recipe)
     return True
+
+
+def check_family(family: str) -> None:
+    """Raise UsageError unless ``family`` is one of `FAMILIES`."""
+    if family not in FAMILIES:
+        raise UsageError(f"There is no small model '{family}'; there are {', '.join(FAMILIES)}.")
 
 
 def train_tokenizer(family: str, texts: list[str]) -> "PreTrainedTokenizerFast":

@@ -10,6 +10,8 @@ def hush() -> None:
     Silenced: transformers' announcements of its next major version about arguments TRL sets, progress bars of
     steps that take a second, and bitsandbytes' missing optional CPU kernel. Errors and other warnings stay.
     """
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # before its first import, which is when it speaks
+
     import datasets
     import transformers
 
@@ -17,4 +19,3 @@ def hush() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"trl\..*")
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
