@@ -15,3 +15,9 @@ class UsageError(LeyloraError):
     """The command was asked for something it cannot mean: an unknown name, two options that exclude each other."""
 
     exit_code = 2
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's message, which often goes on for a page; its type when it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -26,6 +26,7 @@ from leylora.errors import LeyloraError
 from leylora.files import read_json, read_jsonl, sha256_file, write_json
 from leylora.laws.law import Law
 from leylora.laws.printing import PrintedLaw, print_law
+from leylora.models.loading import TINY_BASES
 from leylora.project import MIXTURES, RECIPES, ROOT, SAMPLES, shown
 from leylora.webui.export import export
 
@@ -86,7 +87,7 @@ class Demo:
 
     @property
     def base(self) -> Path:
-        return BUILD / "models" / self.family
+        return TINY_BASES / self.family
 
     @cached_property
     def law_id(self) -> str:

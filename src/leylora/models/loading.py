@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leylora.errors import LeyloraError
+from leylora.errors import LeyloraError, first_line
 from leylora.models.falcon import isolate_packed_documents, plain_linear_layers
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def load_config(name: str, revision: str | None = None) -> "PretrainedConfig":
         return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise LeyloraError(
-            f"The base model {name} cannot be loaded ({_first_sentence(error)}). Check the name and the network; for "
+            f"The base model {name} cannot be loaded ({first_line(error)}). Check the name and the network; for "
             "a gated model such as Llama-2 accept its licence on its page, then run `hf auth login`."
         ) from None
 
@@ -48,7 +48,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> "PreTrainedTokeniz
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise LeyloraError(
-            f"The tokenizer of {name} cannot be loaded ({_first_sentence(error)}); check the folder or the network."
+            f"The tokenizer of {name} cannot be loaded ({first_line(error)}); check the folder or the network."
         ) from None
     if tokenizer.eos_token is None:
         raise LeyloraError(f"The tokenizer of {name} has no end-of-text token, so no model of it could learn to stop.")
@@ -125,7 +125,7 @@ def load_base(
             f"{name} does not fit the GPU's free memory; close what else uses it (see `nvidia-smi`)."
         ) from None
     except (OSError, ValueError) as error:
-        raise LeyloraError(f"The base model {name} cannot be loaded ({_first_sentence(error)}).") from None
+        raise LeyloraError(f"The base model {name} cannot be loaded ({first_line(error)}).") from None
     isolate_packed_documents(model)
     if load_in_4bit:
         check_quantized(model)
@@ -181,8 +181,3 @@ def check_quantized(model: "PreTrainedModel") -> None:
             f"they were ({unquantized[0] if unquantized else 'none found'} first). This model type needs a fix in "
             "src/leylora/models, or train it in 16 bits with --load_in_4bit false."
         )
-
-
-def _first_sentence(error: Exception) -> str:
-    """The first line of an upstream message, which often goes on for a page."""
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

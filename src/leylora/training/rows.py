@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leylora.errors import LeyloraError
+from leylora.errors import LeyloraError, first_line
 from leylora.files import read_jsonl
 
 if TYPE_CHECKING:
@@ -73,9 +73,8 @@ def _from_hub(name: str, split: str, config: str | None) -> list[dict[str, Any]]
     try:
         return list(load_dataset(name, config, split=split))
     except Exception as error:  # the Hub client raises a dozen unrelated types for "not there" and "no network"
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise LeyloraError(
-            f"The dataset {name} is no folder here and cannot be had from the Hub ({reason}); make it with "
+            f"The dataset {name} is no folder here and cannot be had from the Hub ({first_line(error)}); make it with "
             "scripts/build_dataset.py or check the name and the network."
         ) from None
 
