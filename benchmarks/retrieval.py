@@ -21,12 +21,12 @@ from typing import Any
 from rich.table import Table
 
 from leylora import console
-from leylora.assistant.grounding import ground
-from leylora.assistant.index import LawIndex
-from leylora.assistant.indexing import build_index
-from leylora.assistant.query import read_query
-from leylora.assistant.words import stem, terms
 from leylora.dataset.laws import load_laws
+from leylora.grounding.ground import ground
+from leylora.grounding.index import LawIndex
+from leylora.grounding.indexing import build_index
+from leylora.grounding.query import read_query
+from leylora.grounding.words import stem, terms
 from leylora.laws.law import Law
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "benchmark"

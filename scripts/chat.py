@@ -25,16 +25,16 @@ def main(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 7860,
 ) -> None:
     """Chat with a model, on the articles of parsed laws if --laws is given, with every citation checked."""
-    from leylora.assistant.start import Wanted, start
+    from leylora.chat.start import Wanted, start
 
     wanted = Wanted(model, adapter, load, laws, preset, system, max_tokens, seed, lora)
     if web:
-        from leylora.assistant.page import check_page, serve_page
+        from leylora.chat.page import check_page, serve_page
 
         check_page(port)
         serve_page(start(wanted), port)
     else:
-        from leylora.assistant.terminal import Terminal
+        from leylora.chat.terminal import Terminal
 
         started = start(wanted)
         Terminal(started.engine, started.index, started.settings, started.preset).run()

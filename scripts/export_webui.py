@@ -56,7 +56,7 @@ def main(
         return
     made = None
     if extension:
-        from leylora.assistant.extension.artifact import extension_artifact
+        from leylora.webui.extension.artifact import extension_artifact
 
         made = extension_artifact(laws)
     if archive is not None:

@@ -28,7 +28,7 @@ def inspect(
     lora: Annotated[Path, typer.Option(help="Folder of the adapters.")] = Path("LORA"),
 ) -> None:
     """Tokens and ids, each token's probability under base, instructions, law and combined, and what comes next."""
-    from leylora.assistant.inspect_command import read_text_argument, run
+    from leylora.chat.inspect_command import read_text_argument, run
 
     run(read_text_argument(text), model, adapter or [], load, top, as_json=as_json, page=html, lora=lora)
 
@@ -45,9 +45,9 @@ def generate(
     seed: Seed = None,
 ) -> None:
     """Let any model write."""
-    from leylora.assistant.any_model import Decoding, load_any
-    from leylora.assistant.any_model import generate as write
-    from leylora.assistant.inspect_command import read_text_argument
+    from leylora.chat.any_model import Decoding, load_any
+    from leylora.chat.any_model import generate as write
+    from leylora.chat.inspect_command import read_text_argument
 
     text = read_text_argument(prompt)
     console.say(write(load_any(model, load), text, Decoding(max_tokens, temperature, top_p, beams, seed)))
@@ -65,9 +65,9 @@ def translate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Let any model translate, asked in the way its kind was trained to be asked."""
-    from leylora.assistant.any_model import Decoding, load_any
-    from leylora.assistant.any_model import translate as into
-    from leylora.assistant.inspect_command import read_text_argument
+    from leylora.chat.any_model import Decoding, load_any
+    from leylora.chat.any_model import translate as into
+    from leylora.chat.inspect_command import read_text_argument
 
     words = read_text_argument(text)
     done = into(load_any(model, load), words, source, target, Decoding(max_tokens, beams=beams))

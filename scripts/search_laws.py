@@ -25,7 +25,7 @@ def main(
     """
     import json
 
-    from leylora.assistant.indexing import open_laws
+    from leylora.grounding.indexing import open_laws
 
     index = open_laws(laws)
     hits = index.search(query, limit)
@@ -33,7 +33,7 @@ def main(
         for hit in hits:
             print(json.dumps(hit.as_json(), ensure_ascii=False))
     elif hits:
-        from leylora.assistant.results import table
+        from leylora.grounding.results import table
 
         console.out.print(table(hits, index.sought(query)))
     for law in index.absent(query):

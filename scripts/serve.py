@@ -25,14 +25,14 @@ def main(
     lora: Annotated[Path, typer.Option(help="Folder of the adapters.")] = Path("LORA"),
 ) -> None:
     """/v1/models, /v1/chat/completions and /v1/completions; each adapter is a model of its own."""
-    from leylora.assistant.serving import bind, check_exposure, is_local, read_key, require_server, serve
+    from leylora.chat.serving import bind, check_exposure, is_local, read_key, require_server, serve
 
     require_server()
     key = read_key(key_file)
     check_exposure(host, key)
     with bind(host, port) as listening:
-        from leylora.assistant.server import Limits, make_app
-        from leylora.assistant.start import Wanted, start
+        from leylora.chat.server import Limits, make_app
+        from leylora.chat.start import Wanted, start
 
         engine = start(Wanted(model, adapter, load, lora=lora)).engine
         serve(make_app(engine, key=key, limits=Limits(parallel, waiting), local=is_local(host)), listening)

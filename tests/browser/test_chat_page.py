@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leylora.assistant.answer import Finish, Piece
-from leylora.assistant.dialogue import NOTICE, Settings
-from leylora.assistant.engine import Engine
-from leylora.assistant.indexing import open_laws
-from leylora.assistant.sampling import Sampling
-from leylora.assistant.start import Started
+from leylora.chat.answer import Finish, Piece
+from leylora.chat.dialogue import NOTICE, Settings
+from leylora.chat.engine import Engine
+from leylora.chat.sampling import Sampling
+from leylora.chat.start import Started
+from leylora.grounding.indexing import open_laws
 from leylora.laws.law import Article, Law
 
-from ..assistant.conftest import engine, lora  # noqa: F401
+from ..chat.conftest import engine, lora  # noqa: F401
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -50,7 +50,7 @@ def sample_law() -> Law:
 @pytest.fixture(scope="module")
 def address(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page, served in this process with a law of two articles."""
-    from leylora.assistant.page import Page, launch
+    from leylora.chat.page import Page, launch
 
     folder = tmp_path_factory.mktemp("laws")
     sample_law().save(folder / "huertos")

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leylora.laws import Article, Citation, Law, Numeral, format_citation, parse_citations, resolve
+from leylora.grounding.citations import Citation, canonical, format_citation, parse_citations, resolve
+from leylora.laws import Article, Law, Numeral
 from leylora.laws.catalog import catalog
-from leylora.laws.citations import canonical
 
 
 def law(law_id: str, name: str, siglas: str, numbers: list[str], aliases: tuple[str, ...] = ()) -> Law:

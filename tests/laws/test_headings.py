@@ -2,8 +2,8 @@
 
 import pytest
 
+from leylora.grounding.ordinals import feminine_ordinal, ordinal, roman
 from leylora.laws.headings import Headings, choose_headings, find_candidates
-from leylora.laws.ordinals import feminine_ordinal, ordinal, roman
 
 
 def choose(text: str, zones: list[tuple[int, bool]] | None = None) -> Headings:

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from leylora.grounding.references import references
 from leylora.laws.law import Law
 from leylora.tasks.families import FAMILIES
 from leylora.tasks.families import abstain as abstain_family
 from leylora.tasks.item import Item, Library
 from leylora.tasks.law_text import deadlines, definition, exceptions, fines, penalties, sentences, subject
-from leylora.tasks.references import references
 from leylora.tasks.wording import roughen
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leylora.tasks.quantities import Quantity, quantities
+from leylora.grounding.quantities import Quantity, quantities
 
 
 def read(text: str) -> Quantity:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import yaml
 
+from leylora.models.stop_strings import render, stop_strings
 from leylora.models.templates import instruction_template
 from leylora.webui.check import check_install
 from leylora.webui.client import (
@@ -36,7 +37,6 @@ from leylora.webui.ooba import (
     Parameters,
 )
 from leylora.webui.remove import remove
-from leylora.webui.templates import render, stop_strings
 
 from .install import (
     ADMIN_KEY,

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from leylora.assistant.extension import hooks
-from leylora.assistant.extension.artifact import extension_artifact
-from leylora.assistant.extension.vendoring import SOURCE, vendored
-from leylora.assistant.indexing import INDEX_FILE, open_laws
 from leylora.errors import LeyloraError
+from leylora.grounding.indexing import INDEX_FILE, open_laws
 from leylora.laws import parse_law, read_source
 from leylora.webui import show
 from leylora.webui.archive import pack
 from leylora.webui.check import check_install
 from leylora.webui.export import export
+from leylora.webui.extension import hooks
+from leylora.webui.extension.artifact import extension_artifact
+from leylora.webui.extension.vendoring import SOURCE, vendored
 from leylora.webui.remove import remove
 
 LAW = """LEY DE LOS HUERTOS DE PRUEBA
@@ -108,9 +108,9 @@ def test_a_module_that_needs_more_than_the_standard_library_is_refused() -> None
 
 
 def test_the_copies_are_leyloras_own_modules() -> None:
-    files = vendored("leylora.assistant.grounding", "copy")
+    files = vendored("leylora.grounding.ground", "copy")
     assert files["copy/laws/__init__.py"] == ""
-    assert "leylora.assistant import" not in "".join(files.values())
+    assert "leylora.chat import" not in "".join(files.values())
     for name, text in files.items():
         assert "\nfrom leylora." not in text
         original = (SOURCE / Path(name).relative_to("copy")).read_text("utf-8")

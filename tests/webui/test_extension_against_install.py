@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from leylora.assistant.extension.artifact import extension_artifact
 from leylora.laws import parse_law, read_source
 from leylora.webui.client import Client
 from leylora.webui.export import export
+from leylora.webui.extension.artifact import extension_artifact
 
 from .install import Running, fresh_user_data, running
 

@@ -8,10 +8,10 @@ import yaml
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from leylora.errors import LeyloraError
+from leylora.models.presets import DEFAULTS, parse_preset
+from leylora.models.stop_strings import find_template, render, stop_strings, template_faults, template_text
 from leylora.models.templates import instruction_template, training_template
 from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES
-from leylora.webui.presets import DEFAULTS, parse_preset
-from leylora.webui.templates import find_template, render, stop_strings, template_faults, template_text
 
 TEMPLATES = sorted(path.stem for path in INSTRUCTION_TEMPLATES.glob("*.yaml"))
 CONVERSATION = [

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from leylora.errors import LeyloraError
 from leylora.files import read_jsonl
+from leylora.grounding.quantities import Quantity, quantities
 from leylora.instructions.duplicates import plain
 from leylora.laws.law import Article, Law
-from leylora.tasks.quantities import Quantity, quantities
 from leylora.tasks.verify import named_articles
 from leylora.tasks.wording import fold
 

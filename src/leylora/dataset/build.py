@@ -15,12 +15,12 @@ from leylora.dataset.parquet import write_parquet
 from leylora.dataset.split import SPLITS, Split, draw, split_articles, split_conversations
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_jsonl, sha256_file, staged_folder, write_json, write_jsonl
+from leylora.grounding.prompt import read_grounded_prompt
 from leylora.instructions.conversation import Conversation
 from leylora.instructions.gate import GateReport
 from leylora.instructions.overlap import marks, union
 from leylora.laws.law import Law
 from leylora.tasks.generate import generate
-from leylora.tasks.grounding import read_grounded_prompt
 from leylora.tasks.model_written import write_rows
 from leylora.tasks.shelf import one_line
 

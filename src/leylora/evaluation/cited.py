@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from leylora.evaluation.results import Citation, Item, Verdict
+from leylora.grounding.abstention import NO_SUCH_ARTICLE
+from leylora.grounding.citations import Named, parse_citations
 from leylora.laws.catalog import catalog, find_in_catalog
-from leylora.laws.citations import Named, parse_citations
 from leylora.laws.law import Law
-from leylora.tasks.abstention import NO_SUCH_ARTICLE
 
 
 @dataclass(frozen=True)

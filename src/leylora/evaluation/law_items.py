@@ -10,12 +10,12 @@ from datetime import date
 from leylora.dataset.benchmark import BenchmarkItem
 from leylora.errors import LeyloraError
 from leylora.evaluation.results import Item
+from leylora.grounding import abstention
+from leylora.grounding.citations import format_citation
+from leylora.grounding.prompt import grounded_prompt, law_system_prompt, passage, read_grounded_prompt
 from leylora.instructions.conversation import Conversation
 from leylora.laws.catalog import catalog, find_in_catalog
-from leylora.laws.citations import format_citation
 from leylora.laws.law import Article, Law
-from leylora.tasks import abstention
-from leylora.tasks.grounding import grounded_prompt, law_system_prompt, passage, read_grounded_prompt
 from leylora.tasks.verify import CANONICAL
 
 LETTERS = "ABCDEFGH"

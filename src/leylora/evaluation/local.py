@@ -15,9 +15,9 @@ from leylora.evaluation.results import Item, Variant
 from leylora.files import sha256_file
 from leylora.models.answering import Load, load_for_answers
 from leylora.models.loading import load_tokenizer
+from leylora.models.stop_strings import stop_strings
 from leylora.models.templates import served_template
 from leylora.training.quiet import hush
-from leylora.webui.templates import stop_strings
 
 if TYPE_CHECKING:
     import torch

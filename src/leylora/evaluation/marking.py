@@ -14,9 +14,9 @@ from leylora.evaluation import overlap
 from leylora.evaluation.cited import Inventory, citations
 from leylora.evaluation.formats import passes
 from leylora.evaluation.results import Answer, Flag, Item, Mark
-from leylora.laws.citations import parse_citations
-from leylora.tasks.abstention import is_abstention
-from leylora.tasks.quantities import quantities
+from leylora.grounding.abstention import is_abstention
+from leylora.grounding.citations import parse_citations
+from leylora.grounding.quantities import quantities
 from leylora.training.seq2seq_rouge import score_summaries
 
 NUMBER = re.compile(r"(?<![\w.])\d{1,4}(?:\.\d{1,3})*(?:-innumerado-\d+)?(?!\w)")

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leylora.errors import LeyloraError
-from leylora.laws.ordinals import plain
+from leylora.grounding.ordinals import plain
 from leylora.project import ROOT
 
 try:

@@ -10,8 +10,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leylora.grounding.ordinals import ORDINAL_WORD, plain
 from leylora.laws.law import Division, DivisionKind
-from leylora.laws.ordinals import ORDINAL_WORD, plain
 
 _DIVISION = re.compile(
     rf"""

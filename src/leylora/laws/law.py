@@ -222,7 +222,7 @@ class Law:
 
     def cite(self, number: int | str) -> str:
         """The citation every training answer ends in: ``Art. 188, Código del Trabajo, ed. 2023-02-01``."""
-        from leylora.laws.citations import format_citation
+        from leylora.grounding.citations import format_citation
 
         return format_citation(self, self.article(number).number)
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from leylora.grounding.ordinals import plain, roman
 from leylora.laws.catalog import find_in_catalog
-from leylora.laws.ordinals import plain, roman
 
 _MONTHS = ["ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic"]
 _DATE = re.compile(

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leylora.laws.ordinals import ORDINAL_WORD, ordinal, plain
+from leylora.grounding.ordinals import ORDINAL_WORD, ordinal, plain
 
 _KINDS = "general|transitoria|reformatoria|derogatoria|final|interpretativa|complementaria|especial|[úu]nica"
 _TITLE = re.compile(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from itertools import groupby
 
-from leylora.laws.ordinals import feminine_ordinal, plain
+from leylora.grounding.ordinals import feminine_ordinal, plain
 from leylora.laws.printing import Layout, PrintedArticle, PrintedDivision, PrintedLaw
 
 _MONTHS = "ene feb mar abr may jun jul ago sep oct nov dic".split()  # noqa: SIM905

@@ -2,9 +2,9 @@
 
 from random import Random
 
+from leylora.grounding.prompt import Passage, bracketed, grounded_prompt, law_system_prompt, passage
 from leylora.instructions.conversation import Conversation, Message
 from leylora.laws.law import Law
-from leylora.tasks.grounding import Passage, bracketed, grounded_prompt, law_system_prompt, passage
 from leylora.tasks.item import Item, names_of, of_law, spelled, the_law
 from leylora.tasks.neighbours import Pool
 from leylora.tasks.wording import fold, roughen

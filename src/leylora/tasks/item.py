@@ -8,10 +8,10 @@ from hashlib import blake2b
 from random import Random
 from typing import Literal
 
-from leylora.laws.citations import Named
+from leylora.grounding.citations import Named
+from leylora.grounding.references import references
 from leylora.laws.law import Article, Law
 from leylora.tasks.law_text import subject
-from leylora.tasks.references import references
 
 LONGEST_TITLE = 110  # characters; what is longer is a sentence that opens a list
 Kind = Literal["grounded", "closed", "abstain"]

@@ -18,12 +18,12 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
 from leylora.errors import LeyloraError
+from leylora.grounding.prompt import passage
 from leylora.instructions.conversation import Conversation
 from leylora.instructions.records import Record, read_records
 from leylora.laws.law import Article, Law
 from leylora.tasks.compose import Unfit, compose
 from leylora.tasks.generate import TaskReport, TaskSettings
-from leylora.tasks.grounding import passage
 from leylora.tasks.item import Item, Library
 from leylora.tasks.neighbours import Pool
 from leylora.tasks.shelf import Shelf

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from functools import cached_property
 
-from leylora.laws.citations import format_citation, parse_citations, resolve
+from leylora.grounding.citations import format_citation, parse_citations, resolve
+from leylora.grounding.quantities import Quantity, quantities
 from leylora.laws.law import Article, Law
 from leylora.tasks.item import names_of
-from leylora.tasks.quantities import Quantity, quantities
 
 
 class Shelf:

@@ -12,15 +12,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leylora.grounding import abstention
+from leylora.grounding.citations import parse_citations
+from leylora.grounding.figures import figure_fault
+from leylora.grounding.prompt import Passage
+from leylora.grounding.quantities import quantities
+from leylora.grounding.references import references
 from leylora.laws.catalog import catalog
-from leylora.laws.citations import parse_citations
 from leylora.laws.law import Law
-from leylora.tasks import abstention
-from leylora.tasks.figures import figure_fault
-from leylora.tasks.grounding import Passage
 from leylora.tasks.item import names_of
-from leylora.tasks.quantities import quantities
-from leylora.tasks.references import references
 from leylora.tasks.shelf import Entry, Shelf, one_line
 from leylora.tasks.wording import fold
 

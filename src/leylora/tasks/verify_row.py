@@ -2,12 +2,12 @@
 
 import re
 
+from leylora.grounding import abstention
+from leylora.grounding.prompt import Passage, passage, read_grounded_prompt
+from leylora.grounding.references import references
 from leylora.instructions.conversation import Conversation
 from leylora.laws.law import Law
-from leylora.tasks import abstention
-from leylora.tasks.grounding import Passage, passage, read_grounded_prompt
 from leylora.tasks.law_text import fines, penalties
-from leylora.tasks.references import references
 from leylora.tasks.shelf import Entry, Shelf, one_line, whole_law_citation
 from leylora.tasks.verify import (
     CANONICAL,

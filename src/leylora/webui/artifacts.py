@@ -15,10 +15,10 @@ from leylora.adapters.files import PREFIX, WEIGHTS_FILE, Adapter, open_adapter
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, read_text, sha256_file
 from leylora.models.families import FAMILIES
+from leylora.models.presets import parse_preset
+from leylora.models.stop_strings import template_faults
 from leylora.models.templates import instruction_template, served_template
 from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES
-from leylora.webui.presets import parse_preset
-from leylora.webui.templates import template_faults
 
 Kind = Literal["adapter", "preset", "template", "extension"]
 

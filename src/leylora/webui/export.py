@@ -69,7 +69,7 @@ def export(
         webui: the installation, as `leylora.webui.layout.find_install` takes it.
         names: adapters (their template and preset come along), presets, templates; none means all there are.
         lora_root: the folder that holds the adapter folders.
-        extension: one to put in besides, such as `leylora.assistant.extension.artifact` makes.
+        extension: one to put in besides, such as `leylora.webui.extension.artifact` makes.
 
     Raises:
         UsageError: there is no installation, or a name is unknown.

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from leylora.models.stop_strings import render, stop_strings
 from leylora.models.templates import instruction_template
 from leylora.webui.client.chats import turns
-from leylora.webui.templates import render, stop_strings
 
 
 class Prompt(BaseModel):

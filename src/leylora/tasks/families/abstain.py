@@ -7,9 +7,9 @@ another country.
 import re
 from collections.abc import Iterator
 
+from leylora.grounding import abstention
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
-from leylora.tasks import abstention
 from leylora.tasks.families import deadline, exception, governing_article, sanction, verbatim
 from leylora.tasks.families.topic import PHRASINGS as ABOUT_TOPIC
 from leylora.tasks.item import Item, Library, of_law, spelled

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from leylora.grounding.quantities import TIME, quantities
 from leylora.laws.law import Article, Law
 from leylora.tasks.item import Item, Library, lowered
 from leylora.tasks.law_text import fines, penalties
-from leylora.tasks.quantities import TIME, quantities
 
 BY_TOPIC = (
     "¿Qué pena tiene «{topic}» según {the_law}?",

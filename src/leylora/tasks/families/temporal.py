@@ -7,8 +7,8 @@ edition's is the answer.
 from collections.abc import Iterator
 from datetime import date, timedelta
 
+from leylora.grounding import abstention
 from leylora.laws.law import Article, Law
-from leylora.tasks import abstention
 from leylora.tasks.item import Item, Library
 from leylora.tasks.law_text import first_sentence
 

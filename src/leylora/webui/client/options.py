@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from leylora.errors import UsageError
+from leylora.models.presets import DEFAULTS, parse_preset
 from leylora.project import GENERATION_PRESETS
-from leylora.webui.presets import DEFAULTS, parse_preset
 
 _NOT_SENT = ("sampler_priority", "dry_sequence_breakers")  # the server's own order and breakers stay
 

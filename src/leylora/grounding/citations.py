@@ -1,0 +1,221 @@
+"""Citations of articles, read from the many ways people write them and written in the one way we do.
+
+    parse_citations("según el art 76 num 7 lit. a) de la constitución", [cre])
+    -> [Citation(law_id="constitucion", article="76", numeral="7", literal="a", ...)]
+    format_citation(cre, "76", "7", "a")              "Art. 76, num. 7, lit. a), Constitución de ..., ed. 2011-07-13"
+    format_citation(cre, "76", "7", "a", long=True)   "literal a) del numeral 7 del artículo 76 de la Constitución ..."
+
+Case and accents do not matter. A law is recognised by its name, siglas or an alias, after the article or before it.
+"""
+
+import re
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
+
+from leylora.grounding.ordinals import ORDINAL_WORD, ordinal
+
+if TYPE_CHECKING:  # this module also runs where pydantic is not, inside text-generation-webui
+    from leylora.laws.law import Article, Law
+
+
+class Named(Protocol):
+    """What a law is recognised by: a `Law` and a catalogue entry both fit."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def siglas(self) -> str: ...
+    @property
+    def aliases(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True)
+class Citation:
+    """One cited article. ``span`` is where it stands in the text; several articles of one list share a span.
+
+    ``law_id`` is None when the text names no law we know; ``law_text`` is then what it calls the law, if anything.
+    ``edition`` is the ISO date of "ed. 2023-02-01", or "".
+    """
+
+    law_id: str | None
+    article: str
+    numeral: str | None
+    literal: str | None
+    span: tuple[int, int]
+    law_text: str = ""
+    edition: str = ""
+
+
+# Matching happens on a text folded letter by letter, so that positions stay those of the original.
+_FOLD = str.maketrans(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZÁÉÍÓÚÀÈÌÒÙÄËÏÖÜÂÊÎÔÛÑáéíóúàèìòùäëïöüâêîôû\u00a0\u2013\u2014",
+    "abcdefghijklmnopqrstuvwxyzaeiouaeiouaeiouaeiouñaeiouaeiouaeiouaeiou --",
+)
+_NUMBER = r"\d{1,4}(?:\.\d{1,3}){0,2}(?:\.[a-z](?![a-z]))?(?:\s?-?(?:bis|ter|quater|quinquies)\b|-?[a-h](?![a-zñ]))?"
+_ITEM = r"(?:numeral(?:es)?|num\.?|numero|n\.)\s*(?P<{0}num>\d{{1,3}}|[a-z]+(?=\b))"
+_LETTER = r"(?:literal(?:es)?|lit\.?|letra)\s*(?P<{0}lit>[a-zñ]{{1,2}})\)?"
+_BEFORE = (
+    rf"(?:{_LETTER.format('a')}\s*(?:,|,?\s*del?|,?\s*en)\s*(?:el\s+)?)?(?:{_ITEM.format('a')}\s*(?:,\s*{_LETTER.format('b')}\s*)?"
+    r"(?:,|,?\s*del?|,?\s*en)\s*(?:el\s+)?)?"
+)
+_AFTER = (
+    rf"(?:\s*,?\s*{_ITEM.format('c')})?(?:\s*,?\s*{_LETTER.format('c')})?"
+    rf"(?:\s*,?\s*(?:inciso|parrafo)\s+(?:{ORDINAL_WORD}|ultimo|final|\d+))?"
+)
+_UNNUMBERED = (
+    rf"(?:innumerado\s*(?:\(?(?P<k1>\d{{1,3}}|{ORDINAL_WORD})\)?)?)\s*,?\s*(?:agregado\s+)?(?:a\s+continuacion|despues)\s+"
+    rf"(?:del?|el)\s+(?:articulo|art\.?)\s*(?P<base>{_NUMBER})"
+)
+_EDITION = r"(?:\s*,?\s*ed(?:\.|icion)\s*(?:de(?:l)?\s+)?(?:(?P<edition>\d{4}-\d{2}-\d{2})|s\.\s?f\.))?"
+_LINK = r"\s*(?:,\s*)?(?:de\s+la\s+|del\s+|de\s+el\s+|de\s+|en\s+la\s+|en\s+el\s+)?\(?"
+_OTHER_LAW = (
+    r"(?:ley|codigo|reglamento|constitucion|estatuto|decreto|ordenanza|resolucion|convencion|tratado|convenio|mandato)\b"
+    r"(?:(?!\s(?:y|e|o|ni|con)\s+(?:en\s+|con\s+|de\s+)?(?:el\s+|los\s+|del\s+)?art(?:s?\b|iculos?\b))[^.,;:()\n]){0,100}"
+)
+_JOIN = r"\s*(?:,\s*(?:y\s+|e\s+|o\s+)?|y|e|o|al|a|hasta el|-)\s*(?:el\s+|los\s+)?"
+_LONGEST_RANGE = 60
+
+
+def parse_citations(text: str, laws: Iterable[Named]) -> list[Citation]:
+    """All citations of articles in ``text``, in order.
+
+    "Art. 76.3" is numeral 3 of article 76 unless the law, being one that knows its numbers (a `Law`), has an article
+    76.3. A list or range gives one citation for each article. A bare "artículo 5" is a citation without a law.
+    """
+    laws = tuple(laws)
+    pattern, ids = _pattern(tuple((law.id, law.name, law.siglas, law.aliases) for law in laws))
+    texts = {law.id: law for law in laws if isinstance(law, Container)}
+    found = []
+    for match in pattern.finditer(text.translate(_FOLD)):
+        named = match["after"] or match["before"] or ""
+        law_id = ids.get(_squeezed(named)) or ids.get(re.sub(r"[.\s]", "", named))
+        other = match["other"] or ""
+        start, end = match.span()
+        end -= len(match[0]) - len(match[0].rstrip(" ,(."))
+        law_text = text[match.start("other") : match.end("other")].strip() if other else ""
+        for article, numeral, literal in _articles(match, texts.get(law_id or "")):
+            found.append(Citation(law_id, article, numeral, literal, (start, end), law_text, match["edition"] or ""))
+    return found
+
+
+def resolve(citation: Citation, laws: "Iterable[Law]") -> "tuple[Law, Article] | None":
+    """The law and article a citation names, or None; a citation without a law resolves when only one law is given."""
+    laws = tuple(laws)
+    for law in laws:
+        if (citation.law_id == law.id or (citation.law_id is None and not citation.law_text and len(laws) == 1)) and (
+            citation.article in law
+        ):
+            return law, law[citation.article]
+    return None
+
+
+def format_citation(
+    law: "Law", article: str, numeral: int | str | None = None, literal: str | None = None, *, long: bool = False
+) -> str:
+    """The canonical citation, or with ``long`` the one for running text (which names no edition).
+
+    An edition without any date is written "s. f." (sin fecha).
+    """
+    if long:
+        parts = [f"literal {literal})"] if literal else []
+        parts += [f"numeral {numeral}"] if numeral else []
+        parts += [_spelled(article, "artículo", "artículo")]
+        feminine = law.name.lower().startswith(("ley", "constitución", "codificación", "ordenanza", "resolución"))
+        return " del ".join(parts) + (" de la " if feminine else " del ") + law.name
+    parts = [_spelled(article, "Art.", "Art.")]
+    parts += [f"num. {numeral}"] if numeral else []
+    parts += [f"lit. {literal})"] if literal else []
+    return ", ".join([*parts, law.name, f"ed. {law.edition or 's. f.'}"])
+
+
+def _spelled(article: str, word: str, inner: str) -> str:
+    base, mark, count = article.partition("-innumerado-")
+    return f"{word} innumerado {count} agregado a continuación del {inner} {base}" if mark else f"{word} {article}"
+
+
+@lru_cache(maxsize=64)
+def _pattern(laws: tuple[tuple[str, str, str, tuple[str, ...]], ...]) -> tuple[re.Pattern[str], dict[str, str]]:
+    ids: dict[str, str] = {}
+    for law_id, name, siglas, aliases in laws:
+        for known in (name, siglas, *aliases):
+            if known.strip():
+                ids.setdefault(_squeezed(known.translate(_FOLD)), law_id)
+    # A comma in a name may be left out, siglas may have full stops, words may be split over lines.
+    dotted = {_squeezed(siglas.translate(_FOLD)) for _, _, siglas, _ in laws}
+    names = "|".join(
+        r"\.?\s?".join(known) + r"\.?" if known in dotted else r",?\s+".join(map(re.escape, known.split()))
+        for known in sorted(ids, key=len, reverse=True)
+    )
+    names = names or r"(?!)"
+    unnumbered_first = (
+        rf"(?P<k2>{ORDINAL_WORD})\s+(?:articulo|art\.?)\s*{_UNNUMBERED.replace('k1', 'k3').replace('base', 'base2')}"
+    )
+    return (
+        re.compile(
+            rf"(?<!\w)(?:(?P<before>{names})\s*[,:]?\s*(?:en\s+(?:sus?|el|los)\s+)?)?{_BEFORE}(?:{unnumbered_first}"
+            rf"|(?:articulos?|arts?\.?)\s*(?:n\.?[°ºo]?\s*)?(?:{_UNNUMBERED}|(?P<only>unico)\b"
+            rf"|(?P<numbers>{_NUMBER}(?:{_JOIN}{_NUMBER})*))){_AFTER}"
+            rf"(?:{_LINK}(?P<after>{names})(?!\w)\)?|{_LINK}(?P<other>{_OTHER_LAW}))?{_EDITION}"
+        ),
+        ids,
+    )
+
+
+def _squeezed(name: str) -> str:
+    return " ".join(name.replace(",", " ").split())
+
+
+def _articles(match: re.Match[str], law: Container[str] | None) -> list[tuple[str, str | None, str | None]]:
+    numeral = match["anum"] or match["cnum"]
+    if numeral and not numeral.isdigit():
+        value = ordinal(numeral)
+        numeral = str(value) if value else None
+    literal = match["alit"] or match["blit"] or match["clit"]
+    base = match["base"] or match["base2"]
+    if base:
+        count = match["k1"] or match["k2"] or match["k3"] or "1"
+        return [(f"{base}-innumerado-{count if count.isdigit() else ordinal(count)}", numeral, literal)]
+    if match["only"]:
+        return [("único", numeral, literal)]
+    found: list[tuple[str, str | None, str | None]] = []
+    end = 0
+    for number in re.finditer(_NUMBER, match["numbers"]):
+        joint, end = match["numbers"][end : number.start()].strip(), number.end()
+        article, own_numeral, own_literal = _split_number(number[0], law)
+        if joint.startswith(("al", "a", "hasta", "-")) and found and found[-1][0].isdigit() and article.isdigit():
+            first, last = int(found[-1][0]) + 1, int(article)
+            if first <= last <= first + _LONGEST_RANGE:
+                found += [(str(between), None, None) for between in range(first, last)]
+        found.append((article, own_numeral, own_literal))
+    if len(found) == 1 and found[0][1] is None:
+        return [(found[0][0], numeral, literal or found[0][2])]
+    return found
+
+
+def _split_number(text: str, law: Container[str] | None) -> tuple[str, str | None, str | None]:
+    """ "76.7.a" -> article, numeral, literal; "30.1" stays an article where the law has it; "208a" -> "208A"."""
+    text = re.sub(r"\s", "", text)
+    text = re.sub(r"-?(bis|ter|quater|quinquies)$", r"-\1", text)
+    text = re.sub(r"(?<=\d)-?([a-h])$", lambda match: match[1].upper(), text)
+    for cut in range(text.count("."), -1, -1):
+        pieces = text.split(".")
+        article, rest = ".".join(pieces[: cut + 1]), pieces[cut + 1 :]
+        if law is not None and article in law:
+            break
+    else:
+        article, *rest = text.split(".")
+    numeral = rest[0] if rest and rest[0].isdigit() else None
+    literal = rest[-1] if rest and not rest[-1].isdigit() else None
+    return article, numeral, literal
+
+
+def canonical(text: str, laws: "Sequence[Law]") -> str | None:
+    """The canonical form of the first citation in ``text`` that one of ``laws`` has, or None."""
+    for citation in parse_citations(text, laws):
+        if found := resolve(citation, laws):
+            return format_citation(found[0], found[1].number, citation.numeral, citation.literal)
+    return None

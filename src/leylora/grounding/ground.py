@@ -1,0 +1,137 @@
+"""A question becomes a prompt with the articles it needs, in the very form the law adapter was trained on.
+
+When the laws have nothing on it, no model is asked: `Grounded.reply` says so, in the words that training taught.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leylora.grounding import abstention
+from leylora.grounding.index import Hit, IndexedLaw, LawIndex
+from leylora.grounding.passages import excerpt
+from leylora.grounding.prompt import DEROGADO, Passage, grounded_prompt, law_system_prompt
+from leylora.grounding.query import read_query
+
+NOTHING_FOUND = "No encuentro ningún artículo sobre eso."
+RELEVANT = 0.4  # least score of the best article; calibrated by benchmarks/retrieval.py on development questions
+BESIDE = 0.5  # least score of a further article, as a share of the best one's
+LARGEST_SHARE = 0.6  # of the budget that one article may take while others wait
+SMALLEST = 400  # characters below which an excerpt says too little
+
+COUNTRIES = (
+    r"(?:Colombia|Perú|Chile|España|México|Argentina|Bolivia|Venezuela|Uruguay|Paraguay|Brasil|Panamá|Cuba|Francia|"
+    r"Italia|Alemania|Estados Unidos)\b"
+)
+_ABROAD = re.compile(  # a law of another country; "a Colombian in Ecuador" is none
+    rf"\b(?:[Cc]onstitución|[Cc]ódigo(?:\s+\w+){{1,3}}?|[Ll]ey(?:\s+\w+){{0,4}}?|[Dd]erecho|[Ll]egislación|[Ll]eyes)\s+"
+    rf"(?:del?|en)\s+{COUNTRIES}|^\W*(?:[Ee]n|[Ss]egún el derecho de)\s+{COUNTRIES}"
+)
+# What a chat template or tokenizer takes for a mark of its own has no place in the text of a law.
+_MARKS = re.compile(r"<(?=\|)|<(?=/?s>)|\[(?=/?INST\])|<(?=<?/?SYS>)")
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """What to ask the model, and what it may cite.
+
+    Attributes:
+        question: the user's own words.
+        system: the system turn of training, naming the editions.
+        prompt: the user turn: articles, then the question (`leylora.tasks.grounded_prompt`).
+        sources: the articles in the prompt, in its order, the best first.
+        reply: "" when the model is to be asked; else nothing relevant was found, and this is the answer to show
+            instead of asking the model (``sources`` is empty then).
+    """
+
+    question: str
+    system: str
+    prompt: str
+    sources: tuple[Hit, ...]
+    reply: str = ""
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """System and user turn, as chat templates take them."""
+        return [{"role": "system", "content": self.system}, {"role": "user", "content": self.prompt}]
+
+
+def ground(
+    question: str, index: LawIndex, *, budget: int = 6_000, limit: int = 4, previous: str = "", system: str = ""
+) -> Grounded:
+    """Search the articles for a question and put them before the model.
+
+    Args:
+        budget: most characters of the user turn (Spanish law text: 3 to 4 characters a token). What does not fit is
+            left out from the last; an article longer than its share is cut to the passages that matter.
+        limit: most articles.
+        previous: the question before this one; searched together with it when it alone finds nothing ("¿y la multa?").
+        system: the user's own system prompt, put after the training's.
+    """
+    reply, hits = _find(question, index, limit)
+    if not hits and previous and reply.startswith(NOTHING_FOUND):
+        reply, hits = _find(f"{previous} {question}", index, limit)
+    chosen, given = _fit(question, hits, budget)
+    laws = list(dict.fromkeys(hit.article.law for hit in chosen)) or list(index.laws)
+    turn = law_system_prompt(laws) + (f" {system}" if system else "")
+    return Grounded(question, turn, grounded_prompt(question, given), tuple(chosen), "" if chosen else reply)
+
+
+def as_passage(hit: Hit, room: int) -> Passage:
+    """The article as `leylora.tasks.passage` writes it, cut to ``room`` characters of body where it is longer.
+
+    Blank lines and the marks of chat templates, which no parsed law has, are taken out: what stands in an article
+    cannot end it or begin another one.
+    """
+    article = hit.article
+    body = DEROGADO if article.status == "derogado" else excerpt(article.body, hit.passage, room)
+    return Passage(article.citation, _plain(article.rubric).replace("\n", " "), _plain(body))
+
+
+def _plain(text: str) -> str:
+    return _MARKS.sub(lambda match: match[0] + " ", re.sub(r"\n\s*\n+", "\n", text))
+
+
+def _find(question: str, index: LawIndex, limit: int) -> tuple[str, list[Hit]]:
+    """The articles worth showing, or why there are none."""
+    asked = read_query(question, index.known)
+    here = {law.id: law for law in index.laws}
+    if _ABROAD.search(question):
+        return f"{abstention.OTHER_COUNTRY} {_editions(index.laws)}", []
+    if asked.law_ids and not asked.law_ids & here.keys():
+        return f"{abstention.UNKNOWN_LAW} Tengo: {_editions(index.laws)}", []
+    hits = index.search(question, limit)
+    for cited in asked.citations:
+        law = index.law(cited)
+        if law and law.articles and cited.edition and law.edition != cited.edition:
+            return f"{abstention.OTHER_EDITION} Tengo esta: {_editions([law])}", []
+    missing = [cited for cited in asked.citations if cited.law_id in here]
+    if missing and not any(hit.direct for hit in hits):
+        law = here[missing[0].law_id or ""]
+        return f"{abstention.NO_SUCH_ARTICLE} No consta el {missing[0].article}. {_editions([law])}", []
+    best = max((hit.score for hit in hits), default=0.0)
+    if any(hit.direct for hit in hits):
+        return "", [hit for hit in hits if hit.direct or hit.score >= max(RELEVANT, BESIDE * best)]
+    if best < RELEVANT:
+        return f"{NOTHING_FOUND} Tengo: {_editions(index.laws)}", []
+    return "", [hit for hit in hits if hit.score >= BESIDE * best]
+
+
+def _editions(laws: Sequence[IndexedLaw]) -> str:
+    return "(" + "; ".join(f"{law.name}, ed. {law.edition or 's. f.'}" for law in laws) + ")"
+
+
+def _fit(question: str, hits: Sequence[Hit], budget: int) -> tuple[list[Hit], list[Passage]]:
+    """As many of the articles as the budget holds, with what is shown of each."""
+    chosen: list[Hit] = []
+    given: list[Passage] = []
+    for place, hit in enumerate(hits):
+        frame = len(grounded_prompt(question, [*given, Passage(hit.article.citation, hit.article.rubric, "")]))
+        room = budget - frame
+        if place + 1 < len(hits):
+            room = min(room, max(int(budget * LARGEST_SHARE), room - SMALLEST * (len(hits) - place - 1)))
+        if room < min(SMALLEST, len(hit.article.body)) and chosen:
+            break
+        chosen.append(hit)
+        given.append(as_passage(hit, max(room, SMALLEST)))
+    return chosen, given
