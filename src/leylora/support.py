@@ -88,7 +88,7 @@ def _version(package: str) -> str:
 
 
 def _card() -> str:
-    from leylora.models.hardware import find_card
+    from leylora.models.cards import find_card
 
     try:
         card = find_card()

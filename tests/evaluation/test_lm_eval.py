@@ -17,7 +17,7 @@ from leylora.evaluation.marking import choice_values
 from leylora.evaluation.questioning import ask_all
 from leylora.evaluation.results import Item, Variant
 from leylora.evaluation.suites import Sources, questions
-from leylora.models.loading import load_base
+from leylora.models.load import load_base
 from leylora.models.templates import instruction_template
 
 

@@ -13,7 +13,7 @@ from leylora.evaluation.local import LocalModel
 from leylora.evaluation.quantization import PRECISIONS, Precision, QuantizationReport, load_as, measure
 from leylora.evaluation.quantization_run import run, table
 from leylora.evaluation.results import Item
-from leylora.models.loading import load_base
+from leylora.models.load import load_base
 from leylora.models.templates import instruction_template
 
 TEMPLATE = instruction_template("leylora-mistral")

@@ -166,10 +166,10 @@ def accelerate_launch(settings: Mapping[str, Any]) -> Launch:
 
 def in_this_process(words: list[str]) -> None:
     """Train without a process of its own: for many short runs after each other, on one device."""
+    from leylora.models.load import silence_libraries
     from leylora.training.arguments import parse
-    from leylora.training.quiet import hush
 
-    hush()
+    silence_libraries()
     arguments = parse(words)
 
     from leylora.training.sft import run

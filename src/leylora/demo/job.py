@@ -21,7 +21,7 @@ from leylora.demo.tiny_base import check_family, make_tiny_base
 from leylora.files import read_jsonl, write_json
 from leylora.laws.law import Law
 from leylora.laws.printing import PrintedLaw, print_law
-from leylora.models.loading import TINY_BASES
+from leylora.models.bases import TINY_BASES
 from leylora.project import MIXTURES, RECIPES, SAMPLES
 from leylora.webui.export import export
 

@@ -12,7 +12,7 @@ from leylora.evaluation.plans import Settings, filled, make_plans
 from leylora.evaluation.results import Item
 from leylora.evaluation.suites import Sources, questions
 from leylora.evaluation.variants import LORA
-from leylora.models.answering import Load
+from leylora.models.bases import Load
 from leylora.models.templates import instruction_template
 
 

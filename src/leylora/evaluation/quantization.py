@@ -20,6 +20,7 @@ from leylora.evaluation.asking import Continuation
 from leylora.evaluation.law_items import LETTERS, choice_messages
 from leylora.evaluation.marking import choice_values
 from leylora.evaluation.results import Answer, Item, Variant
+from leylora.models.bases import Load
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -90,10 +91,10 @@ def measure(
     Raises:
         LeyloraError: there is nothing to ask, or the adapter does not fit the base.
     """
-    from leylora.training.quiet import hush
+    from leylora.models.load import silence_libraries
     from leylora.training.record import installed_versions, peak_memory_gib
 
-    hush()
+    silence_libraries()
     spoken = [item for item in items if item.ask == "generate"][:PROMPTS]
     references = [item for item in items if item.ask == "generate" and item.reference]
     choices = [item for item in items if item.ask == "choose"]
@@ -161,22 +162,13 @@ def _measured(
 
 
 def load_as(name: str, precision: Precision) -> "PreTrainedModel":
-    """A base at one of the precisions, ready to answer; see `leylora.models.answering.load_for_answers`."""
-    from leylora.models.answering import load_for_answers
+    """A base at one of the precisions, ready to answer."""
+    from leylora.models.load import load_base
 
     if precision == "nf4":
-        import torch
-
-        from leylora.models.hardware import find_card
-        from leylora.models.loading import load_base
-
-        card = find_card()
-        dtype = torch.float32 if card is None else torch.bfloat16 if card.bf16 else torch.float16
-        place = None if card is None else {"": torch.cuda.current_device()}
-        model = load_base(name, double_quant=False, compute_dtype=dtype, device_map=place, attn_implementation="sdpa")
-        return model.eval().requires_grad_(False)
-    loads = {"16bit": "16bit", "int8": "8bit", "nf4-double": "4bit"}
-    return load_for_answers(name, loads[precision])  # type: ignore[arg-type]  # the values are those of Load
+        return load_base(name, double_quant=False)
+    loads: dict[str, Load] = {"16bit": "16bit", "int8": "8bit", "nf4-double": "4bit"}
+    return load_base(name, loads[precision])
 
 
 def _one_variant(

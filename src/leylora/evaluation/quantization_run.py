@@ -20,7 +20,7 @@ from leylora.evaluation.suites import Sources, questions, spread
 from leylora.evaluation.variants import find_variants
 from leylora.files import write_json
 from leylora.models.families import family_of
-from leylora.models.loading import load_config
+from leylora.models.load import load_config
 from leylora.models.templates import instruction_template
 
 OUT = Path("data/build/evaluation/quantization")
