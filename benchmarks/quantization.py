@@ -152,8 +152,14 @@ def main(
     device = peak_memory_gib()[1]
     write_json(out, {"model": model, "device": device, "seed": seed, "versions": installed_versions(), "rows": rows})
     table = Table("precision", "adapter", title=f"{model} on {device}; tokens per second", box=SIMPLE_HEAD)
-    shown = {"size_gib": "size\nGiB", "load_seconds": "load\ns", "generated_per_second": "written\nper s",
-             "scored_per_second": "read\nper s", "bits_per_byte": "bits\nper byte", "accuracy": "right\noptions"}  # fmt: skip
+    shown = {
+        "size_gib": "size\nGiB",
+        "load_seconds": "load\ns",
+        "generated_per_second": "written\nper s",
+        "scored_per_second": "read\nper s",
+        "bits_per_byte": "bits\nper byte",
+        "accuracy": "right\noptions",
+    }
     for heading in shown.values():
         table.add_column(heading, justify="right")
     for row in rows:

@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,13 +52,13 @@ ITEMS = [
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> Iterator[ModuleType]:
+def benchmark() -> ModuleType:
     specification = importlib.util.spec_from_file_location("quantization_benchmark", SCRIPT)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    yield module
+    return module
 
 
 @pytest.fixture(scope="module")
