@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leylora.errors import LeyloraError
-from leylora.webui.model_config import base_pattern, entries, with_entries, without_entries
+from leylora.webui.config_user import base_pattern, entries, with_entries, without_entries
 
 OURS = {r".*mistral-7b-v0\.1$": {"instruction_template": "leylora-mistral", "temperature": 0.4, "do_sample": True}}
 USERS = """\

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from leylora.errors import LeyloraError, UsageError
-from leylora.webui.layout import find_install
+from leylora.webui.install import find_install
 
 
 def test_every_way_to_name_a_current_install(webui: Path) -> None:
