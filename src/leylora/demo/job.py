@@ -12,8 +12,7 @@ from pathlib import Path
 
 from leylora import console
 from leylora.adapters.weights import Parent
-from leylora.combining.comparison import compare_variants, print_table
-from leylora.combining.steps import Merging, Training, do
+from leylora.combining import Merging, Training, compare_variants, do, print_table
 from leylora.dataset.build import build
 from leylora.dataset.mixture import Mixture
 from leylora.demo.install import fresh_install
