@@ -25,7 +25,7 @@ from leylora import console
 from leylora.adapters.weights import Parent
 from leylora.combining import HEAL_WEIGHTS, Merging, Training, do, in_this_process
 from leylora.files import read_json, write_json
-from leylora.models.loading import TINY_BASES
+from leylora.models.bases import TINY_BASES
 from leylora.project import RECIPES
 
 if TYPE_CHECKING:

@@ -211,10 +211,10 @@ def accelerate_launch(settings: Mapping[str, Any]) -> Launch:
 
 def in_this_process(words: list[str]) -> None:
     """Train without a process of its own: for many short runs after each other, on one device."""
+    from leylora.models.load import silence_libraries
     from leylora.training.arguments import parse
-    from leylora.training.quiet import hush
 
-    hush()
+    silence_libraries()
     arguments = parse(words)
 
     from leylora.training.sft import run
@@ -423,9 +423,9 @@ def compare_variants(
             whose own adapter is not among ``adapters`` or gained nothing.
         splits: which rows, such as ``["test"]``.
     """
-    from leylora.training.quiet import hush
+    from leylora.models.load import silence_libraries
 
-    hush()
+    silence_libraries()
     sets = held_out_rows(base, datasets, splits, revision=revision, template=template, max_length=max_length)
     model = load_for_scoring(base, revision, load_in_4bit=load_in_4bit)
     variants = [Variant("base", None), *(Variant(name, folder) for name, folder in adapters.items())]
