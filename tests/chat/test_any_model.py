@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from leylora.chat.any_model import check_marian, generate, load_any, t5_prompt, translate
 from leylora.errors import LeyloraError, UsageError
-from leylora.models.loading import load_tokenizer
+from leylora.models.load import load_tokenizer
 
 TEXT = "La biblioteca presta libros por quince días."
 
@@ -37,7 +38,7 @@ def test_an_encoder_decoder_generates_and_translates(t5: Path) -> None:
     told = generate(*loaded, t5_prompt("The house.", "en", "es"), **short)
     assert translate(*loaded, "The house.", "en", "es", **short) == told
     assert t5_prompt("The house.", "en", "es") == "translate English to Spanish: The house."
-    warm = {"max_new_tokens": 6, "temperature": 1.5, "top_p": 0.9, "seed": 3}
+    warm: dict[str, Any] = {"max_new_tokens": 6, "temperature": 1.5, "top_p": 0.9, "seed": 3}
     assert generate(*loaded, "Uno", **warm) == generate(*loaded, "Uno", **warm)
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from leylora.dataset.laws import load_laws
+from leylora.data.laws import load_laws
+from leylora.data.wording import fold as plain
 from leylora.grounding.index import LawIndex
 from leylora.grounding.query import read_query
 from leylora.grounding.results import snippet
 from leylora.grounding.words import fold, query_words, stem, terms
 from leylora.laws.law import Law
 from leylora.project import ROOT
-from leylora.tasks.wording import fold as plain
 
 from .small_laws import dogs, fairs, index_of, law, saved
 

@@ -6,10 +6,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, BitsAndBytesConfig, set_seed
 
 from leylora.errors import LeyloraError, UsageError, first_line
-from leylora.models.answering import Load
-from leylora.models.hardware import find_card
-from leylora.models.loading import load_config
-from leylora.training.quiet import hush
+from leylora.models.bases import Load
+from leylora.models.load import default_dtype, here, load_config, silence_libraries
 
 LANGUAGES = {  # ISO 639-1: name in English (for T5), in Spanish (for causal models), NLLB's code
     "es": ("Spanish", "español", "spa_Latn"),
@@ -28,18 +26,14 @@ def load_any(name: str, load: Load = "16bit") -> tuple[Any, Any]:
     Raises:
         LeyloraError: it cannot be loaded, or does not write text.
     """
-    hush()
+    silence_libraries()
     kind = AutoModelForSeq2SeqLM if load_config(name).is_encoder_decoder else AutoModelForCausalLM
-    card = find_card()
-    dtype = torch.float32 if card is None else torch.bfloat16 if card.bf16 else torch.float16
-    bits = {"4bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}}
-    bits["8bit"] = {"load_in_8bit": True}
-    options: dict[str, Any] = {
-        "dtype": dtype,
-        "device_map": None if card is None else {"": torch.cuda.current_device()},
+    bits: dict[str, dict[str, Any]] = {
+        "4bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": default_dtype()},
+        "8bit": {"load_in_8bit": True},
     }
-    if load != "16bit":
-        options["quantization_config"] = BitsAndBytesConfig(**bits[load])
+    quantization = BitsAndBytesConfig(**bits[load]) if load in bits else None
+    options = {"dtype": default_dtype(), "device_map": here(), "quantization_config": quantization}
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         return kind.from_pretrained(name, trust_remote_code=False, **options).eval(), tokenizer

@@ -20,8 +20,8 @@ from leylora.grounding.checking import CheckedCitation, Verdict, check_answer
 from leylora.grounding.ground import Grounded, ground
 from leylora.grounding.index import IndexedArticle, LawIndex
 from leylora.grounding.indexing import open_laws
-from leylora.models.answering import Load
-from leylora.training.quiet import hush
+from leylora.models.bases import Load
+from leylora.models.load import silence_libraries
 
 NOTICE = "Esto no es asesoría legal. Compruebe cada cita en la edición vigente de la ley."
 VERDICTS: dict[Verdict, str] = {
@@ -100,7 +100,7 @@ def open_chat(
         preset(preset_name)
     index = None if laws is None else open_laws(laws)
     base, variants, first = choose(model, adapter, lora)
-    hush()
+    silence_libraries()
     console.note(f"Loading {base} ({load}) with {len(variants) - 1} adapters …")
     engine = Engine.load(base, variants, load)
     engine.prepare(first)

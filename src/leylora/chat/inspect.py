@@ -23,8 +23,8 @@ from leylora.chat.engine import Engine
 from leylora.chat.variants import BASE, adapter_variant, find_adapter, shown_by_default
 from leylora.errors import UsageError
 from leylora.files import write_text
-from leylora.models.answering import Load
-from leylora.training.quiet import hush
+from leylora.models.bases import Load
+from leylora.models.load import silence_libraries
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def run(
                 found = adapter_variant(find_adapter(name, lora))
                 variants[found.name] = found
         names = [BASE, *(name if name in variants else Path(name).name for name in adapters)]
-    hush()
+    silence_libraries()
     inspection = inspect(Engine.load(base, variants, load), text, names, top)
     show(inspection)
     if html is not None:

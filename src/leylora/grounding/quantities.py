@@ -7,7 +7,7 @@ The verifier compares an answer's quantities with those of the article it cites,
 import re
 from dataclasses import dataclass
 
-from leylora.tasks.wording import fold
+from leylora.data.wording import fold
 
 SMALL = {
     "cero": 0, "un": 1, "uno": 1, "una": 1, "dos": 2, "tres": 3, "cuatro": 4, "cinco": 5, "seis": 6, "siete": 7,
