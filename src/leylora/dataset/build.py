@@ -22,7 +22,7 @@ from leylora.instructions.overlap import marks, union
 from leylora.laws.law import Law
 from leylora.tasks.generate import generate
 from leylora.tasks.model_written import write_rows
-from leylora.tasks.shelf import one_line
+from leylora.text import one_line
 
 Tick = Callable[[str, int, int | None], None]  # stage, units done, units in all if known
 NOT_LAW_TEXT = re.compile(r"«[^«»]*»|\([^()]*ed\. [^()]*\)")

@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from leylora.dataset.benchmark import BenchmarkItem
-from leylora.instructions.duplicates import plain
 from leylora.instructions.records import Fault, Record, read_records
+from leylora.text import words
 
 NAMES = {
     "question": ("question", "pregunta", "enunciado", "texto"),
@@ -63,7 +63,7 @@ def _item(row: Record, source: str, number: int) -> BenchmarkItem:
         raise ValueError("has fewer than two options")
     correct = _correct(_first(fields, "answer"), options)
     return BenchmarkItem(
-        id=f"{plain(source).replace(' ', '-')}-{_first(fields, 'id') or number}",
+        id=f"{'-'.join(words(source))}-{_first(fields, 'id') or number}",
         kind="multiple-choice",
         law_id=_first(fields, "law_id"),
         article=_first(fields, "article").removesuffix(".0"),
@@ -106,7 +106,7 @@ def _correct(answer: str, options: list[str]) -> int:
         return LETTERS.index(bare)
     if bare.isdigit() and 1 <= int(bare) <= len(options) and answer.strip() not in options:
         return int(bare) - 1
-    same = [at for at, option in enumerate(options) if plain(option) == plain(LABEL.sub("", answer))]
+    same = [at for at, option in enumerate(options) if words(option) == words(LABEL.sub("", answer))]
     if len(same) == 1:
         return same[0]
     raise ValueError(f"its answer {answer[:40]!r} names none of the {len(options)} options")

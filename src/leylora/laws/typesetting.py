@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from itertools import groupby
 
-from leylora.grounding.ordinals import feminine_ordinal, plain
+from leylora.grounding.ordinals import feminine_ordinal
 from leylora.laws.printing import Layout, PrintedArticle, PrintedDivision, PrintedLaw
+from leylora.text import fold
 
 _MONTHS = "ene feb mar abr may jun jul ago sep oct nov dic".split()  # noqa: SIM905
 _LONG_MONTHS = "Enero Febrero Marzo Abril Mayo Junio Julio Agosto Septiembre Octubre Noviembre Diciembre".split()  # noqa: SIM905
@@ -45,7 +46,7 @@ def typeset(law: PrintedLaw, layout: Layout) -> list[Paragraph]:
 
 def printed_name(law: PrintedLaw, layout: Layout) -> str:
     """The title as the publisher prints it: capitals, in the older layouts without accents."""
-    name = law.name.upper() if layout in ("lexis", "fielweb") else plain(law.name).upper()
+    name = law.name.upper() if layout in ("lexis", "fielweb") else fold(law.name, keep_ñ=False).upper()
     return f"{name}, {law.siglas}" if layout == "lexis" and law.siglas else name
 
 

@@ -7,7 +7,8 @@ from leylora.instructions.conversation import Conversation, Message
 from leylora.laws.law import Law
 from leylora.tasks.item import Item, names_of, of_law, spelled, the_law
 from leylora.tasks.neighbours import Pool
-from leylora.tasks.wording import fold, roughen
+from leylora.tasks.wording import roughen
+from leylora.text import fold
 
 LICENSE = "public-domain"  # official texts of law; the questions are this project's
 

@@ -29,7 +29,7 @@ from leylora.tasks.neighbours import Pool
 from leylora.tasks.shelf import Shelf
 from leylora.tasks.verify import Fault
 from leylora.tasks.verify_row import verify_row
-from leylora.tasks.wording import fold
+from leylora.text import fold
 
 ASK = """Este es un artículo de una ley del Ecuador:
 

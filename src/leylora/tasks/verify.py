@@ -21,8 +21,8 @@ from leylora.grounding.references import references
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Law
 from leylora.tasks.item import names_of
-from leylora.tasks.shelf import Entry, Shelf, one_line
-from leylora.tasks.wording import fold
+from leylora.tasks.shelf import Entry, Shelf
+from leylora.text import fold, one_line
 
 EDITION = r"ed\. (?:\d{4}-\d{2}-\d{2}|s\. f\.)"
 CANONICAL = re.compile(rf"\((Art\. [^\n]*?, {EDITION})\)")

@@ -8,7 +8,7 @@ from leylora.grounding.references import references
 from leylora.instructions.conversation import Conversation
 from leylora.laws.law import Law
 from leylora.tasks.law_text import fines, penalties
-from leylora.tasks.shelf import Entry, Shelf, one_line, whole_law_citation
+from leylora.tasks.shelf import Entry, Shelf, whole_law_citation
 from leylora.tasks.verify import (
     CANONICAL,
     NAMED_NUMERAL,
@@ -19,7 +19,7 @@ from leylora.tasks.verify import (
     named_articles,
     verify_answer,
 )
-from leylora.tasks.wording import fold
+from leylora.text import fold, one_line
 
 COUNTRY = re.compile(
     r"\b(?:Colombia|Perú|Peru|Chile|España|Espana|México|Mexico|Argentina|Bolivia|Venezuela|Uruguay|Panamá|Panama)\b",
