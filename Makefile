@@ -1,6 +1,5 @@
 # make demo   the whole job on small models: law PDF and instructions in, merged adapter and comparison out
 # make test   the tests;  make lint   style, types and spelling;  make setup   the installation alone
-# make report what a bug report needs: versions, card, last recipe, last error
 PYTHON ?= python3
 VENV ?= .venv
 FAMILY ?= tiny-mistral
@@ -13,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.leylora-installed
 WORKERS ?= 2
 
-.PHONY: setup demo test lint format report clean
+.PHONY: setup demo test lint format clean
 
 setup: $(READY)
 
@@ -40,9 +39,6 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-report: $(READY)
-	@$(BIN)/python scripts/bug_report.py
 
 clean:
 	rm -rf data/build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from leylora import console
 
+BOTH_LANGUAGES = ("README", "assistant", "chat", "data", "training", "webui")  # what users in Ecuador read
 WORDS = Path("docs/words.txt")  # accepted besides the dictionary: names, and terms this field leaves in English
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|<(?:img|a)\b[^>]*?(?:src|href)=\"([^\"]+)\"")
@@ -39,10 +40,11 @@ def broken_links(file: Path) -> Iterator[str]:
 
 
 def differing_languages(file: Path) -> Iterator[str]:
-    """A page without its Spanish twin, and twins whose commands, tables or headings differ in number."""
+    """A user's page without its Spanish twin, and twins whose commands, tables or headings differ in number."""
     twin = file.with_suffix(".es.md")
     if not twin.exists():
-        yield f"{file}: {twin.name} is missing"
+        if file.stem in BOTH_LANGUAGES:
+            yield f"{file}: {twin.name} is missing"
         return
     both = [page.read_text("utf-8") for page in (file, twin)]
     commands, other = (_commands(text) for text in both)

@@ -15,7 +15,7 @@ def main(
     folder: Annotated[Path, typer.Argument(help="Folder that scripts/compare.py wrote.")],
     lang: Annotated[Literal["es", "en"], typer.Option(help="Language of the report.")] = "es",
 ) -> None:
-    """Write report.html, report.md and tables/*.csv from the results in FOLDER; no model is asked."""
+    """Write report.html and report.md from the results in FOLDER; no model is asked."""
     from leylora.evaluation.report import write_report
 
     for path in write_report(folder, lang):

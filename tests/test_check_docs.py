@@ -40,7 +40,7 @@ def test_good_pages_pass(pages: Path) -> None:
         ("README.es.md", "Un parrafo con faltas.", "'parrafo' is not in the Spanish dictionary"),
         ("README.es.md", "\n## Más", "(or of other levels)"),
         ("README.md", "\nmake test\n", "its commands are not those of README.es.md"),
-        ("docs/merging.md", "# Merging\n", "merging.es.md is missing"),
+        ("docs/training.md", "# Training\n", "training.es.md is missing"),
     ],
 )
 def test_a_planted_fault_is_named(pages: Path, page: str, text: str, fault: str) -> None:

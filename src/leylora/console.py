@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from leylora.errors import LeyloraError
-from leylora.support import remember
 
 NO_SPACE = os.strerror(errno.ENOSPC)
 out = Console(highlight=False)
@@ -46,10 +45,10 @@ def run(command: Callable[[], Any]) -> None:
     """Run a command's entry point; turn the errors a user can mend into one sentence and an exit code.
 
     `LeyloraError` exits with its own code; Ctrl-C, a full disk and a path that cannot be read or written
-    exit with 1. Anything else is a fault of ours and keeps its traceback. All but Ctrl-C is kept for `make report`.
+    exit with 1. Anything else is a bug of ours and keeps its traceback.
     """
     try:
-        _kept(command)
+        command()
     except LeyloraError as error:
         _stop(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -59,14 +58,6 @@ def run(command: Callable[[], Any]) -> None:
             _stop("The disk is full and nothing half-written was left; free some space and run it again.", 1)
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
             _stop(f"{error.filename}: {(error.strerror or 'cannot be used').lower()}; check the path.", 1)
-        raise
-
-
-def _kept(command: Callable[[], Any]) -> None:
-    try:
-        command()
-    except Exception as error:
-        remember(error)
         raise
 
 

@@ -1,5 +1,5 @@
 """The chat page in a real browser, with a real engine behind it: what a person sees when they press the buttons."""
-# ruff: noqa: F811 - the engine of the assistant's tests is a fixture here too
+# ruff: noqa: F811 - the engine of the chat tests is a fixture here too
 
 import json
 import re

@@ -8,7 +8,7 @@ import pytest
 from leylora.grounding import abstention
 from leylora.grounding.ground import NOTHING_FOUND, Grounded, ground
 from leylora.grounding.index import LawIndex
-from leylora.tasks import grounded_prompt, law_system_prompt, passage, read_grounded_prompt
+from leylora.grounding.prompt import grounded_prompt, law_system_prompt, passage, read_grounded_prompt
 
 from .small_laws import DOGS, LONG, PLANTED, dogs, fairs, index_of, law
 

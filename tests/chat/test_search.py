@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from leylora.dataset.laws import load_laws
+from leylora.data.laws import load_laws
 from leylora.grounding.index import LawIndex
 from leylora.grounding.query import read_query
 from leylora.grounding.results import snippet

@@ -1,4 +1,3 @@
-import csv
 import json
 import re
 import shutil
@@ -97,7 +96,7 @@ def test_a_template_in_an_answer_is_not_run(tmp_path: Path) -> None:
 
 
 def test_the_same_results_give_the_same_bytes(folder: Path) -> None:
-    files = [folder / "report.html", folder / "report.md", *sorted((folder / "tables").iterdir())]
+    files = [folder / "report.html", folder / "report.md"]
     before = [file.read_bytes() for file in files]
     assert write_report(folder)[0] == files[0]
     assert [file.read_bytes() for file in files] == before
@@ -126,25 +125,6 @@ def test_every_metric_has_a_name() -> None:
     from leylora.evaluation.metrics import METRICS
 
     assert not [metric.name for metric in METRICS if f"metric.{metric.name}" not in dictionary()]
-
-
-def test_every_number_is_in_the_csv(folder: Path) -> None:
-    scores = json.loads((folder / "scores.json").read_text("utf-8"))
-    for name in ("scores", "differences", "retention", "costs", "findings"):
-        with (folder / "tables" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        assert len(rows) == len(scores[name])
-        for row, original in zip(rows, scores[name], strict=True):
-            for key, value in original.items():
-                if isinstance(value, float):
-                    assert float(row[key]) == value
-
-
-def test_a_spreadsheet_runs_no_name(tmp_path: Path) -> None:
-    out = write_results(tmp_path, models=("=cmd|' /C calc'!A0",))
-    write_report(out)
-    assert "\n=cmd" not in (out / "tables" / "scores.csv").read_text("utf-8")
-    assert "\n'=cmd" in (out / "tables" / "scores.csv").read_text("utf-8")
 
 
 def test_signs_follow_the_corrected_test_and_the_direction(folder: Path) -> None:

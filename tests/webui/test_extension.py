@@ -18,7 +18,6 @@ from leylora.errors import LeyloraError
 from leylora.grounding.indexing import INDEX_FILE, open_laws
 from leylora.laws import parse_law, read_source
 from leylora.webui import show
-from leylora.webui.archive import pack
 from leylora.webui.check import check_install
 from leylora.webui.export import export
 from leylora.webui.extension import hooks
@@ -163,15 +162,6 @@ def test_check_knows_it(exported: Path, webui: Path) -> None:
     assert "no leylora_for_webui" in verdict().faults[0]
 
 
-def test_it_travels_in_an_archive(tmp_path: Path, laws: Path) -> None:
-    import zipfile
-
-    pack(tmp_path / "all.zip", ["deterministic"], extension=extension_artifact(laws))
-    names = zipfile.ZipFile(tmp_path / "all.zip").namelist()
-    assert "user_data/extensions/leylora/script.py" in names
-    assert "user_data/extensions/leylora/laws.sqlite" in names
-
-
 def test_the_command(webui: Path, laws: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
@@ -187,7 +177,7 @@ def test_the_command(webui: Path, laws: Path, tmp_path: Path, monkeypatch: pytes
     assert done.exit_code == 0
     assert "extension" in done.output
     wrong = run(module.app, ["--webui", str(webui), "--remove", "--extension"])
-    assert "--extension with --webui or --zip" in str(wrong.exception)
+    assert "--extension with --webui" in str(wrong.exception)
     monkeypatch.chdir(tmp_path)
     without = run(module.app, ["--webui", str(webui), "deterministic", "--extension"])
     assert "scripts/parse_law.py" in str(without.exception)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,6 @@ from leylora.chat.answer import Piece
 from leylora.chat.conversation import TooLongError
 from leylora.chat.dialogue import EXAMPLES, Notice, Settings, Turn, as_jsonl, ask, ended, too_long
 from leylora.chat.sampling import Sampling, preset, preset_for, presets
-from leylora.chat.serving import bind
 from leylora.chat.sessions import Sessions
 from leylora.chat.start import Started
 from leylora.chat.variants import BASE
@@ -235,6 +235,20 @@ def _temperature(sampling: Sampling) -> float:
     return 0.0 if sampling.greedy else sampling.temperature
 
 
+def bind(port: int) -> socket.socket:
+    """A socket on this machine's port. Raises LeyloraError when another program has it."""
+    listening = socket.socket()
+    if os.name == "posix":
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+    except OSError as error:
+        listening.close()
+        raise LeyloraError(f"{HOST}:{port} cannot be used ({error.strerror or error}); try another --port.") from None
+    listening.listen()
+    return listening
+
+
 def check_page(port: int) -> None:
     """Say what would keep the page from being served, before a model is loaded for it.
 
@@ -243,7 +257,7 @@ def check_page(port: int) -> None:
     """
     if find_spec("gradio") is None:
         raise LeyloraError('The page needs gradio; in the checkout run: python -m pip install -e ".[chat]"')
-    bind(HOST, port).close()
+    bind(port).close()
 
 
 def launch(page: Page, port: int = 0) -> "gr.Blocks":
@@ -254,7 +268,7 @@ def launch(page: Page, port: int = 0) -> "gr.Blocks":
     """
     import gradio as gr
 
-    with bind(HOST, port) as free:
+    with bind(port) as free:
         port = free.getsockname()[1]
     demo = build(page)
     text, code = ["system-ui", "Segoe UI", "sans-serif"], ["ui-monospace", "monospace"]  # none is fetched from anywhere

@@ -14,8 +14,8 @@ from leylora import console
 from leylora.adapters.weights import Parent
 from leylora.combining.comparison import compare_variants, print_table
 from leylora.combining.steps import Merging, Training, do
-from leylora.dataset.build import build
-from leylora.dataset.mixture import Mixture
+from leylora.data.build import build
+from leylora.data.mixture import Mixture
 from leylora.demo.install import fresh_install
 from leylora.demo.tiny_base import check_family, make_tiny_base
 from leylora.files import read_jsonl, write_json

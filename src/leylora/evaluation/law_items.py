@@ -7,16 +7,16 @@ article is at hand is asked twice, from memory and with the article among its ne
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from leylora.dataset.benchmark import BenchmarkItem
+from leylora.data.benchmark import BenchmarkItem
+from leylora.data.conversation import Conversation
+from leylora.data.verify import CANONICAL
 from leylora.errors import LeyloraError
 from leylora.evaluation.results import Item
 from leylora.grounding import abstention
 from leylora.grounding.citations import format_citation
 from leylora.grounding.prompt import grounded_prompt, law_system_prompt, passage, read_grounded_prompt
-from leylora.instructions.conversation import Conversation
 from leylora.laws.catalog import catalog, find_in_catalog
 from leylora.laws.law import Article, Law
-from leylora.tasks.verify import CANONICAL
 
 LETTERS = "ABCDEFGH"
 ASK_LETTER = "Responda solo con la letra de la opción correcta."

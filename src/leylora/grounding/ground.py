@@ -38,7 +38,7 @@ class Grounded:
     Attributes:
         question: the user's own words.
         system: the system turn of training, naming the editions.
-        prompt: the user turn: articles, then the question (`leylora.tasks.grounded_prompt`).
+        prompt: the user turn: articles, then the question (`leylora.data.grounded_prompt`).
         sources: the articles in the prompt, in its order, the best first.
         reply: "" when the model is to be asked; else nothing relevant was found, and this is the answer to show
             instead of asking the model (``sources`` is empty then).
@@ -78,7 +78,7 @@ def ground(
 
 
 def as_passage(hit: Hit, room: int) -> Passage:
-    """The article as `leylora.tasks.passage` writes it, cut to ``room`` characters of body where it is longer.
+    """The article as `leylora.data.passage` writes it, cut to ``room`` characters of body where it is longer.
 
     Blank lines and the marks of chat templates, which no parsed law has, are taken out: what stands in an article
     cannot end it or begin another one.

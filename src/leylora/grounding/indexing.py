@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from leylora.dataset.laws import load_laws
+from leylora.data.law_text import DEFINITION
+from leylora.data.laws import load_laws
 from leylora.errors import LeyloraError
 from leylora.grounding import passages, words
 from leylora.grounding.index import VERSION, LawIndex
@@ -18,7 +19,6 @@ from leylora.grounding.passages import pieces
 from leylora.grounding.words import terms
 from leylora.laws.catalog import CATALOG, CatalogEntry, catalog
 from leylora.laws.law import Article, Law
-from leylora.tasks.law_text import DEFINITION
 
 LAWS = Path("data/build/laws")
 DEMO_LAWS = Path("data/build/demo/laws")

@@ -7,7 +7,7 @@
     preflight  what was checked on the way, as a table; a dry run ends here
     save       adapter, tokenizer, template, card and run.json, moved into place at the end
 
-Not here: data preparation (`leylora.dataset`), merging (`leylora.adapters`), evaluation beyond the held-out loss.
+Not here: data preparation (`leylora.data`), merging (`leylora.adapters`), evaluation beyond the held-out loss.
 """
 
 import os

@@ -1,9 +1,8 @@
-"""The report of a comparison: one page, the same in Markdown, and every number as CSV."""
+"""The report of a comparison: one page, and the same in Markdown."""
 
 from pathlib import Path
 
 from leylora.evaluation.reading import load_results
-from leylora.evaluation.report.csv_files import write_csv
 from leylora.evaluation.report.extras import load_extras
 from leylora.evaluation.report.markdown import markdown
 from leylora.evaluation.report.page import render
@@ -14,10 +13,10 @@ __all__ = ["Language", "write_report"]
 
 
 def write_report(folder: Path, language: Language = "es") -> list[Path]:
-    """Write ``report.html``, ``report.md`` and ``tables/*.csv`` into a folder of results.
+    """Write ``report.html`` and ``report.md`` into a folder of results.
 
-    The same results give the same bytes. ``judge.json`` and ``quantization.json``, where they lie in the folder,
-    become sections of the report. An earlier report of the folder is replaced.
+    The same results give the same bytes. ``judge.json``, where it lies in the folder, becomes a section of the
+    report. An earlier report of the folder is replaced.
 
     Returns:
         The files written, the page first.
@@ -30,4 +29,4 @@ def write_report(folder: Path, language: Language = "es") -> list[Path]:
     page, text = folder / "report.html", folder / "report.md"
     write_text(page, render(results, words, extras))
     write_text(text, markdown(results, words, extras))
-    return [page, text, *write_csv(results, folder / "tables")]
+    return [page, text]

@@ -1,4 +1,4 @@
-"""What may lie beside a comparison and belongs into its report: the judge's verdicts, the cost of compression."""
+"""What may lie beside a comparison and belongs into its report: the judge's verdicts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,6 @@ from pydantic import BaseModel, ValidationError
 
 from leylora.errors import LeyloraError
 from leylora.evaluation.judge import JUDGE_FILE, JudgeSummary
-from leylora.evaluation.quantization import QUANTIZATION_FILE, QuantizationReport
 from leylora.files import read_json
 
 M = TypeVar("M", bound=BaseModel)
@@ -16,10 +15,9 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Extras:
-    """Each is None where its file is not there."""
+    """None where its file is not there."""
 
     judge: JudgeSummary | None = None
-    quantization: QuantizationReport | None = None
 
 
 def load_extras(folder: Path) -> Extras:
@@ -28,7 +26,7 @@ def load_extras(folder: Path) -> Extras:
     Raises:
         LeyloraError: a file is there and does not fit this version.
     """
-    return Extras(_read(folder / JUDGE_FILE, JudgeSummary), _read(folder / QUANTIZATION_FILE, QuantizationReport))
+    return Extras(_read(folder / JUDGE_FILE, JudgeSummary))
 
 
 def _read(path: Path, kind: type[M]) -> M | None:

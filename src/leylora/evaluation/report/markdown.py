@@ -51,7 +51,7 @@ def markdown(results: Results, words: Words, extras: Extras) -> str:
             head = [words("column.comparison"), words("column.value"), ""]
             cells_of = ([escaped(row.name), escaped(row.value), escaped(row.note)] for row in chart_rows)
             lines += [f"### {escaped(title)}", "", *_table(head, cells_of)]
-    lines += _judge(words, extras) + _runs(results, words) + _costs(results, words) + _quantization(words, extras)
+    lines += _judge(words, extras) + _runs(results, words) + _costs(results, words)
     lines += _provenance(results, words)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -91,20 +91,6 @@ def _judge(words: Words, extras: Extras) -> list[str]:
         rows.append([escaped(row.model), escaped(words("against", **pair)), words.name("suite", row.suite), *counts,
                      length])  # fmt: skip
     return _section("judge", words) + _table([words("column." + name) for name in names], rows)
-
-
-def _quantization(words: Words, extras: Extras) -> list[str]:
-    if extras.quantization is None:
-        return []
-    names = ("load", "adapter", "memory", "generation", "scoring", "bits", "accuracy")
-    rows = []
-    for one in extras.quantization.rows:
-        accuracy = words("not-measured") if one.accuracy is None else words.value(one.accuracy, "share")
-        speeds = [words.measured(speed) for speed in (one.generated_per_second, one.scored_per_second)]
-        numbers = [words.measured(one.size_gib, 3), *speeds, words.measured(one.bits_per_byte, 3), accuracy]
-        said = [escaped(one.problem), "", "", "", ""] if one.problem else numbers
-        rows.append([one.load, escaped(one.adapter or words("variant.base")), *said])
-    return _section("quantization", words) + _table([words("column." + name) for name in names], rows)
 
 
 def _runs(results: Results, words: Words) -> list[str]:

@@ -41,7 +41,6 @@ def render(results: Results, words: Words, extras: Extras) -> str:
         loss_charts=runs.loss_charts(results, words),
         strips=runs.strips(results, words),
         judge=extras.judge,
-        quantization=extras.quantization,
         galleries=galleries,
         questions=questions,
         suites=[suite.name for suite in results.provenance.suites if suite.name in asked],
