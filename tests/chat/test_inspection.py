@@ -121,7 +121,7 @@ def t5(tiny_base: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactor
     import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
-    from leylora.models.loading import load_tokenizer
+    from leylora.models.load import load_tokenizer
 
     torch.manual_seed(0)
     tokenizer = load_tokenizer(str(tiny_base("tiny-mistral")))

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from leylora.errors import LeyloraError, UsageError, first_line
-from leylora.models.hardware import find_card
-from leylora.models.loading import load_config
-from leylora.training.quiet import hush
+from leylora.models.cards import find_card
+from leylora.models.load import load_config, silence_libraries
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -58,7 +57,7 @@ def load_any(name: str, load: str = "16bit", revision: str | None = None) -> Loa
         BitsAndBytesConfig,
     )
 
-    hush()
+    silence_libraries()
     config = load_config(name, revision)
     seq2seq = bool(config.is_encoder_decoder)
     kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM

@@ -9,7 +9,7 @@ from leylora.chat.start import choose
 from leylora.chat.variants import BASE, adapter_variant, find_adapter, shown_by_default
 from leylora.errors import UsageError
 from leylora.files import write_text
-from leylora.models.answering import Load
+from leylora.models.bases import Load
 
 
 def read_text_argument(text: str) -> str:
@@ -51,9 +51,9 @@ def run(
     from leylora.chat import inspection_views as views
     from leylora.chat.engine import Engine
     from leylora.chat.inspection import inspect
-    from leylora.training.quiet import hush
+    from leylora.models.load import silence_libraries
 
-    hush()
+    silence_libraries()
     inspection = inspect(Engine.load(base, variants, load), text, names, top)
     if as_json:
         console.say(json.dumps(inspection.as_json(), ensure_ascii=False, indent=2))

@@ -9,7 +9,7 @@ from leylora.chat.engine import Engine
 from leylora.chat.sampling import MAX_NEW_TOKENS, Sampling, preset, preset_for
 from leylora.chat.variants import BASE, LORA, Variant, adapter_variant, choose_base, find_adapter, find_variants
 from leylora.grounding.index import LawIndex
-from leylora.models.answering import Load
+from leylora.models.bases import Load
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def start(wanted: Wanted) -> Started:
 
         index = open_laws(wanted.laws)
     base, variants, first = choose(wanted.model, wanted.adapter, wanted.lora)
-    from leylora.training.quiet import hush
+    from leylora.models.load import silence_libraries
 
-    hush()
+    silence_libraries()
     console.note(f"Loading {base} ({wanted.load}) with {len(variants) - 1} adapters …")
     engine = Engine.load(base, variants, wanted.load)
     engine.prepare(first)

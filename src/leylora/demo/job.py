@@ -12,8 +12,7 @@ from pathlib import Path
 
 from leylora import console
 from leylora.adapters.weights import Parent
-from leylora.combining.comparison import compare_variants, print_table
-from leylora.combining.steps import Merging, Training, do
+from leylora.combining import Merging, Training, compare_variants, do, print_table
 from leylora.data.build import build
 from leylora.data.mixture import Mixture
 from leylora.demo.install import fresh_install
@@ -21,7 +20,7 @@ from leylora.demo.tiny_base import check_family, make_tiny_base
 from leylora.files import read_jsonl, write_json
 from leylora.laws.law import Law
 from leylora.laws.printing import PrintedLaw, print_law
-from leylora.models.loading import TINY_BASES
+from leylora.models.bases import TINY_BASES
 from leylora.project import MIXTURES, RECIPES, SAMPLES
 from leylora.webui.export import export
 
