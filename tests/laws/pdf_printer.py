@@ -56,9 +56,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from leylora.errors import LeyloraError
 from leylora.files import read_text
-from leylora.grounding.ordinals import feminine_ordinal, plain
+from leylora.grounding.ordinals import feminine_ordinal
 from leylora.laws.law import DivisionKind
 from leylora.project import SAMPLES
+from leylora.text import fold
 
 Layout = Literal["lexis", "lexis-finder", "esilec", "fielweb"]
 Trap = Literal[
@@ -181,7 +182,7 @@ def typeset(law: PrintedLaw, layout: Layout) -> list[Paragraph]:
 
 def printed_name(law: PrintedLaw, layout: Layout) -> str:
     """The title as the publisher prints it: capitals, in the older layouts without accents."""
-    name = law.name.upper() if layout in ("lexis", "fielweb") else plain(law.name).upper()
+    name = law.name.upper() if layout in ("lexis", "fielweb") else fold(law.name, keep_ñ=False).upper()
     return f"{name}, {law.siglas}" if layout == "lexis" and law.siglas else name
 
 
