@@ -253,7 +253,7 @@ def main(
     store: Annotated[Path, typer.Option(help="Where single cells are kept.")] = WORK / "cells.json",
 ) -> None:
     """Measure what is not measured yet, print the table and write the figures."""
-    from leylora.demo.job import Demo
+    from leylora.demo import Demo
 
     begun, scores, wanted = time.monotonic(), Scores(store), list(cells_to_measure())
     for family, seed, key in wanted:

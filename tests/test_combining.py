@@ -24,7 +24,7 @@ from leylora.combining import (
     print_table,
     state_of,
 )
-from leylora.demo.job import Demo
+from leylora.demo import Demo
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, write_text
 from leylora.project import RECIPES

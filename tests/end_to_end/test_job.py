@@ -11,8 +11,7 @@ import yaml
 
 from leylora import combining
 from leylora.adapters.config import BASE_KEYS
-from leylora.demo.closing import write_closing_report
-from leylora.demo.job import Demo
+from leylora.demo import Demo, write_closing_report
 from leylora.files import read_json, sha256_file
 from leylora.training.record import RunRecord
 
