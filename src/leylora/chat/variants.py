@@ -123,7 +123,7 @@ def choose_base(model: str | None, adapter: str | None, lora: Path = LORA) -> st
         return str(config.parent)
     raise LeyloraError(
         f"There is no model here yet. Make the small ones with their adapters: {FIRST_STEP} "
-        "(or only a base: python scripts/make_tiny_base.py tiny-mistral). Or name one with --model."
+        "(or only a base: python scripts/demo.py --base-only). Or name one with --model."
     )
 
 

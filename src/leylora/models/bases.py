@@ -23,7 +23,7 @@ from leylora.files import read_json, sha256_file
 Load = Literal["4bit", "8bit", "16bit"]
 
 TINY_BASES = Path("data/build/models")
-"""Where scripts/make_tiny_base.py puts the small stand-in models."""
+"""Where `demo --base-only` puts the small stand-in models."""
 
 
 def config_of(name: str, revision: str | None = None) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def check_path(name: str) -> None:
     path = Path(name)
     if (path.is_absolute() or path.parts[:1] in {("data",), (".",), ("..",)}) and not path.is_dir():
         tiny = path.parent == TINY_BASES
-        remedy = f"make it with: python scripts/make_tiny_base.py {path.name}" if tiny else "check the path"
+        remedy = f"make it with: python scripts/demo.py --base-only --family {path.name}" if tiny else "check the path"
         raise LeyloraError(f"The base model {name} does not exist; {remedy}.")
 
 
