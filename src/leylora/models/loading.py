@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from leylora.errors import LeyloraError, first_line
-from leylora.models.falcon import isolate_packed_documents, plain_linear_layers
+from leylora.models.attention import avoid_unfused_grouped_attention
+from leylora.models.falcon import isolate_packed_documents, plain_linear_layers, widen_keys_and_values
 
 if TYPE_CHECKING:
     import torch
@@ -161,6 +162,8 @@ def load_base(
     except (OSError, ValueError) as error:
         raise LeyloraError(f"The base model {name} cannot be loaded ({first_line(error)}).") from None
     isolate_packed_documents(model)
+    widen_keys_and_values(model)
+    avoid_unfused_grouped_attention()
     if load_in_4bit:
         check_quantized(model)
         if compute_dtype == torch.float32:
