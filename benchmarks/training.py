@@ -216,15 +216,18 @@ def machine() -> dict[str, Any]:
 def show(results: dict[str, Any]) -> None:
     """The results as a table; the ratio is to TRL's defaults, or to TRL with one row where those do not fit."""
     table = Table(title=f"QLoRA training, {results['machine']['card']}", title_justify="left", box=SIMPLE_HEAD)
-    for title in ("model", "tokens a row", "contender"):
+    for title in ("model", "tokens a row", "cap GiB", "checkpoints", "contender"):
         table.add_column(title, no_wrap=True)
     for title in ("tokens/s", "peak GiB", "of peak", "filled", "times TRL"):
         table.add_column(title, justify="right")
     for row in results["rows"]:
-        same = [r for r in results["rows"] if (r["family"], r["length"]) == (row["family"], row["length"])]
+        setting = ("family", "length", "memory_gib", "checkpointing")
+        same = [r for r in results["rows"] if all(r[key] == row[key] for key in setting)]
         stock = next((r["tokens_per_second"] for r in same if r["contender"] == "trl" and not r["error"]), None)
         stock = stock or next((r["tokens_per_second"] for r in same if r["contender"] == "trl-1"), None)
-        place = [row["family"] if row["contender"] == same[0]["contender"] else "", str(row["length"])]
+        model = row["family"] if row["contender"] == same[0]["contender"] else ""
+        cap = f"{row['memory_gib']:g}" if row["memory_gib"] else "none"
+        place = [model, str(row["length"]), cap, "yes" if row["checkpointing"] else "no"]
         if row["error"]:
             table.add_row(*place, CONTENDERS[row["contender"]], row["error"])
             continue
