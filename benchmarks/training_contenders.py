@@ -91,8 +91,8 @@ def ours(job: Job, rows: "Dataset", work: Path) -> "Trainer":
     import torch
 
     from leylora.models.attention import resolve_attention
-    from leylora.models.families import family_of
     from leylora.models.cards import find_card
+    from leylora.models.families import family_of
     from leylora.training.adapter import attach
     from leylora.training.arguments import parse
     from leylora.training.rows import Rows
