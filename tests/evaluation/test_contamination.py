@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from leylora.dataset.benchmark import load_benchmark
+from leylora.data.benchmark import load_benchmark
 from leylora.evaluation.contamination import by_heart, copies, own_question, seen_in_training
 from leylora.evaluation.law_items import benchmark_items
 from leylora.evaluation.results import Answer, Item, Model, Variant

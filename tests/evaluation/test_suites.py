@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from leylora.dataset.benchmark import check_item, load_benchmark
+from leylora.data.benchmark import check_item, load_benchmark
+from leylora.data.overlap import marks, union
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.choices import choices_from_law
 from leylora.evaluation.cited import Inventory, citations
@@ -14,11 +15,11 @@ from leylora.evaluation.contamination import own_question
 from leylora.evaluation.language_items import format_items, spanish_items
 from leylora.evaluation.law_items import benchmark_items
 from leylora.evaluation.suites import BENCHMARK, Sources, questions, spread
-from leylora.instructions.overlap import marks, union
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
-from leylora.laws.printing import PrintedLaw, print_law
 from leylora.project import SAMPLES
+
+from ..laws.pdf_printer import PrintedLaw, print_law
 
 
 @pytest.fixture(scope="module")

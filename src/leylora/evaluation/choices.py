@@ -7,9 +7,9 @@ rubric or number, the wrong ones are those of other articles of the same law. Fa
 from collections.abc import Collection
 from random import Random
 
-from leylora.dataset.benchmark import BenchmarkItem
+from leylora.data.benchmark import BenchmarkItem
+from leylora.data.item import Library, of_law
 from leylora.laws.law import Law
-from leylora.tasks.item import Library, of_law
 
 OPTIONS = 4
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from leylora.data.overlap import marks
 from leylora.evaluation.results import Finding, Item, Mark, Model, Variant
 from leylora.evaluation.statistics import bootstrap_interval, by_cluster
 from leylora.files import read_json, read_jsonl
 from leylora.grounding.prompt import read_grounded_prompt
-from leylora.instructions.overlap import marks
 
 FAVOURITE = 0.6  # share of the orders in which one place is chosen
 BOILERPLATE = 3

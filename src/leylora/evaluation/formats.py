@@ -20,7 +20,7 @@ from typing import Any
 
 from leylora.errors import LeyloraError
 from leylora.evaluation.overlap import words
-from leylora.tasks.wording import fold
+from leylora.text import fold
 
 BULLET = re.compile(r"^\s*[-*•]\s+\S", re.MULTILINE)
 NUMBERED = re.compile(r"^\s*\d{1,2}[.)]\s+\S", re.MULTILINE)

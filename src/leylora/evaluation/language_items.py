@@ -6,11 +6,11 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from leylora.data.conversation import Conversation
 from leylora.errors import LeyloraError
 from leylora.evaluation.formats import passes
 from leylora.evaluation.results import Item
 from leylora.files import read_jsonl
-from leylora.instructions.conversation import Conversation
 from leylora.project import ROOT
 
 R = TypeVar("R", bound=BaseModel)
@@ -41,7 +41,7 @@ class SpanishRow(BaseModel):
 
     @property
     def prompt(self) -> str:
-        """The user turn, worded as the readers of `leylora.instructions.formats` word such rows for training."""
+        """The user turn, worded as the readers of `leylora.data.formats` word such rows for training."""
         if self.task == "qa":
             return f"Responda con base en el texto.\n\nTexto: {self.text}\n\nPregunta: {self.question}"
         if self.task == "summary":

@@ -11,8 +11,9 @@ from random import Random
 
 from pydantic import ValidationError
 
-from leylora.dataset.benchmark import load_benchmark
-from leylora.dataset.laws import load_laws
+from leylora.data.benchmark import load_benchmark
+from leylora.data.conversation import Conversation
+from leylora.data.laws import load_laws
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.choices import choices_from_law
 from leylora.evaluation.language_items import (
@@ -25,7 +26,6 @@ from leylora.evaluation.language_items import (
 from leylora.evaluation.law_items import benchmark_items, held_out_law_items
 from leylora.evaluation.results import Item, Suite
 from leylora.files import read_jsonl
-from leylora.instructions.conversation import Conversation
 from leylora.laws.law import Law
 from leylora.project import ROOT, shown
 
