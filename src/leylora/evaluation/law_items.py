@@ -12,9 +12,19 @@ from leylora.data.conversation import Conversation
 from leylora.data.verify import CANONICAL
 from leylora.errors import LeyloraError
 from leylora.evaluation.results import Item
-from leylora.grounding import abstention
 from leylora.grounding.citations import format_citation
-from leylora.grounding.prompt import grounded_prompt, law_system_prompt, passage, read_grounded_prompt
+from leylora.grounding.prompt import (
+    NO_SUCH_ARTICLE,
+    NOT_SUPPLIED,
+    OTHER_COUNTRY,
+    REPEALED,
+    UNKNOWN_LAW,
+    grounded_prompt,
+    is_abstention,
+    law_system_prompt,
+    passage,
+    read_grounded_prompt,
+)
 from leylora.laws.catalog import catalog, find_in_catalog
 from leylora.laws.law import Article, Law
 
@@ -23,9 +33,9 @@ ASK_LETTER = "Responda solo con la letra de la opción correcta."
 ALSO_GROUNDED = ("multiple-choice", "sanction", "deadline", "definition")
 TEMPORAL = ("temporal", "abstain-other-edition")
 DECLINED = {
-    "no existe": abstention.NO_SUCH_ARTICLE,
-    "derogado": abstention.REPEALED,
-    "otro país": abstention.OTHER_COUNTRY,
+    "no existe": NO_SUCH_ARTICLE,
+    "derogado": REPEALED,
+    "otro país": OTHER_COUNTRY,
 }
 
 
@@ -111,7 +121,7 @@ def _item(entry: BenchmarkItem, law: Law, supplied: Sequence[str]) -> Item:
     if choose:
         reference = entry.answer
     elif entry.abstain:
-        reference = abstention.NOT_SUPPLIED if supplied else DECLINED.get(entry.answer, abstention.UNKNOWN_LAW)
+        reference = NOT_SUPPLIED if supplied else DECLINED.get(entry.answer, UNKNOWN_LAW)
     else:
         said = f"El artículo {entry.answer}" if entry.kind == "topic-to-number" else entry.answer
         reference = f"{said[:1].upper()}{said[1:]}.{cite}"
@@ -140,5 +150,5 @@ def held_out_law_items(rows: Sequence[Conversation]) -> Iterator[Item]:
             messages=[turn.model_dump() for turn in row.messages[:-1]], reference=row.answer,
             accepted=[CANONICAL.sub("", row.answer).strip()],
             law_id=row.law_id, article=row.article if CANONICAL.search(row.answer) else "", edition=row.edition,
-            supplied=[given.citation for given in passages], abstain=abstention.is_abstention(row.answer),
+            supplied=[given.citation for given in passages], abstain=is_abstention(row.answer),
         )  # fmt: skip

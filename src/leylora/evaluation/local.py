@@ -15,8 +15,7 @@ from leylora.evaluation.results import Item, Variant
 from leylora.files import sha256_file
 from leylora.models.bases import Load
 from leylora.models.load import load_base, load_tokenizer, silence_libraries
-from leylora.models.stop_strings import stop_strings
-from leylora.models.templates import served_template
+from leylora.models.templates import served_template, stop_strings
 
 if TYPE_CHECKING:
     import torch

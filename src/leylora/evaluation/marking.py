@@ -14,8 +14,8 @@ from leylora.evaluation import overlap
 from leylora.evaluation.cited import Inventory, citations
 from leylora.evaluation.formats import passes
 from leylora.evaluation.results import Answer, Flag, Item, Mark
-from leylora.grounding.abstention import is_abstention
 from leylora.grounding.citations import parse_citations
+from leylora.grounding.prompt import is_abstention
 from leylora.grounding.quantities import quantities
 from leylora.training.seq2seq_rouge import score_summaries
 
