@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from leylora.chat.engine import Engine
-from leylora.chat.variants import find_variants
+from leylora.adapters.adapted import AdaptedModel
+from leylora.adapters.discover import adapters_of
+from leylora.chat.dialogue import Chat, Settings
 from leylora.files import write_json
+from leylora.models.presets import Sampling
 from leylora.models.templates import instruction_template, served_template
 
 ADAPTERS = ("tiny-mistral-instructions", "tiny-mistral-law", "tiny-mistral-on-top")
@@ -38,7 +40,14 @@ def lora(tiny_base: Callable[[str], Path], tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
-def engine(tiny_base: Callable[[str], Path], lora: Path) -> Engine:
-    """The small base in 16 bits (float32 on CPU) with its adapters, to be shared: an engine is meant to be."""
-    base = str(tiny_base("tiny-mistral"))
-    return Engine.load(base, find_variants(base, lora).variants, "16bit")
+def model(tiny_base: Callable[[str], Path]) -> AdaptedModel:
+    """The small base in 16 bits (float32 on CPU), to be shared."""
+    return AdaptedModel(str(tiny_base("tiny-mistral")), "16bit")
+
+
+@pytest.fixture
+def chat(model: AdaptedModel, lora: Path) -> Chat:
+    """A chat with the small base and its adapters, without laws."""
+    variants = {one.name: one for one in adapters_of(model.name, lora)[0]}
+    settings = Settings("base", Sampling(do_sample=False, max_new_tokens=6))
+    return Chat(model, variants, None, settings, "deterministic")
