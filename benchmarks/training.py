@@ -104,11 +104,11 @@ def apart(job: Job) -> Outcome:
 
 def attempt(job: Job) -> Outcome:
     """Measure a job; memory that runs out, or a contender that cannot do it, is a result too."""
-    from leylora.training.quiet import hush
+    from leylora.models.load import silence_libraries
 
     if job.contender == "unsloth":
         import unsloth  # noqa: F401 -- it must be imported before transformers and TRL, which it patches
-    hush()
+    silence_libraries()
     import torch
 
     if torch.cuda.is_available():
@@ -130,8 +130,8 @@ def measure(job: Job, work: Path) -> Outcome:
     import torch
     from transformers import TrainerCallback
 
-    from leylora.models.hardware import find_card
-    from leylora.training.flops import flops_per_token, matmul_parameters, mean_context, peak_tflops
+    from leylora.models.cards import find_card, peak_tflops
+    from leylora.training.flops import flops_per_token, matmul_parameters, mean_context
     from leylora.training.record import peak_memory_gib
 
     rows = synthetic_rows(job)

@@ -101,8 +101,8 @@ def theirs(job: Job, rows: "Dataset", work: Path) -> "Trainer":
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
+    from leylora.models.cards import find_card
     from leylora.models.families import family_of
-    from leylora.models.hardware import find_card
     from leylora.models.random_base import shape
 
     card = find_card()

@@ -25,10 +25,10 @@ def main() -> None:
     if "--help" in sys.argv[1:] or "-h" in sys.argv[1:]:
         print(__doc__)
         return
+    from leylora.models.load import silence_libraries
     from leylora.training.arguments import parse
-    from leylora.training.quiet import hush
 
-    hush()
+    silence_libraries()
     arguments = parse(sys.argv[1:])
 
     from leylora.project import shown

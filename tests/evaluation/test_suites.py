@@ -17,8 +17,9 @@ from leylora.evaluation.law_items import benchmark_items
 from leylora.evaluation.suites import BENCHMARK, Sources, questions, spread
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
-from leylora.laws.printing import PrintedLaw, print_law
 from leylora.project import SAMPLES
+
+from ..laws.pdf_printer import PrintedLaw, print_law
 
 
 @pytest.fixture(scope="module")

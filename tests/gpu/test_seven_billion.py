@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from leylora.models.hardware import GIB
-from leylora.models.loading import quantized_fraction
+from leylora.models.cards import GIB
+from leylora.models.load import quantized_fraction
 from leylora.models.random_base import FAMILIES, random_base, shape
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
@@ -111,7 +111,7 @@ def test_the_recipe_s_steps_fit_16_gb_and_learn(
 def no_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the recipes see this card as one without bf16, which makes them choose fp16."""
     import leylora.training.arguments as arguments
-    from leylora.models.hardware import Card
+    from leylora.models.cards import Card
 
     def card(**_: Any) -> Card:
         return Card("a card without bf16", 14.6, bf16=False)

@@ -2,7 +2,7 @@ import pytest
 
 from leylora.errors import UsageError
 from leylora.models.attention import HUB_KERNEL, resolve_attention
-from leylora.models.hardware import Card, assumed_card
+from leylora.models.cards import Card, assumed_card
 
 A100 = Card("NVIDIA A100", 79.1, bf16=True)
 T4 = Card("Tesla T4", 14.6, bf16=False)

@@ -10,7 +10,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from leylora.errors import LeyloraError
 from leylora.models.falcon import packed_causal_mask
-from leylora.models.loading import check_quantized, load_base, quantized_fraction
+from leylora.models.load import check_quantized, load_base, quantized_fraction
 
 FAMILIES = ("tiny-mistral", "tiny-llama-2", "tiny-falcon")
 
@@ -65,7 +65,7 @@ def losses(model: torch.nn.Module, *, packed: bool) -> torch.Tensor:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_packed_documents_do_not_see_each_other(tiny_base: Callable[[str], Path], family: str, attention: str) -> None:
     model = load_base(
-        str(tiny_base(family)), compute_dtype=torch.float32, attn_implementation=attention, load_in_4bit=False
+        str(tiny_base(family)), compute_dtype=torch.float32, attn_implementation=attention, load="16bit"
     ).eval()
     torch.testing.assert_close(losses(model, packed=True), losses(model, packed=False), atol=1e-5, rtol=0)
 

@@ -8,7 +8,7 @@ from peft import PeftModel
 
 from leylora.errors import LeyloraError, UsageError
 from leylora.models.families import FAMILIES
-from leylora.models.loading import load_base, load_tokenizer
+from leylora.models.load import load_base, load_tokenizer
 from leylora.models.templates import instruction_template, training_template
 from leylora.project import RECIPES
 from leylora.training.adapter import attach

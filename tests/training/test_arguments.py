@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from leylora.errors import LeyloraError, UsageError
-from leylora.models.hardware import Card
+from leylora.models.cards import Card
 from leylora.project import RECIPES
 from leylora.training import arguments
 from leylora.training.arguments import parse, read_recipe

@@ -8,9 +8,9 @@ import pytest
 import torch
 from bitsandbytes.nn import Linear4bit
 
+from leylora.models.cards import GIB, assumed_card
 from leylora.models.families import FAMILIES, GATED_MLP
-from leylora.models.hardware import GIB, assumed_card
-from leylora.models.loading import load_base
+from leylora.models.load import load_base
 from leylora.models.shapes import KNOWN, shape_of
 from leylora.project import RECIPES
 from leylora.training import memory

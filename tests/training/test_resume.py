@@ -18,7 +18,7 @@ from transformers import TrainerCallback, TrainerState
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, sha256_file, write_jsonl
 from leylora.models.families import FAMILIES
-from leylora.models.loading import load_base, load_tokenizer
+from leylora.models.load import load_base, load_tokenizer
 from leylora.models.templates import instruction_template, training_template
 from leylora.project import RECIPES, ROOT
 from leylora.training import packs

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leylora.data.item import names_of
-from leylora.data.shelf import Entry, Shelf, one_line
-from leylora.data.wording import fold
+from leylora.data.shelf import Entry, Shelf
 from leylora.grounding import abstention
 from leylora.grounding.citations import parse_citations
 from leylora.grounding.figures import figure_fault
@@ -23,6 +22,7 @@ from leylora.grounding.quantities import quantities
 from leylora.grounding.references import references
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Law
+from leylora.text import fold, one_line
 
 EDITION = r"ed\. (?:\d{4}-\d{2}-\d{2}|s\. f\.)"
 CANONICAL = re.compile(rf"\((Art\. [^\n]*?, {EDITION})\)")

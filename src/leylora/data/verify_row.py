@@ -4,7 +4,7 @@ import re
 
 from leylora.data.conversation import Conversation
 from leylora.data.law_text import fines, penalties
-from leylora.data.shelf import Entry, Shelf, one_line, whole_law_citation
+from leylora.data.shelf import Entry, Shelf, whole_law_citation
 from leylora.data.verify import (
     CANONICAL,
     NAMED_NUMERAL,
@@ -15,11 +15,11 @@ from leylora.data.verify import (
     named_articles,
     verify_answer,
 )
-from leylora.data.wording import fold
 from leylora.grounding import abstention
 from leylora.grounding.prompt import Passage, passage, read_grounded_prompt
 from leylora.grounding.references import references
 from leylora.laws.law import Law
+from leylora.text import fold, one_line
 
 COUNTRY = re.compile(
     r"\b(?:Colombia|Perú|Peru|Chile|España|Espana|México|Mexico|Argentina|Bolivia|Venezuela|Uruguay|Panamá|Panama)\b",

@@ -18,9 +18,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from leylora.data.wording import fold
 from leylora.errors import LeyloraError
 from leylora.evaluation.overlap import words
+from leylora.text import fold
 
 BULLET = re.compile(r"^\s*[-*•]\s+\S", re.MULTILINE)
 NUMBERED = re.compile(r"^\s*\d{1,2}[.)]\s+\S", re.MULTILINE)

@@ -9,9 +9,9 @@ from leylora.evaluation.endpoint import EndpointModel
 from leylora.evaluation.results import Finding, Variant
 from leylora.evaluation.suites import Sources
 from leylora.evaluation.variants import find_variants
-from leylora.models.answering import Load
+from leylora.models.bases import Load
 from leylora.models.families import family_of
-from leylora.models.loading import load_config
+from leylora.models.load import load_config
 from leylora.models.templates import instruction_template
 
 

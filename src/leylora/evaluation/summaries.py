@@ -21,7 +21,8 @@ from leylora.evaluation.seq2seq_model import Seq2SeqModel
 from leylora.evaluation.suites import Questions, items_sha256
 from leylora.evaluation.variants import BASE, LORA, same_base
 from leylora.files import read_json, sha256_file
-from leylora.models.loading import TINY_BASES, load_config
+from leylora.models.bases import TINY_BASES
+from leylora.models.load import load_config
 from leylora.project import SAMPLES, shown
 from leylora.training.record import peak_memory_gib
 from leylora.training.seq2seq_rouge import lead, score_summaries

@@ -19,7 +19,7 @@ from leylora.grounding.figures import figure_fault
 from leylora.grounding.ground import COUNTRIES, Grounded
 from leylora.grounding.index import IndexedArticle, LawIndex
 from leylora.grounding.quantities import Quantity, quantities
-from leylora.grounding.words import WORD, fold
+from leylora.text import words
 
 Verdict = Literal["verified", "unsupported", "not in the sources", "does not exist", "unclear"]
 MARKS: dict[Verdict, str] = {
@@ -244,7 +244,7 @@ def _quotes(quote: str, words: str) -> bool:
 
 def _plain(text: str) -> str:
     """What quotes are compared by: words alone, folded."""
-    return f" {' '.join(WORD.findall(fold(text)))} "
+    return f" {' '.join(words(text))} "
 
 
 def _short(quote: str) -> str:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from leylora.grounding.ordinals import ORDINAL_WORD, ordinal
+from leylora.text import fold
 
 if TYPE_CHECKING:  # this module also runs where pydantic is not, inside text-generation-webui
     from leylora.laws.law import Article, Law
@@ -50,11 +51,7 @@ class Citation:
     edition: str = ""
 
 
-# Matching happens on a text folded letter by letter, so that positions stay those of the original.
-_FOLD = str.maketrans(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZÁÉÍÓÚÀÈÌÒÙÄËÏÖÜÂÊÎÔÛÑáéíóúàèìòùäëïöüâêîôû\u00a0\u2013\u2014",
-    "abcdefghijklmnopqrstuvwxyzaeiouaeiouaeiouaeiouñaeiouaeiouaeiouaeiou --",
-)
+_BLANKS = str.maketrans("\u00a0\u2013\u2014", " --")
 _NUMBER = r"\d{1,4}(?:\.\d{1,3}){0,2}(?:\.[a-z](?![a-z]))?(?:\s?-?(?:bis|ter|quater|quinquies)\b|-?[a-h](?![a-zñ]))?"
 _ITEM = r"(?:numeral(?:es)?|num\.?|numero|n\.)\s*(?P<{0}num>\d{{1,3}}|[a-z]+(?=\b))"
 _LETTER = r"(?:literal(?:es)?|lit\.?|letra)\s*(?P<{0}lit>[a-zñ]{{1,2}})\)?"
@@ -90,7 +87,7 @@ def parse_citations(text: str, laws: Iterable[Named]) -> list[Citation]:
     pattern, ids = _pattern(tuple((law.id, law.name, law.siglas, law.aliases) for law in laws))
     texts = {law.id: law for law in laws if isinstance(law, Container)}
     found = []
-    for match in pattern.finditer(text.translate(_FOLD)):
+    for match in pattern.finditer(_folded(text)):
         named = match["after"] or match["before"] or ""
         law_id = ids.get(_squeezed(named)) or ids.get(re.sub(r"[.\s]", "", named))
         other = match["other"] or ""
@@ -143,9 +140,9 @@ def _pattern(laws: tuple[tuple[str, str, str, tuple[str, ...]], ...]) -> tuple[r
     for law_id, name, siglas, aliases in laws:
         for known in (name, siglas, *aliases):
             if known.strip():
-                ids.setdefault(_squeezed(known.translate(_FOLD)), law_id)
+                ids.setdefault(_squeezed(_folded(known)), law_id)
     # A comma in a name may be left out, siglas may have full stops, words may be split over lines.
-    dotted = {_squeezed(siglas.translate(_FOLD)) for _, _, siglas, _ in laws}
+    dotted = {_squeezed(_folded(siglas)) for _, _, siglas, _ in laws}
     names = "|".join(
         r"\.?\s?".join(known) + r"\.?" if known in dotted else r",?\s+".join(map(re.escape, known.split()))
         for known in sorted(ids, key=len, reverse=True)
@@ -163,6 +160,12 @@ def _pattern(laws: tuple[tuple[str, str, str, tuple[str, ...]], ...]) -> tuple[r
         ),
         ids,
     )
+
+
+def _folded(text: str) -> str:
+    """``text`` folded, positions kept even where accents are characters of their own."""
+    folded = fold(text).translate(_BLANKS)
+    return folded if len(folded) == len(text) else "".join(map(fold, text)).translate(_BLANKS)
 
 
 def _squeezed(name: str) -> str:

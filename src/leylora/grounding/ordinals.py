@@ -1,18 +1,14 @@
 """Numbers as law texts write them: Roman, ordinal words, and the mix of both that heads titles and provisions."""
 
 import re
-import unicodedata
+
+from leylora.text import fold
 
 _UNITS = ["primer", "segund", "tercer", "cuart", "quint", "sext", "septim", "octav", "noven"]
 _TENS = {"decim": 10, "vigesim": 20, "trigesim": 30, "cuadragesim": 40, "quincuagesim": 50}
 _WHOLE = {"undecim": 11, "duodecim": 12}
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _ROMAN_FORM = re.compile(r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
-
-
-def plain(text: str) -> str:
-    """Lower case without accents: what names and ordinals are compared by."""
-    return unicodedata.normalize("NFD", text.lower()).encode("ascii", "ignore").decode()
 
 
 def roman(text: str) -> int | None:
@@ -28,7 +24,7 @@ def ordinal(text: str) -> int | None:
 
     Knows the forms up to 59, in either gender, in one word or two, and "única" as 1.
     """
-    words = re.sub(r"[^a-z]", " ", plain(text)).split()
+    words = re.sub(r"[^a-z]", " ", fold(text)).split()
     if not 1 <= len(words) <= 2:
         return None
     total = 0

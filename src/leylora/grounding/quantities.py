@@ -7,7 +7,7 @@ The verifier compares an answer's quantities with those of the article it cites,
 import re
 from dataclasses import dataclass
 
-from leylora.data.wording import fold
+from leylora.text import fold
 
 SMALL = {
     "cero": 0, "un": 1, "uno": 1, "una": 1, "dos": 2, "tres": 3, "cuatro": 4, "cinco": 5, "seis": 6, "siete": 7,
@@ -85,7 +85,7 @@ def quantities(text: str) -> list[Quantity]:
 
     "un" and "una" count only before a unit or inside a range: elsewhere they are articles.
     """
-    tokens = [_Token(fold(match.group(0)), match.start(), match.end()) for match in TOKEN.finditer(text)]
+    tokens = [_Token(fold(match.group(0), keep_ñ=False), match.start(), match.end()) for match in TOKEN.finditer(text)]
     found: list[Quantity] = []
     at = 0
     while at < len(tokens):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 from leylora.errors import first_line
-from leylora.models.hardware import Card
+from leylora.models.cards import Card
 
 HUB_KERNEL = "kernels-community/flash-attn2"
 FALLBACK = "sdpa"

@@ -7,7 +7,7 @@ device, so a 7B model never exists in 16 bits: the most that is held at once is 
 from typing import TYPE_CHECKING
 
 from leylora.models.falcon import isolate_packed_documents, plain_linear_layers
-from leylora.models.loading import check_quantized
+from leylora.models.load import check_quantized
 
 if TYPE_CHECKING:
     import torch

@@ -23,9 +23,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
 
-from leylora.models.hardware import GIB, Card
+from leylora.models.cards import GIB, Card, peak_tflops
 from leylora.models.shapes import Shape
-from leylora.training.flops import peak_tflops
 
 CONTEXT_BYTES = 0.6 * GIB  # CUDA's own, cuBLAS workspaces and what the allocator cannot use
 SPEED_SHARE = 0.45

@@ -24,7 +24,7 @@ from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import UsageError
 from leylora.files import sha256_file
 from leylora.models.families import family_of
-from leylora.models.loading import load_base, load_config, load_tokenizer, quantized_fraction
+from leylora.models.load import load_base, load_config, load_tokenizer, quantized_fraction
 from leylora.models.shapes import KNOWN, shape_of
 from leylora.models.stand_in import make_stand_in
 from leylora.models.templates import instruction_template, served_template, training_template, turn_end
@@ -89,7 +89,7 @@ def run(arguments: Arguments, overrides: list[str]) -> RunRecord:
 
     Raises:
         UsageError: the output's name is taken or one the webui could not load.
-        LeyloraError: what stops a run: see `preflight`, `labels`, `models.loading`, `adapter`.
+        LeyloraError: what stops a run: see `preflight`, `labels`, `models.load`, `adapter`.
     """
     work = work_folder(arguments.output)
     with only_one(work) if arguments.training.should_save else nullcontext():
@@ -222,7 +222,7 @@ def _prepare_with(preflight: Preflight, arguments: Arguments, work: Path) -> Pre
     base = load_base(
         base_name,
         revision=base_revision,
-        load_in_4bit=arguments.model.load_in_4bit,
+        load="4bit" if arguments.model.load_in_4bit else "16bit",
         quant_type=arguments.model.bnb_4bit_quant_type,
         double_quant=arguments.model.use_bnb_nested_quant,
         quant_storage=_dtype(arguments.model.bnb_4bit_quant_storage),

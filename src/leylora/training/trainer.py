@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from leylora import console
 from leylora.errors import LeyloraError
-from leylora.models.hardware import find_card
+from leylora.models.cards import find_card, peak_tflops
 from leylora.training.adapter import TRAINED, keep_fp32_master_weights
 from leylora.training.arguments import Arguments
-from leylora.training.flops import flops_per_token, matmul_parameters, mean_context, peak_tflops
+from leylora.training.flops import flops_per_token, matmul_parameters, mean_context
 from leylora.training.packs import lengths, pack, packs_evaluation
 from leylora.training.rows import Rows
 from leylora.training.trackers import keep_tensorboard
