@@ -1,8 +1,8 @@
 """The quality gate: drafts in, clean conversations out, and a report of what each step dropped or mended.
 
 Steps, in this order: schema -> repair -> empty or placeholder -> length -> Spanish -> refusal or identity -> image or
-link -> repetition -> exact duplicates -> near duplicates -> personal data -> benchmark overlap. Every step counts what it
-dropped by reason and keeps five samples. A judgement takes one conversation and returns None, or a short reason.
+link -> repetition -> exact duplicates -> near duplicates -> personal data -> benchmark overlap. Every step counts what
+it dropped by reason and keeps five samples. A judgement takes one conversation and returns None, or a short reason.
 """
 
 import re
@@ -322,7 +322,7 @@ def repetitive(row: Conversation) -> str | None:
 
 # --- Spanish? ----------------------------------------------------------------------------------------------------
 
-# The short words that each language writes. A function-word profile needs no model and judges tens of thousands of texts a
+# The short words of each language. A function-word profile needs no model and judges tens of thousands of texts in a
 # second; words that two languages share count for both, so the rest tells close neighbours apart.
 FUNCTION_WORDS = {
     "es": "el la los las un una unos unas y e o u de del al a en con sin por para que qué es son está están fue ser "

@@ -584,5 +584,6 @@ def _usable(value: dict[str, Any]) -> bool:
 
 def _order(value: dict[str, Any]) -> tuple[int, str]:
     rank = value.get("rank")
-    ranked = isinstance(rank, int) or (isinstance(rank, float) and rank.is_integer())  # NaN is not a rank
-    return (int(rank) if ranked else UNRANKED, value["message_id"])
+    if isinstance(rank, int) or (isinstance(rank, float) and rank.is_integer()):  # NaN is not a rank
+        return int(rank), value["message_id"]
+    return UNRANKED, value["message_id"]

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from random import Random
 
 from leylora.data.benchmark import BenchmarkItem
-from leylora.data.item import Library, of_law
+from leylora.data.compose import LawLookup, of_law
 from leylora.laws.law import Law
 
 OPTIONS = 4
@@ -19,7 +19,7 @@ def choices_from_law(law: Law, numbers: Collection[str], seed: int = 0) -> list[
 
     Empty when the law has fewer than four such articles.
     """
-    library = Library((law,), seed)
+    library = LawLookup((law,), seed)
     topics = {article.number: topic for article in law if article.in_force and (topic := library.topic(law, article))}
     name, chance = of_law(law, law.siglas or law.name), Random(f"{seed} {law.id} {law.edition}")
     found: list[BenchmarkItem] = []

@@ -41,7 +41,7 @@ class SpanishRow(BaseModel):
 
     @property
     def prompt(self) -> str:
-        """The user turn, worded as the readers of `leylora.data.formats` word such rows for training."""
+        """The user turn, worded as the readers of `leylora.data.readers` word such rows for training."""
         if self.task == "qa":
             return f"Responda con base en el texto.\n\nTexto: {self.text}\n\nPregunta: {self.question}"
         if self.task == "summary":

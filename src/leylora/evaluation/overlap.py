@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from leylora.data.spanish import is_spanish
+from leylora.data.gate import is_spanish
 
 WORD = re.compile(r"\w+")
 ARTICLES = frozenset("el la los las un una unos unas lo".split())  # noqa: SIM905
@@ -81,7 +81,7 @@ def is_degenerate(text: str) -> bool:
 
 
 def in_spanish(text: str) -> bool:
-    """Whether a text that has words is Spanish; see `leylora.data.spanish.is_spanish`."""
+    """Whether a text that has words is Spanish; see `leylora.data.gate.is_spanish`."""
     return bool(words(text)) and is_spanish(text)
 
 
