@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from leylora import console
-from leylora.evaluation.held_out import (
+from leylora.evaluation.loss import (
     RowLosses,
     Variant,
     compare,

@@ -23,7 +23,7 @@ from leylora.adapters.merge import merge
 from leylora.adapters.report import Method
 from leylora.adapters.weights import Parent
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.held_out import base_identity
+from leylora.evaluation.loss import base_identity
 from leylora.files import read_json, sha256_file, write_json
 from leylora.project import ROOT, shown
 from leylora.training.arguments import read_recipe

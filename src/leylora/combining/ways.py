@@ -19,7 +19,7 @@ from leylora.adapters.weights import Parent
 from leylora.combining.comparison import Cell, compare_variants
 from leylora.combining.steps import Launch, Merging, State, Step, Training, do, state_of
 from leylora.errors import UsageError
-from leylora.evaluation.held_out import template_of
+from leylora.evaluation.loss import template_of
 from leylora.evaluation.weight_search import MOST_POINTS, Criterion, Surface, search_weights
 from leylora.evaluation.weight_surface import save_surface, surface_table
 from leylora.project import RECIPES, shown

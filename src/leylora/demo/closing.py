@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leylora.demo.job import BUILD, Demo
-from leylora.evaluation.compare import compare
-from leylora.evaluation.plans import Settings
+from leylora.evaluation.items import Sources
 from leylora.evaluation.report import write_report
-from leylora.evaluation.suites import Sources
+from leylora.evaluation.run import Settings, compare
 
 QUESTIONS, ANSWER_TOKENS = 24, 40  # a suite, an answer: enough to show the page in less than a minute a model
 ROLES = {"instructions": "instructions", "law": "law", "merged": "combined"}
