@@ -23,10 +23,9 @@ from rich.table import Table
 
 from leylora import console
 from leylora.adapters.weights import Parent
-from leylora.combining.steps import Merging, Training, do, in_this_process
-from leylora.combining.ways import HEAL_WEIGHTS
+from leylora.combining import HEAL_WEIGHTS, Merging, Training, do, in_this_process
 from leylora.files import read_json, write_json
-from leylora.models.loading import TINY_BASES
+from leylora.models.bases import TINY_BASES
 from leylora.project import RECIPES
 
 if TYPE_CHECKING:
@@ -254,7 +253,7 @@ def main(
     store: Annotated[Path, typer.Option(help="Where single cells are kept.")] = WORK / "cells.json",
 ) -> None:
     """Measure what is not measured yet, print the table and write the figures."""
-    from leylora.demo.job import Demo
+    from leylora.demo import Demo
 
     begun, scores, wanted = time.monotonic(), Scores(store), list(cells_to_measure())
     for family, seed, key in wanted:

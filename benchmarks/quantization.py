@@ -28,10 +28,9 @@ from leylora.evaluation.local import LocalModel
 from leylora.evaluation.results import Item, Variant
 from leylora.evaluation.variants import find_variants
 from leylora.files import write_json
-from leylora.models.answering import load_for_answers
+from leylora.models.cards import find_card
 from leylora.models.families import family_of
-from leylora.models.hardware import find_card
-from leylora.models.loading import load_base, load_config
+from leylora.models.load import load_base, load_config
 from leylora.models.templates import instruction_template
 from leylora.training.record import installed_versions, peak_memory_gib
 
@@ -43,7 +42,7 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 def load_as(name: str, precision: str) -> Any:
     """A base at one of `PRECISIONS`, ready to answer."""
     if precision != "nf4":
-        return load_for_answers(name, {"16bit": "16bit", "int8": "8bit", "nf4-double": "4bit"}[precision])  # type: ignore[arg-type]
+        return load_base(name, {"16bit": "16bit", "int8": "8bit", "nf4-double": "4bit"}[precision])  # type: ignore[arg-type]
     card = find_card()
     dtype = torch.float32 if card is None else torch.bfloat16 if card.bf16 else torch.float16
     place = None if card is None else {"": torch.cuda.current_device()}

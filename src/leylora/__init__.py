@@ -6,4 +6,8 @@ only rooms named before it. Importing ``leylora`` loads nothing heavy: torch, tr
 the functions that need them.
 """
 
+import logging
+
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it notes a missing optional kernel at its first import
+
 __version__ = "0.1.0"

@@ -18,7 +18,7 @@ from leylora.errors import LeyloraError
 from leylora.evaluation.backends import Continuation
 from leylora.evaluation.local import LocalModel
 from leylora.evaluation.results import Item
-from leylora.models.loading import load_base
+from leylora.models.load import load_base
 from leylora.models.templates import instruction_template
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "quantization.py"

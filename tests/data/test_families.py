@@ -11,7 +11,7 @@ from leylora.data.families import abstain as abstain_family
 from leylora.data.item import Item, Library
 from leylora.data.law_text import deadlines, definition, exceptions, fines, penalties, sentences, subject
 from leylora.data.wording import roughen
-from leylora.grounding.references import references
+from leylora.grounding.quantities import references
 from leylora.laws.law import Law
 
 

@@ -13,7 +13,8 @@ from leylora.data.gate import clean
 from leylora.data.records import Fault, Record, read_records
 from leylora.files import read_json, read_jsonl
 from leylora.laws.law import Law
-from leylora.laws.printing import Layout, PrintedArticle, PrintedDivision, PrintedLaw, print_law
+
+from ..laws.pdf_printer import Layout, PrintedArticle, PrintedDivision, PrintedLaw, print_law
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
 INSTRUCTIONS = SAMPLES / "instructions"

@@ -23,8 +23,9 @@ from leylora.evaluation.items import (
 )
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
-from leylora.laws.printing import PrintedLaw, print_law
 from leylora.project import SAMPLES
+
+from ..laws.pdf_printer import PrintedLaw, print_law
 
 
 @pytest.fixture(scope="module")

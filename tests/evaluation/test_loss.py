@@ -16,7 +16,7 @@ from leylora.evaluation.loss import (
     retention_interval,
     row_losses,
 )
-from leylora.models.loading import load_base, load_tokenizer
+from leylora.models.load import load_base, load_tokenizer
 from leylora.models.templates import instruction_template, training_template
 from leylora.training.rows import IGNORED, Rows, tokenize
 

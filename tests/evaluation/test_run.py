@@ -26,7 +26,7 @@ from leylora.evaluation.scoring import tally
 from leylora.evaluation.variants import find_variants
 from leylora.files import sha256_file
 from leylora.models.families import FAMILIES
-from leylora.models.loading import load_base
+from leylora.models.load import load_base
 from leylora.models.templates import instruction_template
 
 TARGETS = {"tiny-mistral": ["q_proj", "up_proj"], "tiny-falcon": ["query_key_value"]}

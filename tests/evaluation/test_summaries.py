@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from leylora.demo.tiny_t5 import make_tiny_t5
 from leylora.errors import UsageError
 from leylora.evaluation.backends import Continuation
 from leylora.evaluation.report import write_report
@@ -14,6 +13,7 @@ from leylora.evaluation.run import compare
 from leylora.evaluation.seq2seq_model import Seq2SeqModel
 from leylora.evaluation.summaries import ROWS, compare_summaries, find_tuned, summary_items
 from leylora.files import read_jsonl
+from leylora.models.tiny_t5 import make_tiny_t5
 from leylora.training.seq2seq_rouge import score_summaries
 
 

@@ -11,8 +11,7 @@ import httpx
 import pytest
 import yaml
 
-from leylora.models.stop_strings import render, stop_strings
-from leylora.models.templates import instruction_template
+from leylora.models.templates import instruction_template, render, stop_strings
 from leylora.webui.check import check_install
 from leylora.webui.client import (
     Client,

@@ -12,13 +12,12 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from leylora.data.duplicates import plain
 from leylora.data.verify import named_articles
-from leylora.data.wording import fold
 from leylora.errors import LeyloraError
 from leylora.files import read_jsonl
 from leylora.grounding.quantities import Quantity, quantities
 from leylora.laws.law import Article, Law
+from leylora.text import fold, words
 
 ItemKind = Literal[
     "multiple-choice", "number-to-topic", "topic-to-number", "sanction", "deadline", "definition", "grounded",
@@ -64,7 +63,7 @@ class BenchmarkItem(BaseModel):
         if self.kind == "multiple-choice":
             if len(self.options) < 2 or self.correct is None or not 0 <= self.correct < len(self.options):
                 raise ValueError("a multiple-choice item needs its options and `correct`, the index of the right one")
-            if len({plain(option) for option in self.options}) < len(self.options):
+            if len({tuple(words(option)) for option in self.options}) < len(self.options):
                 raise ValueError("two options are the same")
             if self.options[self.correct] != self.answer:
                 raise ValueError("`answer` must be the right option")
@@ -94,7 +93,7 @@ def load_benchmark(path: Path) -> list[BenchmarkItem]:
             fault = error.errors()[0]
             key = ".".join(map(str, fault["loc"])) or "the item"
             raise LeyloraError(f"{path}, line {line}, {key}: {fault['msg'].removeprefix('Value error, ')}.") from None
-        for mark in (item.id, f"{plain(item.question)} {item.edition} {item.supplied}"):
+        for mark in (item.id, f"{' '.join(words(item.question))} {item.edition} {item.supplied}"):
             if mark in seen:
                 raise LeyloraError(f"{path}, line {line}: the same id or question as line {seen[mark]}; remove one.")
             seen[mark] = line

@@ -17,12 +17,12 @@ from leylora.data.mixture import Mixture
 from leylora.data.model_written import write_rows
 from leylora.data.overlap import marks, union
 from leylora.data.parquet import write_parquet
-from leylora.data.shelf import one_line
 from leylora.data.split import SPLITS, Split, draw, split_articles, split_conversations
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_jsonl, sha256_file, staged_folder, write_json, write_jsonl
 from leylora.grounding.prompt import read_grounded_prompt
 from leylora.laws.law import Law
+from leylora.text import one_line
 
 Tick = Callable[[str, int, int | None], None]  # stage, units done, units in all if known
 NOT_LAW_TEXT = re.compile(r"«[^«»]*»|\([^()]*ed\. [^()]*\)")

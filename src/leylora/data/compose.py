@@ -5,9 +5,10 @@ from random import Random
 from leylora.data.conversation import Conversation, Message
 from leylora.data.item import Item, names_of, of_law, spelled, the_law
 from leylora.data.neighbours import Pool
-from leylora.data.wording import fold, roughen
+from leylora.data.wording import roughen
 from leylora.grounding.prompt import Passage, bracketed, grounded_prompt, law_system_prompt, passage
 from leylora.laws.law import Law
+from leylora.text import fold
 
 LICENSE = "public-domain"  # official texts of law; the questions are this project's
 

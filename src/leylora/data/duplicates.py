@@ -1,34 +1,23 @@
 """Exact and near duplicates, kept apart from each other in the report."""
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from hashlib import blake2b
+
+from leylora.text import words
 
 PERMUTATIONS = 128
 BANDS = 16  # 16 bands of 8 rows: the S-curve's middle lies near a Jaccard similarity of 0.7
 SHINGLE = 3
 SHORT_ANSWER = 30
 CHUNK = 8_192
-WORD = re.compile(r"\w+")
-VOWELS = str.maketrans("áéíóúü", "aeiouu")  # nearly all accents of Spanish, without a pass over every character
-
-
-def plain(text: str) -> str:
-    """Lower case, no accents (ñ kept), single blanks, no punctuation: what two copies have in common."""
-    text = text.lower().translate(VOWELS)
-    if not text.replace("ñ", "").isascii():
-        apart = unicodedata.normalize("NFD", text.replace("ñ", "\x00"))
-        text = "".join(char for char in apart if not unicodedata.combining(char)).replace("\x00", "ñ")
-    return " ".join(WORD.findall(text))
 
 
 def exact_duplicates(texts: Sequence[str]) -> dict[int, int]:
-    """``{index: index of the first text with the same plain form}`` for every text but the first of its kind."""
+    """``{index: index of the first text with the same words}`` for every text but the first of its kind."""
     first: dict[bytes, int] = {}
     copies: dict[int, int] = {}
     for index, text in enumerate(texts):
-        key = blake2b(plain(text).encode(), digest_size=16).digest()
+        key = blake2b(" ".join(words(text)).encode(), digest_size=16).digest()
         if first.setdefault(key, index) != index:
             copies[index] = first[key]
     return copies
@@ -71,8 +60,8 @@ def is_copy(
     """Whether two rows (prompt, answer) are near duplicates, their word triples being known."""
     if _jaccard(triples_one, triples_two) < threshold:
         return False
-    answers = plain(one[1]), plain(two[1])
-    if min(answer.count(" ") for answer in answers) + 1 >= SHORT_ANSWER:
+    answers = words(one[1]), words(two[1])
+    if min(map(len, answers)) >= SHORT_ANSWER:
         return _jaccard(word_triples(one[1]), word_triples(two[1])) >= threshold
     questions = [word_triples(prompt.rstrip().rsplit("\n\n", 1)[-1]) for prompt, _ in (one, two)]
     return answers[0] == answers[1] and _jaccard(*questions) >= threshold
@@ -84,8 +73,8 @@ def _jaccard(one: set[str], two: set[str]) -> float:
 
 
 def word_triples(text: str) -> set[str]:
-    """The runs of three words of the plain text; a shorter text is one run."""
-    words = plain(text).split()
-    if len(words) < SHINGLE:
-        return {" ".join(words)}
-    return {" ".join(words[at : at + SHINGLE]) for at in range(len(words) - SHINGLE + 1)}
+    """The runs of three words of a text; a shorter text is one run."""
+    row = words(text)
+    if len(row) < SHINGLE:
+        return {" ".join(row)}
+    return {" ".join(row[at : at + SHINGLE]) for at in range(len(row) - SHINGLE + 1)}

@@ -10,7 +10,7 @@ from typing import Literal
 
 from leylora.data.law_text import subject
 from leylora.grounding.citations import Named
-from leylora.grounding.references import references
+from leylora.grounding.quantities import references
 from leylora.laws.law import Article, Law
 
 LONGEST_TITLE = 110  # characters; what is longer is a sentence that opens a list

@@ -26,10 +26,10 @@ from leylora.data.records import Record, read_records
 from leylora.data.shelf import Shelf
 from leylora.data.verify import Fault
 from leylora.data.verify_row import verify_row
-from leylora.data.wording import fold
 from leylora.errors import LeyloraError
 from leylora.grounding.prompt import passage
 from leylora.laws.law import Article, Law
+from leylora.text import fold
 
 ASK = """Este es un artículo de una ley del Ecuador:
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from random import Random
 
-from leylora.data.wording import fold
 from leylora.laws.law import Article, Law
+from leylora.text import fold
 
 WORD = re.compile(r"[^\W\d_]{5,}")
 RARE_WORDS = 8  # of an article, looked up in the others

@@ -5,7 +5,7 @@ Eight words in a row is the n-gram length of the GPT-3 and Llama-2 contamination
 
 from collections.abc import Callable, Iterable
 
-from leylora.data.duplicates import plain
+from leylora.text import words
 
 RUN = 8
 
@@ -15,14 +15,14 @@ def runs(text: str) -> set[int]:
 
     The hashes are Python's own of a tuple of text and differ from process to process: compare, never store.
     """
-    words = plain(text).split()
-    return {hash(tuple(words[at : at + RUN])) for at in range(len(words) - RUN + 1)}
+    row = words(text)
+    return {hash(tuple(row[at : at + RUN])) for at in range(len(row) - RUN + 1)}
 
 
 def marks(text: str) -> set[int]:
     """`runs`, and one hash of the whole text when it is a short question of four to seven words."""
-    words = plain(text).split()
-    return {hash(tuple(words))} if 4 <= len(words) < RUN else runs(text)
+    row = words(text)
+    return {hash(tuple(row))} if 4 <= len(row) < RUN else runs(text)
 
 
 def union(texts: Iterable[str], of: Callable[[str], set[int]] = runs) -> set[int]:

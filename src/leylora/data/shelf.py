@@ -7,6 +7,7 @@ from leylora.data.item import names_of
 from leylora.grounding.citations import format_citation, parse_citations, resolve
 from leylora.grounding.quantities import Quantity, quantities
 from leylora.laws.law import Article, Law
+from leylora.text import one_line
 
 
 class Shelf:
@@ -78,8 +79,3 @@ def _item(law: Law, article: Article, numeral: str, literal: str | None) -> Entr
 def whole_law_citation(law: Law) -> str:
     """What an abstention ends in: the law and the edition that were looked at, without an article."""
     return f"{law.name}, ed. {law.edition or 's. f.'}"
-
-
-def one_line(text: str) -> str:
-    """Runs of blanks and line ends as one blank each."""
-    return " ".join(text.split())

@@ -4,7 +4,6 @@ import re
 import unicodedata
 from random import Random
 
-VOWELS = str.maketrans("áéíóúüñ", "aeiouun")
 PROTECTED = ("artículo", "numeral", "número", "edición", "innumerado", "agregado", "continuación")
 KEYS = {"a": "s", "e": "r", "i": "o", "o": "p", "n": "m", "s": "a", "r": "t", "t": "y", "c": "v", "l": "k"}
 
@@ -47,11 +46,3 @@ def _without_accents(text: str) -> str:
     kept = text.replace("ñ", "\x00").replace("Ñ", "\x01")
     kept = "".join(char for char in unicodedata.normalize("NFD", kept) if unicodedata.category(char) != "Mn")
     return kept.replace("\x00", "ñ").replace("\x01", "Ñ")
-
-
-def fold(text: str) -> str:
-    """Lower case without any accent, for comparing."""
-    text = text.lower().translate(VOWELS)
-    if text.isascii():
-        return text
-    return "".join(char for char in unicodedata.normalize("NFD", text) if not unicodedata.combining(char))

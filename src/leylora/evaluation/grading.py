@@ -21,13 +21,13 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import CHRF
 
 from leylora.data.spanish import is_spanish
-from leylora.data.wording import fold
 from leylora.errors import LeyloraError
 from leylora.evaluation.cited import Inventory, citations
 from leylora.evaluation.results import Answer, Citation, Flag, Item, Mark, Reason
-from leylora.grounding.abstention import is_abstention
 from leylora.grounding.citations import parse_citations
+from leylora.grounding.prompt import is_abstention
 from leylora.grounding.quantities import quantities
+from leylora.text import fold
 from leylora.training.seq2seq_rouge import SpanishWords
 
 NUMBER = re.compile(r"(?<![\w.])\d{1,4}(?:\.\d{1,3})*(?:-innumerado-\d+)?(?!\w)")

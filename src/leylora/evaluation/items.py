@@ -31,9 +31,19 @@ from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.grading import passes
 from leylora.evaluation.results import Finding, Item, Suite
 from leylora.files import read_jsonl, read_text
-from leylora.grounding import abstention
 from leylora.grounding.citations import format_citation
-from leylora.grounding.prompt import grounded_prompt, law_system_prompt, passage, read_grounded_prompt
+from leylora.grounding.prompt import (
+    NO_SUCH_ARTICLE,
+    NOT_SUPPLIED,
+    OTHER_COUNTRY,
+    REPEALED,
+    UNKNOWN_LAW,
+    grounded_prompt,
+    is_abstention,
+    law_system_prompt,
+    passage,
+    read_grounded_prompt,
+)
 from leylora.laws.catalog import catalog, find_in_catalog
 from leylora.laws.law import Law
 from leylora.project import ROOT, shown
@@ -49,9 +59,9 @@ OPTIONS = 4  # of a multiple-choice question made from a law
 ALSO_GROUNDED = ("multiple-choice", "sanction", "deadline", "definition")
 TEMPORAL = ("temporal", "abstain-other-edition")
 DECLINED = {
-    "no existe": abstention.NO_SUCH_ARTICLE,
-    "derogado": abstention.REPEALED,
-    "otro país": abstention.OTHER_COUNTRY,
+    "no existe": NO_SUCH_ARTICLE,
+    "derogado": REPEALED,
+    "otro país": OTHER_COUNTRY,
 }
 
 R = TypeVar("R", bound=BaseModel)
@@ -294,7 +304,7 @@ def _item(entry: BenchmarkItem, law: Law, supplied: Sequence[str]) -> Item:
     if choose:
         reference = entry.answer
     elif entry.abstain:
-        reference = abstention.NOT_SUPPLIED if supplied else DECLINED.get(entry.answer, abstention.UNKNOWN_LAW)
+        reference = NOT_SUPPLIED if supplied else DECLINED.get(entry.answer, UNKNOWN_LAW)
     else:
         said = f"El artículo {entry.answer}" if entry.kind == "topic-to-number" else entry.answer
         reference = f"{said[:1].upper()}{said[1:]}.{cite}"
@@ -340,7 +350,7 @@ def held_out_law_items(rows: Sequence[Conversation]) -> Iterator[Item]:
             article=row.article if CANONICAL.search(row.answer) else "",
             edition=row.edition,
             supplied=[given.citation for given in passages],
-            abstain=abstention.is_abstention(row.answer),
+            abstain=is_abstention(row.answer),
         )
 
 

@@ -13,11 +13,9 @@ from leylora.errors import LeyloraError, first_line
 from leylora.evaluation.backends import Continuation, sha256_of
 from leylora.evaluation.results import Item, Variant
 from leylora.files import sha256_file
-from leylora.models.answering import Load, load_for_answers
-from leylora.models.loading import load_tokenizer
-from leylora.models.stop_strings import stop_strings
-from leylora.models.templates import served_template
-from leylora.training.quiet import hush
+from leylora.models.bases import Load
+from leylora.models.load import load_base, load_tokenizer, silence_libraries
+from leylora.models.templates import served_template, stop_strings
 
 if TYPE_CHECKING:
     import torch
@@ -43,11 +41,11 @@ class LocalModel:
         self, name: str, template: str, *, load: Load = "4bit", max_new_tokens: int = 192,
         batch_size: int = 64, batch_tokens: int = 16_384, model: "PreTrainedModel | None" = None,
     ) -> None:  # fmt: skip
-        hush()
+        silence_libraries()
         self.name = name
         self.tokenizer = load_tokenizer(name)
         self.tokenizer.model_max_length = sys.maxsize  # what is too long is left out and said here, not warned of there
-        self.model: PreTrainedModel = model if model is not None else load_for_answers(name, load)
+        self.model: PreTrainedModel = model if model is not None else load_base(name, load)
         self.max_new_tokens = max_new_tokens
         self._batch_size, self._batch_tokens = batch_size, batch_tokens
         self._template = served_template(template)

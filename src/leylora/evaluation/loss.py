@@ -12,9 +12,9 @@ import numpy as np
 from leylora import console
 from leylora.errors import LeyloraError, flattened
 from leylora.files import read_json, sha256_file
+from leylora.models.cards import GIB
 from leylora.models.families import family_of
-from leylora.models.hardware import GIB, find_card
-from leylora.models.loading import load_base, load_config, load_tokenizer
+from leylora.models.load import load_base, load_config, load_tokenizer
 from leylora.models.templates import instruction_template, training_template
 from leylora.training.rows import IGNORED, Rows, load_conversations, tokenize
 
@@ -54,17 +54,10 @@ class RowLosses:
 
 def load_for_scoring(base: str, revision: str | None = None, *, load_in_4bit: bool = True) -> "PreTrainedModel":
     """The base as adapters are trained beside it: in 4 bits; float32 sums on CPU, the card's 16-bit type on a GPU."""
-    import torch
-
-    card = find_card()
-    dtype = torch.float32 if card is None else torch.bfloat16 if card.bf16 else torch.float16
     return load_base(
         base,
         revision=revision,
-        load_in_4bit=load_in_4bit,
-        compute_dtype=dtype,
-        attn_implementation="sdpa",
-        device_map=None if card is None else {"": 0},
+        load="4bit" if load_in_4bit else "16bit",
     )
 
 

@@ -28,7 +28,6 @@ from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.backends import Backend, Continuation, EndpointModel, sha256_of
 from leylora.evaluation.items import LETTERS, Questions, Sources, choice_messages, questions
-from leylora.evaluation.loss import base_identity as base_sha256
 from leylora.evaluation.results import (
     Answer,
     Cost,
@@ -48,9 +47,9 @@ from leylora.evaluation.results import (
 from leylora.evaluation.scoring import Place, tally
 from leylora.evaluation.variants import LORA, find_variants
 from leylora.files import read_json, write_json, write_jsonl, write_text
-from leylora.models.answering import Load
+from leylora.models.bases import Load, base_sha256
 from leylora.models.families import family_of
-from leylora.models.loading import load_config
+from leylora.models.load import load_config
 from leylora.models.templates import instruction_template
 from leylora.training.record import installed_versions, peak_memory_gib
 

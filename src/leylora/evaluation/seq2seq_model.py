@@ -9,8 +9,7 @@ from leylora.errors import LeyloraError, first_line
 from leylora.evaluation.backends import Continuation
 from leylora.evaluation.local import weights_sha256
 from leylora.evaluation.results import Item, Variant
-from leylora.models.loading import load_tokenizer
-from leylora.training.quiet import hush
+from leylora.models.load import load_tokenizer, silence_libraries
 from leylora.training.rows import IGNORED
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class Seq2SeqModel:
     ) -> None:
         import torch
 
-        hush()
+        silence_libraries()
         self.name = name
         self.tokenizer = load_tokenizer(name)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"

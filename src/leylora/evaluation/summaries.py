@@ -16,7 +16,8 @@ from leylora.evaluation.run import ask_models, check_out, finish, labels_of, now
 from leylora.evaluation.seq2seq_model import Seq2SeqModel
 from leylora.evaluation.variants import BASE, LORA, same_base
 from leylora.files import read_json, sha256_file
-from leylora.models.loading import TINY_BASES, load_config
+from leylora.models.bases import TINY_BASES
+from leylora.models.load import load_config
 from leylora.project import SAMPLES, shown
 from leylora.training.seq2seq_rouge import lead, score_summaries
 from leylora.training.seq2seq_rows import load_pairs

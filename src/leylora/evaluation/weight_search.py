@@ -239,9 +239,9 @@ class WeightedPair:
         from peft import PeftModel
         from peft.tuners.lora import LoraLayer
 
-        from leylora.training.quiet import hush
+        from leylora.models.load import silence_libraries
 
-        hush()
+        silence_libraries()
         loaded = load_for_scoring(base, revision, load_in_4bit=load_in_4bit)
         names = ["first", "second"]
         try:

@@ -16,7 +16,7 @@ import yaml
 
 from leylora.errors import LeyloraError, UsageError, flattened
 from leylora.files import read_text
-from leylora.models.hardware import assumed_card, find_card, require_card
+from leylora.models.cards import assumed_card, find_card, require_card
 from leylora.project import RECIPES, shipped, shown
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from leylora.data.families import deadline, exception, governing_article, sanction, verbatim
 from leylora.data.families.topic import PHRASINGS as ABOUT_TOPIC
 from leylora.data.item import Item, Library, of_law, spelled
-from leylora.grounding import abstention
+from leylora.grounding.prompt import NO_SUCH_ARTICLE, NOT_SUPPLIED, OTHER_COUNTRY, REPEALED, UNKNOWN_LAW
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
 
@@ -30,7 +30,7 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
     """A repealed article yields itself; one in force every other reason not to answer that fits it."""
     chance = library.random(law.id, article.number, "abstain")
     if article.status == "derogado":
-        answer = f"{abstention.REPEALED} Verifique reformas posteriores."
+        answer = f"{REPEALED} Verifique reformas posteriores."
         for supplied in (True, False):
             yield Item("abstain-repealed", "abstain", article, verbatim.PHRASINGS, answer, supplied=supplied)
         return
@@ -40,13 +40,13 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
     yield from _not_supplied(law, article, library, here)
     yield from _wrong_law(law, article, library)
     missing = _missing_number(library.last_number(law), chance.randrange(10**6))
-    answer = f"{abstention.NO_SUCH_ARTICLE} No consta el {missing}. {here}"
+    answer = f"{NO_SUCH_ARTICLE} No consta el {missing}. {here}"
     yield Item("abstain-no-such-article", "abstain", article, verbatim.PHRASINGS, answer, {"number": missing},
                cites=False, supplied=False)  # fmt: skip
     name = GENERIC_NAME.match(law.name)
     if name and chance.random() < 0.3:
         slots = {"country": chance.choice(COUNTRIES), "of_law": of_law(law, name.group(0))}
-        answer = f"{abstention.OTHER_COUNTRY} {here}"
+        answer = f"{OTHER_COUNTRY} {here}"
         yield Item("abstain-other-country", "abstain", article, ABROAD, answer, slots, cites=False, supplied=False)
     if chance.random() < 0.3:
         known = {one.id for one in library.laws} | {one.name for one in library.laws}
@@ -55,7 +55,7 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
             return
         other = chance.choice(absent)
         slots = {"law": other.name, "of_law": of_law(other, other.name)}
-        answer = f"{abstention.UNKNOWN_LAW} Tengo esta: {here}"
+        answer = f"{UNKNOWN_LAW} Tengo esta: {here}"
         yield Item("abstain-unknown-law", "abstain", article, verbatim.PHRASINGS, answer, slots, cites=False,
                    supplied=False)  # fmt: skip
 
@@ -66,10 +66,10 @@ def _not_supplied(law: Law, article: Article, library: Library, here: str) -> It
         for item in family.items(law, article, library):
             topic = item.slots.get("topic")
             if item.kind == "grounded" and topic:
-                answer = f"{abstention.NOT_SUPPLIED} Ninguno trata «{topic}». {here}"
+                answer = f"{NOT_SUPPLIED} Ninguno trata «{topic}». {here}"
                 yield Item("abstain-not-supplied", "abstain", article, item.phrasings, answer, item.slots, cites=False)
                 return
-    answer = f"{abstention.NOT_SUPPLIED} Falta el {spelled(article.number)}. {here}"
+    answer = f"{NOT_SUPPLIED} Falta el {spelled(article.number)}. {here}"
     yield Item("abstain-not-supplied", "abstain", article, verbatim.PHRASINGS, answer, cites=False)
 
 
@@ -84,7 +84,7 @@ def _wrong_law(law: Law, article: Article, library: Library) -> Iterator[Item]:
     topic = library.topic(other, foreign) if foreign.in_force and foreign.rubric else None
     if topic is None or library.mentions(law, topic):
         return
-    answer = f"{abstention.NOT_SUPPLIED} Ninguno trata «{topic}». ({law.name}, ed. {law.edition or 's. f.'})"
+    answer = f"{NOT_SUPPLIED} Ninguno trata «{topic}». ({law.name}, ed. {law.edition or 's. f.'})"
     yield Item("abstain-wrong-law", "abstain", article, ABOUT_TOPIC, answer, {"topic": topic}, cites=False)
 
 

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 from leylora.data.item import Item, Library
 from leylora.data.law_text import first_sentence
-from leylora.grounding import abstention
+from leylora.grounding.prompt import OTHER_EDITION
 from leylora.laws.law import Article, Law
 
 TODAY = (
@@ -29,7 +29,7 @@ CONTRADICTED = (
     "Aunque haya otras versiones, ¿qué señala la edición aquí citada del artículo {number} {of_law}?",
     "Con base solo en la edición del {edition}, ¿qué dice el artículo {number} {of_law}?",
 )
-OTHER_EDITION = (
+OTHER_EDITION_ASKED = (
     "¿Qué decía el artículo {number} {of_law} en la edición del {day}?",
     "Transcriba el Art. {number} {of_law} según su texto del {day}.",
     "Necesito el artículo {number} {of_law} como estaba el {day}.",
@@ -55,13 +55,13 @@ def items(law: Law, article: Article, library: Library) -> Iterator[Item]:
     chance = library.random(law.id, law.edition, article.number, "temporal")
     day = date.fromisoformat(law.edition) + timedelta(days=chance.choice((-1, 1)) * chance.randint(200, 3_000))
     if not any(other.id == law.id and other.edition == day.isoformat() for other in library.laws):
-        answer = f"{abstention.OTHER_EDITION} Tengo esta: ({law.name}, ed. {law.edition})"
+        answer = f"{OTHER_EDITION} Tengo esta: ({law.name}, ed. {law.edition})"
         slots = {"day": day.isoformat()}
-        yield Item("abstain-other-edition", "abstain", article, OTHER_EDITION, answer, slots, cites=False,
+        yield Item("abstain-other-edition", "abstain", article, OTHER_EDITION_ASKED, answer, slots, cites=False,
                    supplied=False)  # fmt: skip
     for other in library.laws:
         if other.id == law.id and other.edition != law.edition and article.number in other:
             then = other.article(article.number)
             if then.in_force and then.body != article.body:
-                yield Item("temporal-editions", "grounded", article, OTHER_EDITION, f"«{quote}»",
+                yield Item("temporal-editions", "grounded", article, OTHER_EDITION_ASKED, f"«{quote}»",
                            {"day": law.edition}, beside_other=(other, then))  # fmt: skip

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from leylora import console
 from leylora.errors import UsageError
 from leylora.files import staged_folder, write_json
-from leylora.training.quiet import hush
+from leylora.models.load import silence_libraries
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -57,7 +57,7 @@ def make_tiny_base(family: str, texts: list[str], out: Path, *, steps: int = 300
     import torch
     from transformers import set_seed
 
-    hush()
+    silence_libraries()
     tokenizer = train_tokenizer(family, texts)
     set_seed(seed)
     model = new_model(family, tokenizer)

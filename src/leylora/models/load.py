@@ -1,68 +1,70 @@
-"""Base models and their tokenizers, loaded so that "4-bit" means 4 bits."""
+"""Base models and their tokenizers, loaded so that "4-bit" means 4 bits. The one place where models are loaded.
 
-import socket
-from functools import cache
-from pathlib import Path
+    load_config(name)       transformers' configuration
+    load_tokenizer(name)    with a padding token that is not the end-of-text token
+    load_base(name, load)   a model to train adapters on or to ask; causal, or encoder-decoder if its config says so
+    default_dtype()         what matrices are multiplied in on this machine, unless a recipe says otherwise
+    silence_libraries()     what the libraries below say on every run and nobody can act on
+
+`base_sha256`, `same_base` and other facts that need no loading are in `leylora.models.bases`.
+"""
+
+import sys
+import warnings
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import getproxies
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, BitsAndBytesConfig
 
 from leylora.errors import LeyloraError, first_line
-from leylora.models.falcon import isolate_packed_documents, plain_linear_layers
+from leylora.models.attention import avoid_unfused_grouped_attention
+from leylora.models.bases import Load, cannot_load, check_path, without_network
+from leylora.models.cards import find_card
+from leylora.models.falcon import isolate_packed_documents, plain_linear_layers, widen_keys_and_values
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-TINY_BASES = Path("data/build/models")
-"""Where scripts/make_tiny_base.py puts the small stand-in models."""
+
+def silence_libraries() -> None:
+    """Leave the terminal to our own progress and notes.
+
+    Silenced: announcements by transformers and TRL of their next major versions, and progress bars of steps that take
+    a second. Errors and other warnings stay. (bitsandbytes' note on a missing optional CPU kernel, which comes with
+    its first import, is silenced in ``leylora/__init__.py``.)
+    """
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\..*")
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"trl\..*")
+    transformers.utils.logging.disable_progress_bar()
+    if "datasets" in sys.modules:  # only training needs it
+        sys.modules["datasets"].disable_progress_bars()
+
+
+def default_dtype() -> torch.dtype:
+    """float32 on the CPU; on a GPU bfloat16, or float16 where it is older than Ampere."""
+    card = find_card()
+    return torch.float32 if card is None else torch.bfloat16 if card.bf16 else torch.float16
+
+
+def here() -> dict[str, int] | None:
+    """The ``device_map`` for this process's GPU, or None for the CPU."""
+    return {"": torch.cuda.current_device()} if torch.cuda.is_available() else None
 
 
 def load_config(name: str, revision: str | None = None) -> "PretrainedConfig":
     """The configuration of a local folder or Hub model.
 
     Raises:
-        LeyloraError: it is not there, may not be read, or is no model.
+        LeyloraError: it is not there, may not be read, or is not a model.
     """
-    from transformers import AutoConfig
-
-    if (Path(name).is_absolute() or Path(name).parts[:1] in {("data",), (".",), ("..",)}) and not Path(name).is_dir():
-        remedy = "check the path"
-        if Path(name).parent == TINY_BASES:
-            remedy = f"make it with: python scripts/make_tiny_base.py {Path(name).name}"
-        raise LeyloraError(f"The base model {name} does not exist; {remedy}.")
+    check_path(name)
     try:
         return AutoConfig.from_pretrained(
             name, revision=revision, trust_remote_code=False, local_files_only=without_network(name)
         )
     except (OSError, ValueError) as error:
-        raise LeyloraError(
-            f"The base model {name} cannot be loaded ({first_line(error)}). Check the name and the network; for "
-            "a gated model such as Llama-2 accept its licence on its page, then run `hf auth login`."
-        ) from None
-
-
-def without_network(name: str) -> bool:
-    """Whether ``name`` is a Hub model and the Hub cannot be reached, so that its cache alone is to be asked.
-
-    huggingface_hub 1.x asks six times, over half a minute, before it says so. Behind a proxy names are the proxy's to
-    resolve, and the Hub's own client is left to find out.
-    """
-    return not Path(name).is_dir() and not _hub_has_address()
-
-
-@cache
-def _hub_has_address() -> bool:
-    from huggingface_hub import constants
-
-    host = urlsplit(constants.ENDPOINT).hostname
-    if getproxies() or not host:
-        return True
-    try:
-        socket.getaddrinfo(host, None)
-    except OSError:
-        return False
-    return True
+        raise cannot_load(name, error) from None
 
 
 def load_tokenizer(name: str, revision: str | None = None) -> "PreTrainedTokenizerBase":
@@ -71,8 +73,6 @@ def load_tokenizer(name: str, revision: str | None = None) -> "PreTrainedTokeniz
     Raises:
         LeyloraError: it cannot be loaded, has no end-of-text token, or no token is free for padding.
     """
-    from transformers import AutoTokenizer
-
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             name, revision=revision, trust_remote_code=False, local_files_only=without_network(name)
@@ -109,66 +109,73 @@ def _padding_token(tokenizer: "PreTrainedTokenizerBase", name: str) -> str:
 
 def load_base(
     name: str,
+    load: Load = "4bit",
     *,
     revision: str | None = None,
-    load_in_4bit: bool = True,
     quant_type: str = "nf4",
     double_quant: bool = True,
-    quant_storage: "torch.dtype | None" = None,
-    compute_dtype: "torch.dtype",
+    quant_storage: torch.dtype | None = None,
+    compute_dtype: torch.dtype | None = None,
     attn_implementation: str | None = None,
-    device_map: dict[str, int] | None = None,
+    device_map: dict[str, int] | bool | None = True,
 ) -> "PreTrainedModel":
-    """Load a causal language model, in 4 bits unless told otherwise, ready for packed rows.
+    """Load a model in evaluation mode, ready for packed rows.
 
     Args:
-        compute_dtype: what matrices are multiplied in, and what the layers outside 4-bit are held in.
+        load: precision of the linear layers; 4 bits is what adapters are trained on, and so what suits them best.
+        compute_dtype: what matrices are multiplied in, and what the layers outside 4-bit are held in; by default
+            `default_dtype`.
         quant_storage: dtype that carries the packed 4-bit weights; FSDP needs ``compute_dtype`` here.
+        device_map: True puts the model on this process's GPU if there is one.
 
     Raises:
         LeyloraError: the model cannot be loaded, does not fit the GPU, or stayed partly unquantised.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
     config = load_config(name, revision)
+    dtype = default_dtype() if compute_dtype is None else compute_dtype
     quantization = None
-    if load_in_4bit:
+    if load == "4bit":
         quantization = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type=quant_type,
             bnb_4bit_use_double_quant=double_quant,
-            bnb_4bit_compute_dtype=compute_dtype,
+            bnb_4bit_compute_dtype=dtype,
             bnb_4bit_quant_storage=quant_storage or torch.uint8,
         )
+    elif load == "8bit":
+        quantization = BitsAndBytesConfig(load_in_8bit=True)
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     try:
         with plain_linear_layers(config):
-            model = AutoModelForCausalLM.from_pretrained(
+            model = kind.from_pretrained(
                 name,
                 revision=revision,
-                dtype=compute_dtype,
+                dtype=dtype,
                 quantization_config=quantization,
                 attn_implementation=attn_implementation,
-                device_map=device_map,
+                device_map=here() if device_map is True else device_map or None,
                 trust_remote_code=False,
                 use_safetensors=True,
                 local_files_only=without_network(name),
             )
     except torch.OutOfMemoryError:
         raise LeyloraError(
-            f"{name} does not fit the GPU's free memory; close what else uses it (see `nvidia-smi`)."
+            f"{name} does not fit the GPU's free memory in {load.removesuffix('bit')} bits; close what else uses it "
+            f"(see `nvidia-smi`){'' if load == '4bit' else ', or load it with --load 4bit'}."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise LeyloraError(f"The base model {name} cannot be loaded ({first_line(error)}).") from None
     isolate_packed_documents(model)
-    if load_in_4bit:
+    widen_keys_and_values(model)
+    avoid_unfused_grouped_attention()
+    if load == "4bit" and not config.is_encoder_decoder:
         check_quantized(model)
-        if compute_dtype == torch.float32:
-            keep_float32_on_cpu(model)
+        if dtype == torch.float32:
+            _keep_float32_on_cpu(model)
     return model
 
 
-def keep_float32_on_cpu(model: "PreTrainedModel") -> None:
+def _keep_float32_on_cpu(model: "PreTrainedModel") -> None:
     """Let 4-bit layers compute on CPU in evaluation what they compute in training.
 
     bitsandbytes 0.50 repacks the weights at the first forward pass in evaluation on CPUs with AVX512-BF16 and from
@@ -184,7 +191,6 @@ def keep_float32_on_cpu(model: "PreTrainedModel") -> None:
 
 def quantized_fraction(model: "PreTrainedModel") -> tuple[float, list[str]]:
     """Share of the linear weights outside the output head that are held in 4 bits, and the layers that are not."""
-    import torch.nn
     from bitsandbytes.nn import Linear4bit
 
     head = model.get_output_embeddings()

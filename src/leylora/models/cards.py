@@ -1,4 +1,4 @@
-"""The card that is there, or one that is assumed, and whether it is enough."""
+"""The GPU: the one that is here or one that is assumed, what it can do, and whether it is enough."""
 
 import re
 from dataclasses import dataclass
@@ -7,15 +7,41 @@ from leylora.errors import LeyloraError, UsageError
 
 GIB = 2**30
 
-KNOWN_CARDS = {
-    "T4": (14.6, False), "V100": (15.8, False), "RTX 2080 Ti": (10.8, False), "A4000": (15.7, True),
-    "A5000": (23.7, True), "A6000": (47.5, True), "A10G": (22.1, True), "A10": (22.1, True), "L4": (22.2, True),
-    "L40S": (44.4, True), "RTX 3060": (11.8, True), "RTX 3080": (9.8, True), "RTX 3090": (23.7, True),
-    "RTX 4060 Ti": (15.7, True), "RTX 4070": (11.7, True), "RTX 4080": (15.7, True), "RTX 4090": (23.6, True),
-    "RTX 5080": (15.5, True), "RTX 5090": (31.4, True), "A100": (79.1, True), "H100": (79.1, True),
-    "H200": (139.8, True),
-}  # fmt: skip
-"""Memory in GiB as drivers report it (less than the box says), and whether the card computes in bfloat16."""
+KNOWN_CARDS: dict[str, tuple[float, bool, float]] = {
+    "T4": (14.6, False, 65),
+    "V100": (15.8, False, 125),
+    "RTX 2080 Ti": (10.8, False, 53.8),
+    "RTX A4000": (15.7, True, 76.7),
+    "RTX A5000": (23.7, True, 111.1),
+    "RTX A6000": (47.5, True, 154.8),
+    "A10G": (22.1, True, 70),
+    "A10": (22.1, True, 125),
+    "A30": (23.5, True, 165),
+    "A40": (44.4, True, 149.7),
+    "L4": (22.2, True, 121),
+    "L40": (44.4, True, 181),
+    "L40S": (44.4, True, 362),
+    "RTX 3060": (11.8, True, 25.6),
+    "RTX 3080": (9.8, True, 59.5),
+    "RTX 3090": (23.7, True, 71.2),
+    "RTX 4060 Ti": (15.7, True, 44.1),
+    "RTX 4070": (11.7, True, 58.3),
+    "RTX 4080": (15.7, True, 97.5),
+    "RTX 4090": (23.6, True, 165.2),
+    "RTX 6000 Ada": (47.5, True, 364.2),
+    "RTX 5080": (15.5, True, 112.6),
+    "RTX 5090": (31.4, True, 209.5),
+    "A100": (79.1, True, 312),
+    "H100 PCIe": (79.1, True, 756),
+    "H100 NVL": (93.1, True, 835),
+    "H100": (79.1, True, 989),
+    "H200": (139.8, True, 989),
+    "GH200": (94.5, True, 989),
+    "B200": (178.4, True, 2250),
+}
+"""The one table of GPUs: memory in GiB as drivers report it (less than the box says), whether the card computes in
+bfloat16, and dense fp16 or bf16 tensor TFLOP/s with fp32 accumulation, from NVIDIA's data sheets (A10G: half of A10's
+rate)."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +88,21 @@ def assumed_card(text: str) -> Card:
         raise UsageError(f"assume_gpu '{text}' says no size; write 'NAME NNGB' or one of: {', '.join(KNOWN_CARDS)}.")
     if found is None:
         return Card(name or "a card", float(size[1]) * 1e9 / GIB, bf16=True)  # type: ignore[index]  # size is there
-    memory, bf16 = KNOWN_CARDS[found]
+    memory, bf16, _ = KNOWN_CARDS[found]
     if size and abs(float(size[1]) - memory) > 0.15 * memory:
         memory = float(size[1]) * 1e9 / GIB
     return Card(found, memory, bf16)
+
+
+def peak_tflops(card: str) -> float | None:
+    """The peak of the card that the driver calls ``card``, or None when it is not in the table."""
+    words = card.replace("-", " ").split()
+    known = [
+        name
+        for name in KNOWN_CARDS
+        if any(words[at : at + len(name.split())] == name.split() for at in range(len(words)))
+    ]
+    return KNOWN_CARDS[max(known, key=len)][2] if known else None
 
 
 def require_card(card: Card | None, memory_gib: float, *, instead: str) -> None:

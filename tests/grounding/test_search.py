@@ -8,13 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from leylora.data.laws import load_laws
-from leylora.data.wording import fold as plain
 from leylora.grounding.index import LawIndex
 from leylora.grounding.query import read_query
 from leylora.grounding.results import snippet
-from leylora.grounding.words import fold, query_words, stem, terms
+from leylora.grounding.words import query_words, stem, terms
 from leylora.laws.law import Law
 from leylora.project import ROOT
+from leylora.text import fold
 
 from .small_laws import dogs, fairs, index_of, law, saved
 
@@ -183,8 +183,8 @@ def test_the_shipped_paraphrases_are_true_of_their_articles() -> None:
         law = laws.get((row.get("law_id", ""), row.get("edition", "")))
         if row["kind"] == "paraphrase" and law is not None:
             article = law[row["article"]]
-            text = " ".join(plain(f"{article.rubric or ''} {article.body}").split())
-            assert all(plain(words) in text for words in row["evidence"]), row["id"]
+            text = " ".join(fold(f"{article.rubric or ''} {article.body}").split())
+            assert all(fold(words) in text for words in row["evidence"]), row["id"]
             checked += 1
     if not checked:
         pytest.skip("the laws of the questions are not parsed here")

@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from leylora.combining.ways import DEFAULT_WAY, LABELS, WAYS
-from leylora.demo import job as demo
+from leylora import demo
+from leylora.combining import DEFAULT_WAY, LABELS, WAYS
 from leylora.files import read_json
 from leylora.project import ROOT
 

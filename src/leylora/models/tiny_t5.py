@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leylora.files import read_jsonl, staged_folder
-from leylora.models.loading import TINY_BASES
+from leylora.models.bases import TINY_BASES
+from leylora.models.load import silence_libraries
 from leylora.project import SAMPLES
-from leylora.training.quiet import hush
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -27,7 +27,7 @@ def make_tiny_t5(texts: list[str], out: Path, *, seed: int = 7) -> None:
 
     A model that is already there is replaced.
     """
-    hush()
+    silence_libraries()
 
     import torch
     from transformers import T5Config, T5ForConditionalGeneration, set_seed

@@ -9,10 +9,10 @@ import transformers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from leylora.errors import LeyloraError, UsageError
-from leylora.models import loading
+from leylora.models import bases
+from leylora.models.cards import Card, require_card
 from leylora.models.families import FAMILIES, family_of
-from leylora.models.hardware import Card, require_card
-from leylora.models.loading import load_base, load_config, load_tokenizer
+from leylora.models.load import load_base, load_config, load_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_folder_without_weights_is_one_sentence(tiny_base: Callable[[str], Pat
 
 @pytest.mark.parametrize("family", ["tiny-mistral", "tiny-llama-2", "tiny-falcon"])
 def test_a_family_names_every_linear_layer_of_its_models(tiny_base: Callable[[str], Path], family: str) -> None:
-    model = load_base(str(tiny_base(family)), compute_dtype=torch.float32, load_in_4bit=False)
+    model = load_base(str(tiny_base(family)), compute_dtype=torch.float32, load="16bit")
     head = model.get_output_embeddings()
     linear = {
         name.rpartition(".")[2]
@@ -105,15 +105,15 @@ def test_without_network_the_hub_is_not_asked_again_and_again(monkeypatch: pytes
         asked.append(local_files_only)
         raise OSError("couldn't find them in the cached files")
 
-    monkeypatch.setattr(loading, "getproxies", dict)
+    monkeypatch.setattr(bases, "getproxies", dict)
     monkeypatch.setattr(socket, "getaddrinfo", nowhere)
     monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", from_pretrained)
-    loading._hub_has_address.cache_clear()
+    bases._hub_has_address.cache_clear()
     with pytest.raises(LeyloraError, match="Check the name and the network"):
         load_config("nobody/has-this")
-    monkeypatch.setattr(loading, "getproxies", lambda: {"https": "http://proxy:3128"})  # which resolves names itself
-    loading._hub_has_address.cache_clear()
+    monkeypatch.setattr(bases, "getproxies", lambda: {"https": "http://proxy:3128"})  # which resolves names itself
+    bases._hub_has_address.cache_clear()
     with pytest.raises(LeyloraError):
         load_config("nobody/has-this")
-    loading._hub_has_address.cache_clear()
+    bases._hub_has_address.cache_clear()
     assert asked == [True, False]
