@@ -233,14 +233,16 @@ def test_drawings_have_titles_and_keep_their_axes() -> None:
 
 def test_warnings_are_said_in_spanish_with_their_figures(tmp_path: Path) -> None:
     """On warnings as the comparison really words them; those it gains later are shown in English, marked as such."""
-    from leylora.evaluation.contamination import copies
+    from leylora.evaluation.contamination import duplicate_variants
     from leylora.evaluation.items import Sources, questions
     from leylora.evaluation.results import Model, Variant
 
     twin = Variant(name="law", role="law", adapter="x", same_as="instructions")
     model = Model(label="m", source="m", variants=[Variant(name="base", role="base"), twin])
     asked = questions(["law", "instructions"], Sources(), limit=8)
-    details = [one.detail for one in copies(model)] + [note for suite in asked.suites for note in suite.notes]
+    details = [one.detail for one in duplicate_variants(model)] + [
+        note for suite in asked.suites for note in suite.notes
+    ]
     assert len(details) >= 4
     for detail in details:
         said, language = Words("es").warning(detail)
