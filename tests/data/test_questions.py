@@ -9,7 +9,7 @@ import pytest
 from leylora.data.compose import Item, LawLookup, roughen
 from leylora.data.law_text import deadlines, defined, exceptions, fines, penalties, sentences, subject
 from leylora.data.questions import FAMILIES, ask
-from leylora.grounding.references import references
+from leylora.grounding.quantities import references
 from leylora.laws.law import Law
 
 

@@ -12,8 +12,7 @@ from leylora.data.generate import TaskSettings, generate
 from leylora.data.shelf import Shelf
 from leylora.data.verify import verify_answer
 from leylora.data.verify_row import verify_row
-from leylora.grounding.abstention import is_abstention
-from leylora.grounding.prompt import Passage, grounded_prompt, passage, read_grounded_prompt
+from leylora.grounding.prompt import Passage, grounded_prompt, is_abstention, passage, read_grounded_prompt
 from leylora.laws.law import Law
 
 LHV = "Ley de Huertos Vecinales, ed. 2024-05-06"

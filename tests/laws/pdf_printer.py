@@ -56,7 +56,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from leylora.errors import LeyloraError
 from leylora.files import read_text
-from leylora.grounding.ordinals import feminine_ordinal
+from leylora.grounding.citations import feminine_ordinal
 from leylora.laws.law import DivisionKind
 from leylora.project import SAMPLES
 from leylora.text import fold

@@ -19,7 +19,7 @@ from leylora.data.conversation import Conversation, Message
 from leylora.data.law_text import subject
 from leylora.grounding.citations import Named
 from leylora.grounding.prompt import Passage, bracketed, grounded_prompt, law_system_prompt, passage
-from leylora.grounding.references import references
+from leylora.grounding.quantities import references
 from leylora.laws.law import Article, Law
 from leylora.text import fold
 

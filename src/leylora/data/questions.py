@@ -22,7 +22,7 @@ from leylora.data.law_text import (
     sentences,
 )
 from leylora.data.shelf import whole_law_citation
-from leylora.grounding import abstention
+from leylora.grounding.prompt import NO_SUCH_ARTICLE, NOT_SUPPLIED, OTHER_COUNTRY, OTHER_EDITION, REPEALED, UNKNOWN_LAW
 from leylora.grounding.quantities import TIME, quantities
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
@@ -449,7 +449,7 @@ CONTRADICTED = (
     "Aunque haya otras versiones, ¿qué señala la edición aquí citada del artículo {number} {of_law}?",
     "Con base solo en la edición del {edition}, ¿qué dice el artículo {number} {of_law}?",
 )
-OTHER_EDITION = (
+EDITION_OF_DAY = (
     "¿Qué decía el artículo {number} {of_law} en la edición del {day}?",
     "Transcriba el Art. {number} {of_law} según su texto del {day}.",
     "Necesito el artículo {number} {of_law} como estaba el {day}.",
@@ -474,15 +474,15 @@ def temporal(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     chance = lookup.random(law.id, law.edition, article.number, "temporal")
     day = date.fromisoformat(law.edition) + timedelta(days=chance.choice((-1, 1)) * chance.randint(200, 3_000))
     if not any(other.id == law.id and other.edition == day.isoformat() for other in lookup.laws):
-        answer, slots = f"{abstention.OTHER_EDITION} Tengo esta: {_here(law)}", {"day": day.isoformat()}
-        yield _declined("other-edition", article, OTHER_EDITION, answer, slots)
+        answer, slots = f"{OTHER_EDITION} Tengo esta: {_here(law)}", {"day": day.isoformat()}
+        yield _declined("other-edition", article, EDITION_OF_DAY, answer, slots)
     for other in lookup.laws:
         if other.id == law.id and other.edition != law.edition and article.number in other:
             then, slots = other.article(article.number), {"day": law.edition}
             if then.in_force and then.body != article.body:
                 both = (other, then)
                 yield Item(
-                    "temporal-editions", "grounded", article, OTHER_EDITION, f"«{quote}»", slots, beside_other=both
+                    "temporal-editions", "grounded", article, EDITION_OF_DAY, f"«{quote}»", slots, beside_other=both
                 )
 
 
@@ -506,7 +506,7 @@ def abstain(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     chance = lookup.random(law.id, article.number, "abstain")
     if article.status == "derogado":
         for supplied in (True, False):
-            answer = f"{abstention.REPEALED} {CHECK}"
+            answer = f"{REPEALED} {CHECK}"
             yield Item("abstain-repealed", "abstain", article, VERBATIM, answer, supplied=supplied)
     if not article.in_force:
         return
@@ -514,19 +514,19 @@ def abstain(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     yield from _wrong_law(law, article, lookup)
     last = lookup.last_number(law)
     missing = str(last + 1 + chance.randrange(10**6) % max(60, last // 2))
-    answer = f"{abstention.NO_SUCH_ARTICLE} No consta el {missing}. {_here(law)}"
+    answer = f"{NO_SUCH_ARTICLE} No consta el {missing}. {_here(law)}"
     yield _declined("no-such-article", article, VERBATIM, answer, {"number": missing})
     name = GENERIC_NAME.match(law.name)
     if name and chance.random() < 0.3:
         slots = {"country": chance.choice(COUNTRIES), "of_law": of_law(law, name.group(0))}
-        yield _declined("other-country", article, ABROAD, f"{abstention.OTHER_COUNTRY} {_here(law)}", slots)
+        yield _declined("other-country", article, ABROAD, f"{OTHER_COUNTRY} {_here(law)}", slots)
     if chance.random() < 0.3:
         known = {one.id for one in lookup.laws} | {one.name for one in lookup.laws}
         absent = [entry for entry in catalog() if entry.id not in known and entry.name not in known]
         if absent:
             other = chance.choice(absent)
             slots = {"law": other.name, "of_law": of_law(other, other.name)}
-            answer = f"{abstention.UNKNOWN_LAW} Tengo esta: {_here(law)}"
+            answer = f"{UNKNOWN_LAW} Tengo esta: {_here(law)}"
             yield _declined("unknown-law", article, VERBATIM, answer, slots)
 
 
@@ -544,9 +544,9 @@ def _not_supplied(law: Law, article: Article, lookup: LawLookup) -> Item:
     for item in ask(("sanction", "deadline", "exception", "governing-article"), law, article, lookup):
         words = item.slots.get("topic")
         if item.kind == "grounded" and words:
-            answer = f"{abstention.NOT_SUPPLIED} Ninguno trata «{words}». {_here(law)}"
+            answer = f"{NOT_SUPPLIED} Ninguno trata «{words}». {_here(law)}"
             return Item("abstain-not-supplied", "abstain", article, item.phrasings, answer, item.slots, cites=False)
-    answer = f"{abstention.NOT_SUPPLIED} Falta el {spelled(article.number)}. {_here(law)}"
+    answer = f"{NOT_SUPPLIED} Falta el {spelled(article.number)}. {_here(law)}"
     return Item("abstain-not-supplied", "abstain", article, VERBATIM, answer, cites=False)
 
 
@@ -560,7 +560,7 @@ def _wrong_law(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     foreign = chance.choice(other.articles)
     words = lookup.topic(other, foreign) if foreign.in_force and foreign.rubric else None
     if words is not None and not lookup.mentions(law, words):
-        answer = f"{abstention.NOT_SUPPLIED} Ninguno trata «{words}». {_here(law)}"
+        answer = f"{NOT_SUPPLIED} Ninguno trata «{words}». {_here(law)}"
         yield Item("abstain-wrong-law", "abstain", article, TOPIC, answer, {"topic": words}, cites=False)
 
 

@@ -14,12 +14,9 @@ from dataclasses import dataclass
 
 from leylora.data.compose import names_of
 from leylora.data.shelf import Entry, Shelf
-from leylora.grounding import abstention
 from leylora.grounding.citations import parse_citations
-from leylora.grounding.figures import figure_fault
-from leylora.grounding.prompt import Passage
-from leylora.grounding.quantities import quantities
-from leylora.grounding.references import references
+from leylora.grounding.prompt import REPEALED, Passage, is_abstention
+from leylora.grounding.quantities import figure_fault, quantities, references
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Law
 from leylora.text import fold, one_line
@@ -68,11 +65,11 @@ def verify_answer(answer: str, shelf: Shelf, supplied: Sequence[Passage] = ()) -
         shelf: the laws it may cite.
         supplied: the passages of the prompt; when given, the citation must be one of theirs.
 
-    An abstention (`abstention.is_abstention`) needs no citation; what it cites all the same is checked.
+    An abstention (`is_abstention`) needs no citation; what it cites all the same is checked.
     """
     cited = CANONICAL.findall(answer)
     if not cited:
-        if not abstention.is_abstention(answer):
+        if not is_abstention(answer):
             return [Fault("no citation", answer[-80:])]
         named = WHOLE_LAW.findall(answer)
         return [Fault("unknown law or edition", words) for words in named if shelf.whole_law(words) is None]
@@ -86,13 +83,13 @@ def verify_answer(answer: str, shelf: Shelf, supplied: Sequence[Passage] = ()) -
     faults: list[Fault] = []
     if supplied and cited[0] not in {given.citation for given in supplied}:
         faults.append(Fault("cites an article that was not supplied", cited[0]))
-    if answer.lstrip().startswith(abstention.REPEALED):
+    if answer.lstrip().startswith(REPEALED):
         if entry.article.status != "derogado":
             faults.append(Fault("calls an article in force repealed", cited[0]))
         return faults
     if not entry.article.in_force:
         return [*faults, Fault("cites an article that is not in force as law", f"{cited[0]}: {entry.article.status}")]
-    if abstention.is_abstention(answer):
+    if is_abstention(answer):
         return [*faults, Fault("abstains and cites an article", cited[0])]
     said = CANONICAL.sub("", answer)
     faults += [Fault("quote is not in the article", quote[:120]) for quote in QUOTE.findall(said)

@@ -15,9 +15,17 @@ from leylora.data.verify import (
     named_articles,
     verify_answer,
 )
-from leylora.grounding import abstention
-from leylora.grounding.prompt import Passage, passage, read_grounded_prompt
-from leylora.grounding.references import references
+from leylora.grounding.prompt import (
+    NO_SUCH_ARTICLE,
+    NOT_SUPPLIED,
+    OTHER_COUNTRY,
+    OTHER_EDITION,
+    UNKNOWN_LAW,
+    Passage,
+    passage,
+    read_grounded_prompt,
+)
+from leylora.grounding.quantities import references
 from leylora.laws.law import Law
 from leylora.text import fold, one_line
 
@@ -103,14 +111,14 @@ def _abstention_faults(
     """An abstention must have its reason."""
     answer = row.answer
     here = {given.citation for given in supplied}
-    if answer.startswith(abstention.NO_SUCH_ARTICLE):
+    if answer.startswith(NO_SUCH_ARTICLE):
         if not asked:
             return [Fault("denies an article that nobody asked for", question[:80])]
         faults = [Fault("denies an article that exists", number) for number in asked if number in law]
         if not any(re.search(rf"\b{re.escape(number)}\b", answer) for number in asked):
             faults.append(Fault("denies another article than asked", f"asked {asked}"))
         return faults
-    if answer.startswith(abstention.NOT_SUPPLIED):
+    if answer.startswith(NOT_SUPPLIED):
         if not supplied:
             return [Fault("misses articles where none were to be supplied", question[:80])]
         wanted = {law.cite(number) for number in asked if number in law}
@@ -121,14 +129,14 @@ def _abstention_faults(
         if not asked and not topics:
             return [Fault("abstains without a reason", question[:80])]
         return []
-    if answer.startswith(abstention.OTHER_COUNTRY):
+    if answer.startswith(OTHER_COUNTRY):
         return [] if COUNTRY.search(question) else [Fault("nobody asked about another country", question[:80])]
-    if answer.startswith(abstention.OTHER_EDITION):
+    if answer.startswith(OTHER_EDITION):
         known = {one.edition for one in shelf.laws if one.id == law.id}
         days = dates(question)
         bad = not days or any(day in known for day in days)
         return [Fault("denies an edition that is here, or none was asked for", question[:80])] if bad else []
-    if answer.startswith(abstention.UNKNOWN_LAW):
+    if answer.startswith(UNKNOWN_LAW):
         folded = f" {fold(question)} "
         known_here = [name for name in shelf.names if re.search(rf"\b{re.escape(fold(name))}\b", folded)]
         return [Fault("denies a law that is here", name) for name in known_here]

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from leylora.data.law_text import DEFINITION
 from leylora.data.laws import load_laws
-from leylora.errors import LeyloraError
-from leylora.grounding import passages, words
-from leylora.grounding.index import VERSION, LawIndex
-from leylora.grounding.passages import pieces
-from leylora.grounding.words import terms
 from leylora.laws.catalog import CATALOG, CatalogEntry, catalog
 from leylora.laws.law import Article, Law
+
+from ..errors import LeyloraError
+from . import passages, words
+from .index import VERSION, LawIndex
+from .passages import pieces
+from .words import terms
 
 LAWS = Path("data/build/laws")
 DEMO_LAWS = Path("data/build/demo/laws")

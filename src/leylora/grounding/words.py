@@ -9,7 +9,7 @@ where verb and noun stand for the same thing: apelar, apelación, apelante. Only
 from collections.abc import Iterator
 from functools import lru_cache
 
-from leylora.text import WORD, fold, words
+from ..text import WORD, fold, words
 
 _STOP = frozenset(
     """

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leylora.grounding.ordinals import ORDINAL_WORD
+from leylora.grounding.citations import ORDINAL_WORD
 from leylora.laws.law import Division, DivisionKind
 from leylora.text import fold
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from leylora.grounding.ordinals import roman
+from leylora.grounding.citations import roman
 from leylora.laws.catalog import find_in_catalog
 from leylora.text import fold
 

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leylora.grounding.ordinals import ORDINAL_WORD, ordinal
+from leylora.grounding.citations import ORDINAL_WORD, ordinal
 from leylora.text import fold
 
 _KINDS = "general|transitoria|reformatoria|derogatoria|final|interpretativa|complementaria|especial|[úu]nica"

@@ -5,10 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from leylora.grounding import abstention
 from leylora.grounding.ground import NOTHING_FOUND, Grounded, ground
 from leylora.grounding.index import LawIndex
-from leylora.grounding.prompt import grounded_prompt, law_system_prompt, passage, read_grounded_prompt
+from leylora.grounding.prompt import (
+    NO_SUCH_ARTICLE,
+    OTHER_COUNTRY,
+    OTHER_EDITION,
+    UNKNOWN_LAW,
+    grounded_prompt,
+    law_system_prompt,
+    passage,
+    read_grounded_prompt,
+)
 
 from .small_laws import DOGS, LONG, PLANTED, dogs, fairs, index_of, law
 
@@ -62,13 +70,13 @@ def test_the_limit_is_kept(index: LawIndex) -> None:
     ("question", "opening"),
     [
         ("¿Cómo se prepara un ceviche?", NOTHING_FOUND),
-        ("LPER 99", f"{abstention.NO_SUCH_ARTICLE} No consta el 99. (Ley de Perros, ed. 2024-08-15)"),
-        ("¿Qué decía el art. 4 de la LPER en la edición del 2019-05-06?", abstention.OTHER_EDITION),
-        ("Edición del 2019-05-06: ¿qué disponía el artículo 4 de la LPER?", abstention.OTHER_EDITION),
-        ("¿Cuál era el texto del artículo 4 de la LPER al 2019-05-06?", abstention.OTHER_EDITION),
-        ("¿Qué dice el artículo 151 del COGEP?", abstention.UNKNOWN_LAW),
-        ("Según el Código Civil de Chile, ¿qué es una multa?", abstention.OTHER_COUNTRY),
-        ("En Colombia, ¿qué multa hay?", abstention.OTHER_COUNTRY),
+        ("LPER 99", f"{NO_SUCH_ARTICLE} No consta el 99. (Ley de Perros, ed. 2024-08-15)"),
+        ("¿Qué decía el art. 4 de la LPER en la edición del 2019-05-06?", OTHER_EDITION),
+        ("Edición del 2019-05-06: ¿qué disponía el artículo 4 de la LPER?", OTHER_EDITION),
+        ("¿Cuál era el texto del artículo 4 de la LPER al 2019-05-06?", OTHER_EDITION),
+        ("¿Qué dice el artículo 151 del COGEP?", UNKNOWN_LAW),
+        ("Según el Código Civil de Chile, ¿qué es una multa?", OTHER_COUNTRY),
+        ("En Colombia, ¿qué multa hay?", OTHER_COUNTRY),
         ("", NOTHING_FOUND),
     ],
 )

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leylora.grounding.prompt import Passage, grounded_prompt, law_system_prompt, passage, read_grounded_prompt
-from leylora.laws.law import Law
+
+from .small_laws import dogs, fairs
 
 LINES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=60)
 BODIES = st.lists(LINES.map(str.strip).filter(bool), min_size=1, max_size=4).map("\n".join)
@@ -13,15 +14,15 @@ CITATIONS = st.builds(
 )
 
 
-def test_the_documented_form(muestra: Law) -> None:
-    prompt = grounded_prompt("¿Qué es un huerto?", [passage(muestra, muestra["2"]), passage(muestra, muestra["8"])])
+def test_the_documented_form() -> None:
+    prompt = grounded_prompt("¿Qué es un perro?", [passage(dogs(), dogs()["2"]), passage(dogs(), dogs()["8"])])
     assert prompt == (
         "Artículos:\n\n"
-        "(Art. 2, Ley de Huertos Vecinales, ed. 2024-05-06) Huerto vecinal\n"
-        "Se entiende por huerto vecinal el terreno que un barrio cultiva en común, sin fines de lucro.\n\n"
-        "(Art. 8, Ley de Huertos Vecinales, ed. 2024-05-06) Tasa de riego\n"
+        "(Art. 2, Ley de Perros, ed. 2024-08-15) Definición\n"
+        "Perro es un animal doméstico que acompaña a las personas.\n\n"
+        "(Art. 8, Ley de Perros, ed. 2024-08-15) Collar\n"
         "(Derogado.)\n\n"
-        "Pregunta: ¿Qué es un huerto?"
+        "Pregunta: ¿Qué es un perro?"
     )
     assert grounded_prompt("¿Qué es?", []) == "¿Qué es?"
 
@@ -38,9 +39,9 @@ def test_a_bare_question_has_no_passages() -> None:
     assert read_grounded_prompt("Pregunta: ¿qué hora es?") == ("Pregunta: ¿qué hora es?", [])
 
 
-def test_the_system_turn_names_every_edition(laws: list[Law]) -> None:
-    said = law_system_prompt(laws)
-    assert "Ley de Huertos Vecinales, ed. 2024-05-06" in said
-    assert "Código de Ferias Libres, ed. 2021-02-03" in said
+def test_the_system_turn_names_every_edition() -> None:
+    said = law_system_prompt([dogs(), fairs()])
+    assert "Ley de Perros, ed. 2024-08-15" in said
+    assert "Ley de Ferias, ed. 2024-01-01" in said
     assert "No es asesoría legal" in said
-    assert len(law_system_prompt(laws[:1])) < 140
+    assert len(law_system_prompt([dogs()])) < 140
