@@ -39,11 +39,10 @@ def main(
     lang: Annotated[Literal["es", "en"], typer.Option(help="Language of the report.")] = "es",
 ) -> None:
     """Ask base and adapters the same questions; write answers, scores with intervals, provenance and a report."""
-    from leylora.evaluation.compare import compare
-    from leylora.evaluation.plans import Settings
+    from leylora.evaluation.items import BENCHMARK, Sources
     from leylora.evaluation.report import write_report
+    from leylora.evaluation.run import Settings, compare
     from leylora.evaluation.show import print_results
-    from leylora.evaluation.suites import BENCHMARK, Sources
 
     named = [word for text in [models, *(more or [])] for word in text.split(",") if word]
     if "summary" in suite and suite != "summary":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from leylora.evaluation import results as r
-from leylora.evaluation.reading import answers_file, items_file, marks_file
+from leylora.evaluation.results import answers_file, items_file, marks_file
 from leylora.files import write_json, write_jsonl
 
 MODELS = ("mistral-7b", "llama-2-7b", "falcon-7b")
@@ -13,12 +13,12 @@ VARIANTS = ("base", "instructions", "law", "merged")
 ROLES: dict[str, r.Role] = {"base": "base", "instructions": "instructions", "law": "law", "merged": "merged"}
 GAIN = {"base": 0.0, "instructions": 0.05, "law": 0.22, "merged": 0.2}
 HEADLINES = (
-    ("law", "credit", "all", "share"),
-    ("law", "credit", "setting:closed-book", "share"),
-    ("law", "credit", "setting:grounded", "share"),
+    ("law", "score", "all", "share"),
+    ("law", "score", "setting:closed-book", "share"),
+    ("law", "score", "setting:grounded", "share"),
     ("instructions", "bits_per_byte", "all", "bits/byte"),
-    ("instructions", "credit", "all", "share"),
-    ("spanish", "credit", "all", "share"),
+    ("instructions", "score", "all", "share"),
+    ("spanish", "score", "all", "share"),
 )
 EVIL = "<script>document.title='planted'</script><img src=x onerror=\"document.title='planted'\">"
 
@@ -89,9 +89,9 @@ def _answer(draw: random.Random, model: str, variant: str, item: r.Item, planted
             )
         ]
         if verdict == "invented":
-            flags, reasons = ["invented-citation"], ["cita un artículo que no existe"]
+            flags, reasons = ["invented-citation"], ["invented-citation"]
         elif draw.random() < 0.05:
-            flags, reasons = ["degenerate"], ["repite sin fin"]
+            flags, reasons = ["degenerate"], ["repeats"]
     shared: dict[str, Any] = {"model": model, "variant": variant, "suite": item.suite, "item": item.id}
     answer = r.Answer(
         key="k" * 64,
@@ -106,7 +106,8 @@ def _answer(draw: random.Random, model: str, variant: str, item: r.Item, planted
         task=item.task,
         setting=item.setting,
         cluster=item.cluster,
-        values={"credit": float(good), "accuracy": float(good)},
+        score=float(good),
+        accuracy=float(good),
         citations=citations,
         flags=flags,
         reasons=reasons,
@@ -140,7 +141,7 @@ def _scores(draw: random.Random, models: tuple[str, ...], items: int, planted: s
                         unit=unit,
                         higher_is_better=not less,
                         chance=0.25 if unit == "share" and suite == "law" else None,
-                        headline=(metric, part) == ("credit", "all"),
+                        headline=(metric, part) == ("score", "all"),
                     )
                 )
             for variant, against in (("instructions", "base"), ("law", "base"), ("merged", "base"), ("merged", "law")):
@@ -182,7 +183,7 @@ def _scores(draw: random.Random, models: tuple[str, ...], items: int, planted: s
                     low=0.6 if known else None,
                     high=1.15 if known else None,
                     n=items,
-                    note="" if known else "the single adapter's gain cannot be told from noise",
+                    undefined="" if known else "no-significant-gain",
                 )
             )
         for variant in VARIANTS:
@@ -202,11 +203,12 @@ def _scores(draw: random.Random, models: tuple[str, ...], items: int, planted: s
                 )
             )
     seen = r.Finding(
-        kind="seen in training",
+        kind="seen-in-training",
         model=models[0],
         variant="law",
         suite="law",
-        detail=f"3 preguntas aparecen en sus datos de entrenamiento. {planted}",
+        total=items,
+        error=planted,
         items=["law-00", "law-01"],
     )
     return r.Scores(scores=scores, differences=differences, retention=retention, costs=costs, findings=[seen])

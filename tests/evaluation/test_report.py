@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from leylora.errors import LeyloraError
-from leylora.evaluation.reading import load_results
 from leylora.evaluation.report import write_report
 from leylora.evaluation.report.answers import LONGEST, chosen, pieces, questions
 from leylora.evaluation.report.charts import Curve, heat_strip, loss_chart
 from leylora.evaluation.report.markdown import escaped
 from leylora.evaluation.report.tables import heat_tables, retention_rows, summary
 from leylora.evaluation.report.words import Words, dictionary
-from leylora.evaluation.results import Citation
+from leylora.evaluation.results import Citation, load_results
 from leylora.files import read_json, write_json
 
 from .made_up_results import EVIL, MODELS, VARIANTS, write_results
@@ -122,7 +121,7 @@ def test_every_text_is_there_in_both_languages() -> None:
 
 
 def test_every_metric_has_a_name() -> None:
-    from leylora.evaluation.metrics import METRICS
+    from leylora.evaluation.scoring import METRICS
 
     assert not [metric.name for metric in METRICS if f"metric.{metric.name}" not in dictionary()]
 
@@ -234,14 +233,16 @@ def test_drawings_have_titles_and_keep_their_axes() -> None:
 
 def test_warnings_are_said_in_spanish_with_their_figures(tmp_path: Path) -> None:
     """On warnings as the comparison really words them; those it gains later are shown in English, marked as such."""
-    from leylora.evaluation.contamination import copies
+    from leylora.evaluation.contamination import duplicate_variants
+    from leylora.evaluation.items import Sources, questions
     from leylora.evaluation.results import Model, Variant
-    from leylora.evaluation.suites import Sources, questions
 
     twin = Variant(name="law", role="law", adapter="x", same_as="instructions")
     model = Model(label="m", source="m", variants=[Variant(name="base", role="base"), twin])
     asked = questions(["law", "instructions"], Sources(), limit=8)
-    details = [one.detail for one in copies(model)] + [note for suite in asked.suites for note in suite.notes]
+    details = [one.detail for one in duplicate_variants(model)] + [
+        note for suite in asked.suites for note in suite.notes
+    ]
     assert len(details) >= 4
     for detail in details:
         said, language = Words("es").warning(detail)

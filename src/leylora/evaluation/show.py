@@ -4,13 +4,12 @@ from rich import box
 from rich.table import Table
 
 from leylora import console
-from leylora.evaluation.reading import Results
-from leylora.evaluation.results import Score
+from leylora.evaluation.results import Results, Score
 
-SHOWN = ("credit", "bits_per_byte", "accuracy", "citation_f1", "invented_citations", "abstained_when_due")
-NAMES = {"credit": "credit", "bits_per_byte": "bits/byte", "accuracy": "choice", "citation_f1": "cites",
+SHOWN = ("score", "bits_per_byte", "accuracy", "citation_f1", "invented_citations", "abstained_when_due")
+NAMES = {"score": "score", "bits_per_byte": "bits/byte", "accuracy": "choice", "citation_f1": "cites",
          "invented_citations": "invents", "abstained_when_due": "declines"}  # fmt: skip
-WITH_INTERVAL = ("credit", "bits_per_byte")
+WITH_INTERVAL = ("score", "bits_per_byte")
 
 
 def print_results(results: Results) -> None:
@@ -23,14 +22,14 @@ def print_results(results: Results) -> None:
                     f"{one.single} gained, {one.suite}, {one.metric}")  # fmt: skip
     if (left := len(results.scores.retention) - len(kept)) > 0:
         console.say(f"{left} retentions have no number: the single adapter's gain cannot be told from noise.")
-    gaps = [one.detectable for one in results.scores.differences if one.metric == "credit" and one.detectable]
+    gaps = [one.detectable for one in results.scores.differences if one.metric == "score" and one.detectable]
     if gaps:
         least, most = f"{min(gaps):.1%}", f"{max(gaps):.1%}"
         span = least if least == most else f"{least} to {most}, by suite and pair"
-        console.say(f"Smallest difference in credit that so few questions can show: {span} (80 % power, 5 % level).")
+        console.say(f"Smallest difference in score that so few questions can show: {span} (80 % power, 5 % level).")
     for finding in results.scores.findings:
         place = " ".join(part for part in (finding.model, finding.variant, finding.suite) if part)
-        console.say(f"{finding.kind}: {place}{': ' if place else ''}{finding.detail}")
+        console.say(f"{finding.kind}: {place} {finding.error}")
     console.say(f"{len(results.marks)} answers in {results.provenance.seconds:.0f} s -> {results.folder}")
 
 

@@ -26,9 +26,10 @@ from transformers import (
 )
 
 from leylora.errors import LeyloraError, first_line
+from leylora.models.attention import avoid_unfused_grouped_attention
 from leylora.models.bases import Load, cannot_load, check_path, without_network
 from leylora.models.cards import find_card
-from leylora.models.falcon import isolate_packed_documents, plain_linear_layers
+from leylora.models.falcon import isolate_packed_documents, plain_linear_layers, widen_keys_and_values
 
 
 def silence_libraries() -> None:
@@ -170,6 +171,8 @@ def load_base(
     except (OSError, ValueError, ImportError) as error:
         raise LeyloraError(f"The base model {name} cannot be loaded ({first_line(error)}).") from None
     isolate_packed_documents(model)
+    widen_keys_and_values(model)
+    avoid_unfused_grouped_attention()
     if load == "4bit" and not config.is_encoder_decoder:
         check_quantized(model)
         if dtype == torch.float32:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from leylora.evaluation.reading import load_results
 from leylora.evaluation.report.extras import load_extras
 from leylora.evaluation.report.markdown import markdown
 from leylora.evaluation.report.page import render
 from leylora.evaluation.report.words import Language, Words
+from leylora.evaluation.results import load_results
 from leylora.files import write_text
 
 __all__ = ["Language", "write_report"]

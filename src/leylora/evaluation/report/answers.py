@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-from leylora.evaluation.reading import Results
 from leylora.evaluation.report.words import Words
-from leylora.evaluation.results import Answer, Citation, Item, Mark
+from leylora.evaluation.results import Answer, Citation, Item, Mark, Results
 
 LONGEST = 1200  # characters of an answer, and of a question, that the page shows
 BUDGET = 1_300_000  # bytes of HTML that the answers may take, roughly: a page is to stay under 2 MB
@@ -93,7 +92,7 @@ def pieces(text: str, citations: Iterable[Citation], longest: int = LONGEST) -> 
 
 def verdict(mark: Mark | None) -> str:
     """``right``, ``wrong``, ``partial`` or, where nothing can be right, ``ungraded``."""
-    credit = None if mark is None else mark.values.get("correct", mark.values.get("credit"))
+    credit = None if mark is None else mark.correct if mark.correct is not None else mark.score
     if credit is None:
         return "ungraded"
     if credit >= 1:

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from leylora.evaluation.reading import Results
 from leylora.evaluation.report import runs, tables
 from leylora.evaluation.report.extras import Extras
 from leylora.evaluation.report.words import Words
+from leylora.evaluation.results import Results
 
 SIGNS = {"better": " ▲", "worse": " ▼", "same": " ≈", "": ""}
 _SPECIAL = re.compile(r"([\\`*_\[\]|])")
@@ -73,7 +73,7 @@ def _findings(results: Results, words: Words) -> list[str]:
         where = ", ".join(filter(None, (one.model, one.variant and words.name("variant", one.variant),
                                         one.suite and words.name("suite", one.suite))))  # fmt: skip
         kind, why = words.name("finding", one.kind), words.name("explain", one.kind)
-        detail, _ = words.warning(one.detail)
+        detail, _ = words.warning(one.error)
         said = detail if why == one.kind else f"{why} {detail}"
         lines.append(f"- **{escaped(kind)}**{f' ({escaped(where)})' if where else ''}: {escaped(said)}")
     return [*lines, ""]

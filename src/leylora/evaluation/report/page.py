@@ -9,10 +9,10 @@ from jinja2.loaders import FileSystemLoader
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from leylora.evaluation.reading import Results
 from leylora.evaluation.report import answers, runs, tables
 from leylora.evaluation.report.extras import Extras
 from leylora.evaluation.report.words import Words
+from leylora.evaluation.results import Results
 
 _HERE = Path(__file__).parent
 

@@ -6,10 +6,9 @@ from typing import Any
 from markupsafe import Markup
 
 from leylora.adapters.weights import layer_of
-from leylora.evaluation.reading import Results
 from leylora.evaluation.report.charts import Curve, heat_strip, key_line, loss_chart
 from leylora.evaluation.report.words import Words
-from leylora.evaluation.results import Variant
+from leylora.evaluation.results import Results, Variant
 
 
 @dataclass(frozen=True)

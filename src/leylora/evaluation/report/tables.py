@@ -6,10 +6,9 @@ from statistics import median
 
 from markupsafe import Markup
 
-from leylora.evaluation.reading import Results
 from leylora.evaluation.report.charts import difference_row, kept_bar
 from leylora.evaluation.report.words import Words
-from leylora.evaluation.results import Difference, Score
+from leylora.evaluation.results import Difference, Results, Score
 
 ALPHA = 0.05
 ALSO = ("rouge_1", "rouge_2", "bits_per_byte", "invented_citations")  # beside the headline of a suite that has them
@@ -148,7 +147,7 @@ def retention_rows(results: Results, words: Words) -> dict[str, list[ChartRow]]:
     for one in results.scores.retention:
         names = {"variant": words.name("variant", one.variant), "single": words.name("variant", one.single)}
         name = f"{one.model}: {words('of-single', **names)}"
-        drawing, text = None, words.name("note", one.note)
+        drawing, text = None, words.name("note", one.undefined)
         if one.value is not None:
             low, high = (one.value if end is None else end for end in (one.low, one.high))
             text = f"{words.value(one.value, 'share')} ({words.interval(one.low, one.high, 'share')})"

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from leylora.errors import LeyloraError
-from leylora.evaluation.compare import compare
-from leylora.evaluation.plans import Settings
 from leylora.evaluation.report import write_report
+from leylora.evaluation.run import Settings, compare
 
 ASKED = Settings(max_new_tokens=20, limit=8)
 
@@ -65,7 +64,7 @@ def test_an_endpoint_is_compared_by_what_it_writes(url: str, tmp_path: Path) -> 
     accuracy = [score for score in found.scores.scores if (score.metric, score.part) == ("accuracy", "all")]
     assert [score.value for score in accuracy] == [0.25, 0.25]  # always B, in four orders
     assert not any(score.metric == "bits_per_byte" for score in found.scores.scores)
-    assert any("answered by letter" in finding.detail for finding in found.scores.findings)
+    assert any(finding.kind == "endpoint" for finding in found.scores.findings)
     assert {body["temperature"] for body in Server.bodies} == {0.0}
     asked = len(Server.bodies)
     again = compare(["base-model"], tmp_path / "out", adapters="law=law-model", suites=["law", "spanish"],

@@ -16,16 +16,13 @@ from peft import LoraConfig, get_peft_model
 
 from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation import overlap
-from leylora.evaluation.asking import Continuation, Ledger
-from leylora.evaluation.compare import compare
+from leylora.evaluation import grading
+from leylora.evaluation.backends import Continuation
+from leylora.evaluation.items import Sources
 from leylora.evaluation.local import LocalModel
-from leylora.evaluation.plans import Settings
-from leylora.evaluation.reading import Results, answers_file, load_results
-from leylora.evaluation.report.warnings_es import in_spanish
-from leylora.evaluation.results import Answer, Variant
-from leylora.evaluation.suites import Sources
-from leylora.evaluation.tally import tally
+from leylora.evaluation.results import Answer, Results, Variant, answers_file, load_results
+from leylora.evaluation.run import Facts, Ledger, Settings, compare
+from leylora.evaluation.scoring import tally
 from leylora.evaluation.variants import find_variants
 from leylora.files import sha256_file
 from leylora.models.families import FAMILIES
@@ -103,7 +100,7 @@ def test_all_is_asked_and_told(results: Results, base: Path, lora: Path) -> None
     kept = {(one.suite, one.variant, one.single) for one in results.scores.retention}
     assert ("law", "merged", "law") in kept
     assert ("instructions", "merged", "instructions") in kept
-    assert any("grounded half is skipped" in finding.detail for finding in results.scores.findings)
+    assert any(finding.kind == "no-laws" for finding in results.scores.findings)
 
 
 def test_every_number_is_made_again_from_the_raw_answers(results: Results) -> None:
@@ -141,9 +138,9 @@ def test_the_main_numbers_by_other_means(results: Results) -> None:
         hits = [max(range(len(row)), key=row.__getitem__) == item.correct
                 for item, answer in chosen for row in answer.option_logprobs or []]  # fmt: skip
         assert value[variant, "law", "accuracy", "all"] == pytest.approx(np.mean(hits))
-        questions = [overlap.token_f1(answer.text, item.accepted) for item, answer in raw["spanish"]
+        questions = [grading.token_f1(answer.text, item.accepted) for item, answer in raw["spanish"]
                      if item.task == "qa"]  # fmt: skip
-        assert value[variant, "spanish", "credit", "task:qa"] == pytest.approx(np.mean(questions))
+        assert value[variant, "spanish", "score", "task:qa"] == pytest.approx(np.mean(questions))
 
 
 def test_a_run_that_was_stopped_goes_on(results: Results, run: Callable[..., Results], tmp_path: Path) -> None:
@@ -169,7 +166,7 @@ def test_a_stopped_run_leaves_the_finished_one_before_it_whole(
     def stopped(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("leylora.evaluation.compare.ask_all", stopped)
+    monkeypatch.setattr("leylora.evaluation.run.ask_all", stopped)
     with pytest.raises(KeyboardInterrupt):
         compare([str(base)], out, adapters="none", sources=sources, settings=replace(ASKED, limit=4))
     left = load_results(out)
@@ -190,7 +187,10 @@ def test_answers_of_another_adapter_never_count(results: Results, run: Callable[
     item = next(iter(results.items.values()))
     wrong_prompt = planted[0].model_copy(update={"suite": item.suite, "item": item.id, "prompt_sha256": "0" * 64})
     path.write_text(wrong_prompt.model_dump_json() + "\n", "utf-8")
-    assert Ledger(path, "tiny-mistral", "law").find(wrong_prompt.key, item) is None
+    facts = Facts.model_validate_json((path.parent / "backend.json").read_text("utf-8"))
+    ledger = Ledger(path, "tiny-mistral", again.provenance.models[0].variants[2])
+    path.write_text(wrong_prompt.model_copy(update={"key": ledger.key(item, facts)}).model_dump_json() + "\n", "utf-8")
+    assert Ledger(path, "tiny-mistral", ledger.variant).find(item, facts) is None
 
 
 def test_an_adapter_trained_again_is_asked_again(
@@ -216,8 +216,8 @@ def test_a_copy_under_another_name_is_said(base: Path, lora: Path, tmp_path: Pat
     shutil.copytree(lora / "tiny-mistral-law", tmp_path / "mine")
     asked = f"law={lora / 'tiny-mistral-law'},merged={tmp_path / 'mine'}"
     found = compare([str(base)], tmp_path / "out", adapters=asked, suites=["spanish"], settings=ASKED)
-    (copy,) = [one for one in found.scores.findings if one.kind == "copied variant"]
-    assert (copy.variant, "'law'" in copy.detail) == ("merged", True)
+    (copy,) = [one for one in found.scores.findings if one.kind == "duplicate-variant"]
+    assert (copy.variant, copy.names) == ("merged", ["law"])
     gaps = [one for one in found.scores.differences if (one.variant, one.against) == ("merged", "law")]
     assert gaps
     assert all(one.value == 0 and one.p == 1 for one in gaps)
@@ -244,7 +244,7 @@ def test_adapters_that_do_not_belong_stop_before_anything_is_loaded(base: Path, 
     assert not (tmp_path / "out").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x", "utf-8")
-    with pytest.raises(UsageError, match="is no comparison's folder"):
+    with pytest.raises(UsageError, match="is not a comparison's folder"):
         compare([str(base)], tmp_path / "mine", settings=ASKED)
 
 
@@ -254,12 +254,11 @@ def test_one_adapter_gone_stale_does_not_stop_the_others(base: Path, lora: Path,
     run = json.loads(record.read_text("utf-8"))
     record.write_text(json.dumps(run | {"revision": "sha256:" + "0" * 64}), "utf-8")
     (tmp_path / "LORA" / "tiny-mistral-combined" / WEIGHTS_FILE).unlink()
-    found, notes = find_variants(str(base), "auto", tmp_path / "LORA")
+    found, findings = find_variants(str(base), "auto", tmp_path / "LORA")
     assert [variant.name for variant in found] == ["base", "instructions"]
-    assert len(notes) == 2
-    assert all(note.startswith("Left out: ") for note in notes)
-    assert "was trained on other weights than" in notes[1]
-    assert all(in_spanish(note) for note in notes)
+    assert [one.kind for one in findings] == ["unusable-adapter", "stale-adapter"]
+    assert [Path(one.adapter).name for one in findings] == ["tiny-mistral-combined", "tiny-mistral-law"]
+    assert WEIGHTS_FILE in findings[0].error
 
 
 MESSAGES = [
@@ -282,7 +281,7 @@ def test_answers_and_likelihoods_do_not_depend_on_the_batch(
     model.use(Variant(name="law", role="law", adapter=str(make_adapter(folder, tmp_path / "a", 3))))
     together = model.generate(MESSAGES)
     assert together == [model.generate([messages])[0] for messages in MESSAGES]
-    wanted = [Continuation.of(messages, text, ends=ends) for messages in MESSAGES for text in ("A", "B", "Tres días.")
+    wanted = [Continuation(messages, text, ends=ends) for messages in MESSAGES for text in ("A", "B", "Tres días.")
               for ends in (True, False)]  # fmt: skip
     values: list[Any] = model.likelihoods(wanted)
     for continuation, value in zip(wanted, values, strict=True):
@@ -291,8 +290,8 @@ def test_answers_and_likelihoods_do_not_depend_on_the_batch(
         with torch.no_grad():
             logprobs = model.model(input_ids=ids).logits[0].float().log_softmax(-1)  # unpadded, one by one
         alone = sum(logprobs[len(prompt) - 1 + at, token].item() for at, token in enumerate(answer))
-        assert value.logprob == pytest.approx(alone, abs=2e-4)
-        assert value.tokens == len(answer)
+        assert value[0] == pytest.approx(alone, abs=2e-4)
+        assert value[1] == len(answer)
         assert (answer[-1] == model.tokenizer.eos_token_id) is continuation.ends
 
 
@@ -300,8 +299,8 @@ def test_what_does_not_fit_the_context_is_left_out_and_said(tiny_base: Callable[
     model = LocalModel(str(tiny_base("tiny-mistral")), instruction_template("leylora-mistral"), max_new_tokens=4)
     long = [{"role": "user", "content": "palabra " * 3000}]
     answers = model.generate([long, MESSAGES[0]])
-    assert (answers[0].text, answers[0].finished, answers[0].tokens) == ("", False, 0)
-    assert answers[1].tokens > 0
-    likelihoods: list[Any] = model.likelihoods([Continuation.of(long, "sí"), Continuation.of(MESSAGES[0], "sí")])
+    assert answers[0] == ("", 0, False)
+    assert answers[1][1] > 0
+    likelihoods: list[Any] = model.likelihoods([Continuation(long, "sí"), Continuation(MESSAGES[0], "sí")])
     assert likelihoods[0] is None
-    assert likelihoods[1].logprob < 0
+    assert likelihoods[1][0] < 0

@@ -1,23 +1,71 @@
-"""A model asked over HTTP: text-generation-webui, or any server with OpenAI's API.
+"""What can be asked of a model, wherever it runs: here (`leylora.evaluation.local`) or behind an address."""
 
-An endpoint gives text and no likelihoods, so that multiple choice is answered by letter, in each order of the options,
-and bits per byte are left out. Its weights cannot be hashed: answers are kept under its address and model name.
-"""
-
+import hashlib
+import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from leylora.errors import LeyloraError
-from leylora.evaluation.asking import Continuation, Generated, Likelihood
 from leylora.evaluation.results import Item, Role, Variant
 from leylora.evaluation.variants import BASE, ENDINGS, ORDER
 from leylora.webui.client import Client, ServerSettings, WebuiError
+
+
+def sha256_of(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
+class Backend(Protocol):
+    """A base model with its variants, one of them in use, wherever it runs.
+
+    Attributes:
+        settings: all that decides an answer besides weights and prompt.
+        identity: of the base's weights.
+        parameters: of the base, where they can be counted.
+    """
+
+    settings: dict[str, Any]
+    identity: str
+    parameters: int | None
+
+    def use(self, variant: Variant) -> None:
+        """Switch to a variant."""
+
+    def batches(self, items: Sequence[Item]) -> list[list[Item]]:
+        """The items in batches, the same for the same items; items with a preset or temperature alone."""
+
+    def generate(
+        self, conversations: Sequence[Sequence[dict[str, str]]], preset: str = "", temperature: float | None = None
+    ) -> Sequence[tuple[str, int, bool]]:
+        """Answer each conversation: text, tokens, and whether it ended by itself. Greedy without a preset."""
+
+    def likelihoods(self, continuations: Sequence["Continuation"]) -> Sequence[tuple[float, int] | None] | None:
+        """Log-likelihood and tokens of each continuation; None for one that does not fit the context.
+
+        None for all when the model cannot tell them (an endpoint).
+        """
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """A text to be scored as the answer to a conversation; ``ends`` whether the end mark belongs to it."""
+
+    messages: Sequence[dict[str, str]]
+    text: str
+    ends: bool = True
+
 
 GREEDY = "deterministic"  # the preset of GENERATION-PRESETS; its settings are sent, so that a server needs no file
 
 
 class EndpointModel:
-    """A `leylora.evaluation.asking.Contestant` behind an address.
+    """A `Backend` behind an address.
+
+    An endpoint gives text and no likelihoods, so that multiple choice is answered by letter, in each order of the
+    options, and bits per byte are left out. Its weights cannot be hashed: answers are kept under its address and model
+    name.
 
     On text-generation-webui variants are LoRAs, switched by its API; on other servers a variant is the ``model`` named
     in the request (vLLM's ``--lora-modules NAME=PATH``).
@@ -34,9 +82,15 @@ class EndpointModel:
     parameters = None
 
     def __init__(
-        self, url: str, name: str, *, template: str | None = None, max_new_tokens: int = 192,
+        self,
+        url: str,
+        name: str,
+        *,
+        template: str | None = None,
+        max_new_tokens: int = 192,
+        seed: int = 0,
         timeout: float | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.client = Client(ServerSettings.from_environment(url), timeout=timeout, allow_empty=True)
         self.url, self.name = self.client.settings.url, name
         try:
@@ -46,10 +100,12 @@ class EndpointModel:
             self.client.models()  # another server: it must at least answer
         self.identity = f"{self.url} {name}"
         self.settings: dict[str, Any] = {
-            "decoding": "greedy", "max_new_tokens": max_new_tokens, "endpoint": self.url,
+            "decoding": "greedy",
+            "max_new_tokens": max_new_tokens,
+            "endpoint": self.url,
             "template": template if self.is_webui else None,
-        }  # fmt: skip
-        self._template, self._max_new_tokens = template, max_new_tokens
+        }
+        self._template, self._max_new_tokens, self._seed = template, max_new_tokens, seed
         self._model = name
 
     def use(self, variant: Variant) -> None:
@@ -65,26 +121,32 @@ class EndpointModel:
         else:
             self.client.unload_lora()
 
-    def plan(self, items: Sequence[Item]) -> list[list[Item]]:
+    def batches(self, items: Sequence[Item]) -> list[list[Item]]:
         """One item at a time, so that nothing is lost when the connection breaks."""
         return [[item] for item in items]
 
-    def generate(self, conversations: Sequence[Sequence[dict[str, str]]]) -> list[Generated]:
-        """Greedy answers; tokens are the server's count, 0 when it gives none."""
-        own: dict[str, Any] = {"preset": GREEDY, "template": self._template} if self.is_webui else {
-            "temperature": 0.0, "seed": 0, "model": self._model,
-        }  # fmt: skip
+    def generate(
+        self, conversations: Sequence[Sequence[dict[str, str]]], preset: str = "", temperature: float | None = None
+    ) -> list[tuple[str, int, bool]]:
+        """Answers; their tokens are the server's count, 0 when it gives none."""
+        how: dict[str, Any] = {"max_tokens": self._max_new_tokens}
+        if self.is_webui:
+            how |= {"preset": preset or GREEDY, "template": self._template}
+        else:
+            how |= {"temperature": 0.0, "seed": 0, "model": self._model} | ({"preset": preset} if preset else {})
+        if preset or temperature is not None:
+            how |= {"temperature": temperature, "seed": self._seed}
         answers = []
         for messages in conversations:
-            answer = self.client.chat(list(messages), max_tokens=self._max_new_tokens, **own)
+            answer = self.client.chat(list(messages), **how)
             tokens = answer.usage.completion_tokens if answer.usage else 0
-            text = answer.text.encode("utf-8", "replace").decode()  # half an emoji, which JSON lets through, is no text
-            answers.append(Generated(text.strip(), tokens, answer.finish_reason != "length"))
+            text = answer.text.encode("utf-8", "replace").decode()  # JSON may carry lone surrogates
+            answers.append((text.strip(), tokens, answer.finish_reason != "length"))
         return answers
 
-    def likelihoods(self, continuations: Sequence[Continuation]) -> list[Likelihood | None] | None:
+    def likelihoods(self, continuations: Sequence[Continuation]) -> None:
         """None: chat endpoints do not tell the likelihood of a given text."""
-        return None
+        return
 
     def variants(self, asked: str) -> list[Variant]:
         """The base and the variants ``asked``: ``auto`` (the webui's LoRAs named for this model), ``none``, or names.

@@ -9,12 +9,18 @@ import pytest
 from leylora.data.benchmark import check_item, load_benchmark
 from leylora.data.overlap import marks, union
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.choices import choices_from_law
 from leylora.evaluation.cited import Inventory, citations
 from leylora.evaluation.contamination import own_question
-from leylora.evaluation.language_items import format_items, spanish_items
-from leylora.evaluation.law_items import benchmark_items
-from leylora.evaluation.suites import BENCHMARK, Sources, questions, spread
+from leylora.evaluation.items import (
+    BENCHMARK,
+    Sources,
+    benchmark_items,
+    choices_from_law,
+    format_items,
+    questions,
+    spanish_items,
+    spread,
+)
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
 from leylora.project import SAMPLES
@@ -50,10 +56,11 @@ def test_no_own_item_stands_in_the_samples_that_the_demo_trains_on() -> None:
 
 
 def test_the_benchmark_without_laws_is_asked_closed_book_and_says_so() -> None:
-    items, notes = benchmark_items(load_benchmark(BENCHMARK), [])
+    items, findings = benchmark_items(load_benchmark(BENCHMARK), [])
     assert {item.setting for item in items} == {"closed-book"}
-    assert "grounded half is skipped" in notes[-1]
-    assert sum(int(note.split()[0]) for note in notes[:-1]) == 34  # 26 grounded and 8 to be declined
+    assert findings[-1].kind == "no-laws"
+    assert {one.kind for one in findings[:-1]} == {"no-law-text"}
+    assert sum(one.count or 0 for one in findings[:-1]) == 34  # 26 grounded and 8 to be declined
     for item in items:
         assert "Artículos:" not in item.messages[-1]["content"]
         assert item.messages[0]["content"].endswith("No es asesoría legal.")
@@ -133,7 +140,7 @@ def test_rows_of_a_dataset_are_asked_as_trained_and_never_answered_in_the_prompt
 
 
 def test_wrong_sources_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="There is no suite 'laws'; there are law, instructions, spanish"):
+    with pytest.raises(UsageError, match="There is no suite 'laws'; there are law, instructions, spanish, prompts"):
         questions(["laws"], Sources())
     with pytest.raises(UsageError, match="Name at least one suite"):
         questions([], Sources())

@@ -1,12 +1,14 @@
+import unicodedata
 from datetime import date
 from typing import Any
 
 import pytest
 
 from leylora.errors import LeyloraError
+from leylora.evaluation import grading
 from leylora.evaluation.cited import Inventory, citations
-from leylora.evaluation.law_items import choice_messages, rotations
-from leylora.evaluation.marking import credit_values, mark, same_figures
+from leylora.evaluation.grading import grade, passes, same_figures, score_text
+from leylora.evaluation.items import choice_messages, rotations
 from leylora.evaluation.results import Answer, Item, OptionText
 from leylora.laws.law import Article, Law
 
@@ -87,22 +89,22 @@ def test_without_laws_only_what_the_questions_know_is_known() -> None:
 
 def test_counts_of_citations() -> None:
     item, inventory = question(), Inventory.of([], [law()])
-    values = mark(item, answer("artículos 3, 7 y 99"), inventory).values
-    assert (values["cited"], values["cited_right"], values["gold"]) == (3, 1, 1)
-    assert (values["cited_known"], values["cited_invented"]) == (3, 1)
-    declined = mark(question(abstain=True), answer("Ese artículo no existe. (artículo 99)"), inventory)
-    assert "gold" not in declined.values
-    assert declined.values["cited_invented"] == 0
-    assert declined.values["credit"] == 1
-    wrongly = mark(question(abstain=True), answer("El artículo 99 dice que sí."), inventory)
-    assert wrongly.values["credit"] == 0
+    found = grade(item, answer("artículos 3, 7 y 99"), inventory)
+    assert (found.cited, found.cited_right, found.expected_citations) == (3, 1, 1)
+    assert (found.cited_known, found.cited_invented) == (3, 1)
+    declined = grade(question(abstain=True), answer("Ese artículo no existe. (artículo 99)"), inventory)
+    assert declined.expected_citations is None
+    assert declined.cited_invented == 0
+    assert declined.score == 1
+    wrongly = grade(question(abstain=True), answer("El artículo 99 dice que sí."), inventory)
+    assert wrongly.score == 0
     assert "invented-citation" in wrongly.flags
-    assert "responde cuando debía abstenerse" in wrongly.reasons
-    assert mark(item, answer("No consta en estos artículos."), inventory).values["credit"] == 0
+    assert "should-abstain" in wrongly.reasons
+    assert grade(item, answer("No consta en estos artículos."), inventory).score == 0
 
 
 @pytest.mark.parametrize(
-    ("keys", "text", "credit"),
+    ("keys", "text", "score"),
     [
         ({"task": "topic-to-number"}, "Es el artículo 3.", 1),
         ({"task": "topic-to-number"}, "3", 1),
@@ -114,16 +116,18 @@ def test_counts_of_citations() -> None:
         ({"suite": "spanish", "task": "qa", "accepted": ["tres días"]}, "tres días", 1),
     ],
 )
-def test_credit_by_task(keys: dict[str, Any], text: str, credit: float) -> None:
-    got = credit_values(question(**keys), text)["credit"]
-    assert got == credit if credit else got < 1
+def test_score_by_task(keys: dict[str, Any], text: str, score: float) -> None:
+    got = score_text(question(**keys), text)["score"]
+    assert got == score if score else got < 1
 
 
-@pytest.mark.parametrize(("task", "measure"), [("deadline", "number"), ("held-out", "f1"), ("held-out", "chrf")])
+@pytest.mark.parametrize(
+    ("task", "measure"), [("deadline", "number_exact"), ("held-out", "token_f1"), ("held-out", "chrf")]
+)
 def test_declining_counts_against_every_measure_of_the_task(task: str, measure: str) -> None:
-    found = mark(question(task=task), answer("No consta en estos artículos."), Inventory.of([], [law()]))
-    assert (found.values[measure], found.values["credit"]) == (0, 0)
-    assert found.reasons == ["se abstiene y la respuesta existe"]
+    found = grade(question(task=task), answer("No consta en estos artículos."), Inventory.of([], [law()]))
+    assert (getattr(found, measure), found.score) == (0, 0)
+    assert found.reasons == ["should-not-abstain"]
 
 
 OPTIONS = {"ask": "choose", "task": "multiple-choice", "options": ["uno", "dos", "tres", "cuatro"], "correct": 2,
@@ -144,24 +148,25 @@ def by_letter(right: str) -> list[list[float]]:
 
 @pytest.mark.parametrize("letter", "ABCD")
 def test_a_love_for_one_letter_is_worth_chance_and_no_more(letter: str) -> None:
-    values = mark(question(**OPTIONS), answer(option_logprobs=by_letter(letter)), Inventory()).values
-    assert values["accuracy"] == values["credit"] == 0.25
-    assert values["brier"] == pytest.approx(0.75)
-    assert values[f"place_{'ABCD'.index(letter)}"] == 1.0
+    found = grade(question(**OPTIONS), answer(option_logprobs=by_letter(letter)), Inventory())
+    assert found.accuracy == found.score == 0.25
+    assert found.brier == pytest.approx(0.75)
+    assert found.places["ABCD".index(letter)] == 1.0
 
 
 def test_knowing_the_answer_is_right_in_every_order() -> None:
     known = [[-5.0, -4.0, -0.1, -6.0]] * 4
     texts = [OptionText(logprob=lp, tokens=1, bytes=b) for lp, b in ((-2.0, 3), (-1.5, 3), (-1.4, 4), (-9.0, 6))]
-    values = mark(question(**OPTIONS), answer(option_logprobs=known, option_texts=texts), Inventory()).values
-    assert values["accuracy"] == values["correct"] == values["original"] == values["shuffled"] == 1
-    assert values["text"] == values["text_norm"] == 1
+    found = grade(question(**OPTIONS), answer(option_logprobs=known, option_texts=texts), Inventory())
+    assert found.accuracy == found.correct == found.published_order == found.other_orders == 1
+    assert found.text_correct
+    assert found.text_norm_correct
 
 
 def test_a_key_off_by_one_stops_instead_of_scoring() -> None:
     for wrong in (1, 3, 4, None):
         with pytest.raises(LeyloraError, match="is not the place of its right option"):
-            mark(question(**(OPTIONS | {"correct": wrong})), answer(option_logprobs=by_letter("A")), Inventory())
+            grade(question(**(OPTIONS | {"correct": wrong})), answer(option_logprobs=by_letter("A")), Inventory())
 
 
 @pytest.mark.parametrize(
@@ -169,12 +174,79 @@ def test_a_key_off_by_one_stops_instead_of_scoring() -> None:
 )
 def test_letters_written_by_an_endpoint(said: str, right: int) -> None:
     item = question(**(OPTIONS | {"orders": [[0, 1, 2, 3]]}))
-    found = mark(item, answer(letters=[said]), Inventory())
-    assert found.values["accuracy"] == right
+    found = grade(item, answer(letters=[said]), Inventory())
+    assert found.accuracy == right
     assert "letter-answer" in found.flags
 
 
 def test_form_is_flagged() -> None:
-    found = mark(question(), answer("the law says that you must pay the fine " * 6, finished=False), Inventory())
+    found = grade(question(), answer("the law says that you must pay the fine " * 6, finished=False), Inventory())
     assert {"unfinished", "degenerate", "not-spanish"} <= set(found.flags)
-    assert "empty" in mark(question(), answer(""), Inventory()).flags
+    assert "empty" in grade(question(), answer(""), Inventory()).flags
+
+
+CASES: list[tuple[dict[str, Any], str, str]] = [
+    ({"rule": "words", "at_most": 3}, "Tres palabras justas.", "Ahora ya son cuatro."),
+    ({"rule": "sentences", "exactly": 2}, "Llueve. ¿Hace frío?", "Llueve y hace frío."),
+    ({"rule": "bullets", "exactly": 2}, "- uno\n- dos", "- uno\n- dos\n- tres"),
+    ({"rule": "numbered", "exactly": 2}, "1. uno\n2. dos", "- uno\n- dos"),
+    ({"rule": "paragraphs", "exactly": 2}, "Uno.\n\nDos.", "Uno.\nDos."),
+    ({"rule": "figures", "at_least": 2}, "3 tazas y 1,5 litros", "tres tazas y 1,5 litros"),
+    ({"rule": "contains", "words": ["luz"], "at_least": 2}, "Luz sobre luz.", "La luz y las luces."),
+    ({"rule": "contains", "words": ["césped"]}, "NO PISE EL CESPED", "No pise"),
+    ({"rule": "contains", "words": ["carta"], "exactly": 1}, "Lleva una carta.", "Carta tras carta."),
+    ({"rule": "excludes", "words": ["muy"]}, "Es bueno.", "Es MUY bueno."),
+    ({"rule": "without", "characters": ","}, "Uno y dos", "Uno, dos"),
+    ({"rule": "starts", "text": "Querida"}, "Querida Ana:", "Hola, querida"),
+    ({"rule": "ends", "text": "abrazo."}, "Un abrazo.", "Un abrazo"),
+    ({"rule": "case", "is": "upper"}, "NO PASE", "No PASE"),
+    ({"rule": "case", "is": "lower"}, "no pase", "No pase"),
+    ({"rule": "one of", "options": ["sí"]}, "Sí.", "Sí, porque es un mamífero."),
+    ({"rule": "json", "keys": ["a", "b"]}, '```json\n{"b": 1, "a": 2}\n```', '{"a": 1}'),
+    ({"rule": "quoted"}, "«Leer es vivir»", "Lema: «Leer es vivir»"),
+]
+
+
+@pytest.mark.parametrize(("check", "kept", "broken"), CASES, ids=lambda case: str(case)[:40])
+def test_each_rule_passes_what_keeps_it_and_nothing_else(check: dict[str, Any], kept: str, broken: str) -> None:
+    assert passes(check, kept)
+    assert not passes(check, broken)
+    assert not passes(check, "  \n ")
+
+
+@pytest.mark.parametrize("check", [{"rule": "rhymes"}, {"rule": "json"}])
+def test_a_rule_that_does_not_exist_is_said(check: dict[str, Any]) -> None:
+    with pytest.raises(LeyloraError, match=r"rule 'rhymes'|no key 'keys'"):
+        passes(check, "texto")
+
+
+def test_overlap_on_worked_examples() -> None:
+    assert grading.token_f1("la pena es de cinco años", ["cinco años"]) == pytest.approx(2 * 2 / (5 + 2))
+    assert grading.token_f1("El dominio", ["dominio"]) == 1.0
+    assert grading.exact("¡Los alisos!", ["alisos"])
+    assert grading.contains("Se trata de la culpa, en fin", ["la culpa"])
+    assert not grading.contains("Se trata de la disculpa", ["la culpa"])
+    assert grading.rouge("el año pasado llovió", "el año pasado no llovió")["rougeL"] == pytest.approx(2 * 4 / (4 + 5))
+    assert grading.rouge("el ano", "el año")["rougeL"] < 0.6  # accents and ñ are letters of their own
+    apart = unicodedata.normalize("NFD", "El niño leyó más")  # letters and accents as two characters each
+    assert grading.rouge(apart, "El niño leyó más")["rougeL"] == grading.token_f1(apart, ["El niño leyó más"]) == 1.0
+    assert grading.chrf("igual", "igual") == pytest.approx(1.0)
+    assert grading.chrf("igual", "xyz") == 0.0
+
+
+def test_going_round_in_circles_is_seen() -> None:
+    assert grading.is_degenerate("el plazo de treinta días " * 8)
+    assert grading.is_degenerate("a" * 40)
+    assert not grading.is_degenerate(
+        "La junta abrirá la biblioteca cada mañana y cerrará sus puertas el sábado por la tarde."
+    )
+    assert not grading.is_degenerate("Sí, sí, sí.")
+
+
+def test_what_is_not_spanish_is_seen() -> None:
+    def in_spanish(text: str) -> bool | None:
+        return grade(question(), answer(text), Inventory()).spanish
+
+    assert in_spanish("La biblioteca abre a las nueve de la mañana.")
+    assert not in_spanish("The library opens at nine in the morning on all days.")
+    assert not in_spanish(" ... ")

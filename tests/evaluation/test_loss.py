@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from leylora.errors import LeyloraError
-from leylora.evaluation.held_out import (
+from leylora.evaluation.loss import (
     RowLosses,
     Variant,
     compare,
