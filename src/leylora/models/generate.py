@@ -121,7 +121,7 @@ def generate(
     sampling: Sampling = GREEDY,
     ending: Ending | None = None,
     *,
-    streamer: TextPieces | None = None,
+    streamer: BaseStreamer | None = None,
     halt: threading.Event | None = None,
     **more: Any,
 ) -> list[Generated]:
