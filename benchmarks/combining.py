@@ -23,10 +23,9 @@ from rich.table import Table
 
 from leylora import console
 from leylora.adapters.weights import Parent
-from leylora.combining.steps import Merging, Training, do, in_this_process
-from leylora.combining.ways import HEAL_WEIGHTS
+from leylora.combining import HEAL_WEIGHTS, Merging, Training, do, in_this_process
 from leylora.files import read_json, write_json
-from leylora.models.loading import TINY_BASES
+from leylora.models.bases import TINY_BASES
 from leylora.project import RECIPES
 
 if TYPE_CHECKING:
@@ -161,7 +160,7 @@ class Scores:
         name = f"{bench.family}/{bench.seed}/{key}"
         if name in self.cells:
             return
-        from leylora.evaluation.held_out import Variant, compare
+        from leylora.evaluation.loss import Variant, compare
 
         folder = None if key == "base" else bench.adapter(key)
         model, sets = self.model(bench.family)
@@ -182,7 +181,7 @@ class Scores:
 
     def model(self, family: str) -> "tuple[PreTrainedModel, dict[str, Rows]]":
         if self.loaded is None or self.loaded[0] != family:
-            from leylora.evaluation.held_out import held_out_rows, load_for_scoring
+            from leylora.evaluation.loss import held_out_rows, load_for_scoring
 
             base = str(TINY_BASES / family)
             folders = {skill: Path(f"data/build/tiny-{skill}") for skill in SKILLS}
@@ -254,7 +253,7 @@ def main(
     store: Annotated[Path, typer.Option(help="Where single cells are kept.")] = WORK / "cells.json",
 ) -> None:
     """Measure what is not measured yet, print the table and write the figures."""
-    from leylora.demo.job import Demo
+    from leylora.demo import Demo
 
     begun, scores, wanted = time.monotonic(), Scores(store), list(cells_to_measure())
     for family, seed, key in wanted:

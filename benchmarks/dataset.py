@@ -58,7 +58,7 @@ def datasketch_copies(pairs: list[tuple[str, str]], threshold: float) -> int:
     """How many rows datasketch's LSH finds to copy an earlier, kept one."""
     from datasketch import MinHash, MinHashLSH
 
-    from leylora.instructions.duplicates import BANDS, PERMUTATIONS, is_copy, word_triples
+    from leylora.data.duplicates import BANDS, PERMUTATIONS, is_copy, word_triples
 
     index = MinHashLSH(num_perm=PERMUTATIONS, params=(BANDS, PERMUTATIONS // BANDS))
     triples = [word_triples(f"{prompt}\n{answer}") for prompt, answer in pairs]
@@ -80,10 +80,12 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
 ) -> None:
     """Time the gate, the near-duplicate search against datasketch, and the making of law questions."""
-    from leylora.dataset.laws import load_laws
-    from leylora.instructions import Record, clean, convert
-    from leylora.instructions.duplicates import near_duplicates
-    from leylora.tasks import TaskSettings, generate
+    from leylora.data.duplicates import near_duplicates
+    from leylora.data.formats import convert
+    from leylora.data.gate import clean
+    from leylora.data.generate import TaskSettings, generate
+    from leylora.data.laws import load_laws
+    from leylora.data.records import Record
 
     made = make_rows(rows)
     figures: list[dict[str, Any]] = []

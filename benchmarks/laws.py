@@ -1,7 +1,7 @@
 """Parsing a law, against the bare text extraction of the same file by pypdfium2, in one run.
 
     python benchmarks/laws.py LAW.pdf ...      # your own files
-    python benchmarks/laws.py                  # the sample law, printed in each publisher's manner
+    python benchmarks/laws.py                  # the sample law
 
 Both are timed in turn, in a process of their own that has its imports done, and the fastest of the rounds counts:
 other work on the machine only ever adds time. Peak memory is that of a fresh process that parses the file once,
@@ -10,12 +10,11 @@ its extraction child included.
 
 import multiprocessing
 import resource
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import pypdfium2
 import typer
@@ -25,7 +24,6 @@ from rich.table import Table
 from leylora import console
 from leylora.files import write_json
 from leylora.laws.law import Law
-from leylora.laws.printing import Layout, PrintedLaw, print_law
 from leylora.project import SAMPLES
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
@@ -55,8 +53,7 @@ def main(
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
 ) -> None:
     """Print milliseconds a page, the ratio of parsing to extraction, and peak memory."""
-    with tempfile.TemporaryDirectory() as folder:
-        timings = [measure(file, rounds) for file in files or printed_samples(Path(folder))]
+    timings = [measure(file, rounds) for file in files or [SAMPLES / "ley-de-muestra.pdf"]]
     table = Table(title="Whole parse against bare extraction", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("file")
     for heading in ("pages", "articles", "extract ms/page", "parse ms/page", "ratio", "peak MiB"):
@@ -112,15 +109,6 @@ def _peak_mib(file: Path) -> float:
     Law.from_file(file)
     own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return (own + child) / 1024
-
-
-def printed_samples(folder: Path) -> list[Path]:
-    """The sample law as a PDF in each layout."""
-    law = PrintedLaw.load(SAMPLES / "ley-de-muestra.yaml")
-    files = [folder / f"{layout}.pdf" for layout in get_args(Layout)]
-    for file, layout in zip(files, get_args(Layout), strict=True):
-        print_law(law, layout, file)
-    return files
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any
 from rich.table import Table
 
 from leylora import console
-from leylora.dataset.laws import load_laws
+from leylora.data.laws import load_laws
 from leylora.grounding.ground import ground
 from leylora.grounding.index import LawIndex
 from leylora.grounding.indexing import build_index

@@ -20,9 +20,10 @@ def main(
     offline: Annotated[bool, typer.Option(help="Read Hub datasets from the local cache only.")] = False,
 ) -> None:
     """Write train, validation and test rows with their report and data card."""
-    from leylora.dataset import Mixture, build
-    from leylora.dataset.laws import load_laws
-    from leylora.dataset.summary import show
+    from leylora.data.build import build
+    from leylora.data.laws import load_laws
+    from leylora.data.mixture import Mixture
+    from leylora.data.summary import show
     from leylora.project import shipped
 
     plan = Mixture.load(shipped(mixture))

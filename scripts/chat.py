@@ -25,19 +25,29 @@ def main(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 7860,
 ) -> None:
     """Chat with a model, on the articles of parsed laws if --laws is given, with every citation checked."""
-    from leylora.chat.start import Wanted, start
+    if web:  # first, so that a missing gradio or a taken port is said before a model is loaded
+        from leylora.chat.page import bind, serve_page
 
-    wanted = Wanted(model, adapter, load, laws, preset, system, max_tokens, seed, lora)
+        bind(port).close()
+    from leylora.chat.dialogue import open_chat
+
+    chat = open_chat(
+        model,
+        adapter,
+        load=load,
+        laws=laws,
+        preset_name=preset,
+        system=system,
+        max_tokens=max_tokens,
+        seed=seed,
+        lora=lora,
+    )
     if web:
-        from leylora.chat.page import check_page, serve_page
-
-        check_page(port)
-        serve_page(start(wanted), port)
+        serve_page(chat, port)
     else:
         from leylora.chat.terminal import Terminal
 
-        started = start(wanted)
-        Terminal(started.engine, started.index, started.settings, started.preset).run()
+        Terminal(chat).run()
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ def main(
     benchmark: Annotated[Path, typer.Option(help="JSON Lines file of items.")] = BENCHMARK,
 ) -> None:
     """Exit with 1 when a key is wrong."""
-    from leylora.dataset.benchmark import check_item, load_benchmark, position_counts
-    from leylora.dataset.laws import load_laws
+    from leylora.data.benchmark import check_item, load_benchmark, position_counts
+    from leylora.data.laws import load_laws
 
     items, parsed = load_benchmark(benchmark), load_laws(laws)
     findings = [check_item(item, parsed) for item in items]

@@ -33,7 +33,7 @@ def main(
     if criterion not in ("minimum", "mean"):
         raise UsageError(f"There is no criterion {criterion!r}; there are minimum and mean.")
 
-    from leylora.combining.ways import DEFAULT_WAY, LABELS, SKILLS, WAYS, Combination
+    from leylora.combining import DEFAULT_WAY, LABELS, SKILLS, WAYS, Combination
 
     changes = {"max_steps": str(max_steps)} if max_steps else {}
     pair = Combination.of_family(family, changes=changes, criterion=criterion, force=force)
@@ -45,7 +45,7 @@ def main(
             pair.tell(chosen)
         return
 
-    from leylora.combining.comparison import best_of, print_table
+    from leylora.combining import best_of, print_table
     from leylora.files import write_json
 
     for chosen in ways:

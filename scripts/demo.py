@@ -15,20 +15,29 @@ def main(
     family: Annotated[str, typer.Option(help="tiny-mistral, tiny-llama-2, tiny-falcon or all")] = "tiny-mistral",
     law: Annotated[Path | None, typer.Option(help="a real law (PDF, HTML, text) in place of the sample law")] = None,
     quick: Annotated[bool, typer.Option(help="a few steps a run: shows that it works, not what it is worth")] = False,
+    base_only: Annotated[
+        bool, typer.Option("--base-only", help="only make the small base (also tiny-t5) and the sample datasets")
+    ] = False,
 ) -> None:
     """Law and instructions in, a merged adapter, a webui folder and a report out."""
-    from leylora.demo.tiny_base import FAMILIES
+    from leylora.demo import Demo, write_closing_report
     from leylora.errors import LeyloraError, UsageError
+    from leylora.models.tiny_base import FAMILIES
+    from leylora.models.tiny_t5 import tiny_t5_of_samples
 
+    if base_only and family == "tiny-t5":
+        console.say(f"base model    made -> {tiny_t5_of_samples()}")
+        return
     if family not in (*FAMILIES, "all"):
         raise UsageError(f"There is no family '{family}'; there are {', '.join(FAMILIES)} and all.")
     if law is not None and not law.is_file():
         raise LeyloraError(f"{law} does not exist; name the file of a law.")
 
-    from leylora.demo.closing import write_closing_report
-    from leylora.demo.job import Demo
-
     demos = [Demo(name, law, quick) for name in (FAMILIES if family == "all" else (family,))]
+    if base_only:
+        for demo in demos:
+            demo.prepare()
+        return
     for demo in demos:
         demo.run()
     console.say(f"report        {write_closing_report(demos)}")

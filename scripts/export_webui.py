@@ -20,9 +20,6 @@ def main(
     check: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Only say what of an installation would load, and why not.")
     ] = None,
-    archive: Annotated[
-        Path | None, typer.Option("--zip", metavar="FILE", help="Write one archive to unpack by hand instead.")
-    ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take an earlier export out again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")] = False,
     extension: Annotated[
@@ -40,12 +37,12 @@ def main(
     """
     from leylora.webui import show
 
-    if sum(option is not None for option in (webui, check, archive)) != 1:
-        raise UsageError("Say where to: one of --webui PATH, --zip FILE, or --check PATH.")
+    if sum(option is not None for option in (webui, check)) != 1:
+        raise UsageError("Say where to: --webui PATH, or --check PATH.")
     if (remove and webui is None) or (remove and names):
         raise UsageError("--remove goes with --webui PATH alone; it takes out the whole export.")
     if (extension and (remove or check)) or (laws and not extension):
-        raise UsageError("--laws goes with --extension, and --extension with --webui or --zip.")
+        raise UsageError("--laws goes with --extension, and --extension with --webui.")
     if check is not None:
         from leylora.webui.check import check_install
 
@@ -59,12 +56,7 @@ def main(
         from leylora.webui.extension.artifact import extension_artifact
 
         made = extension_artifact(laws)
-    if archive is not None:
-        from leylora.webui.archive import pack
-
-        count = len(pack(archive, names or (), lora_root, force, made))
-        console.out.print(f"{archive}: {count} artifacts; README-leylora.txt inside says what to do with it.")
-    elif webui is not None and remove:
+    if webui is not None and remove:
         from leylora.webui.remove import remove as take_out
 
         console.out.print(show.report(take_out(webui, dry_run)))

@@ -1,6 +1,5 @@
 """A look inside: how a base and its adapters see a text; or let any model generate or translate."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,14 +22,13 @@ def inspect(
     adapter: Annotated[list[str] | None, typer.Option(help="Adapters beside the base; repeat it for more.")] = None,
     load: Load = "4bit",
     top: Annotated[int, typer.Option(min=1, max=100, help="How many next tokens.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page to this new file.")] = None,
     lora: Annotated[Path, typer.Option(help="Folder of the adapters.")] = Path("LORA"),
 ) -> None:
     """Tokens and ids, each token's probability under base, instructions, law and combined, and what comes next."""
-    from leylora.chat.inspect_command import read_text_argument, run
+    from leylora.chat.inspect import run
 
-    run(read_text_argument(text), model, adapter or [], load, top, as_json=as_json, page=html, lora=lora)
+    run(_text(text), model, adapter or [], load, top, html, lora)
 
 
 @app.command()
@@ -45,12 +43,11 @@ def generate(
     seed: Seed = None,
 ) -> None:
     """Let any model write."""
-    from leylora.chat.any_model import Decoding, load_any
-    from leylora.chat.any_model import generate as write
-    from leylora.chat.inspect_command import read_text_argument
+    from leylora.chat import any_model
 
-    text = read_text_argument(prompt)
-    console.say(write(load_any(model, load), text, Decoding(max_tokens, temperature, top_p, beams, seed)))
+    how = {"max_new_tokens": max_tokens, "num_beams": beams, "top_p": top_p}
+    loaded = any_model.load_any(model, load)
+    console.say(any_model.generate(*loaded, _text(prompt), temperature=temperature, seed=seed, **how))
 
 
 @app.command()
@@ -62,16 +59,17 @@ def translate(
     load: Load = "16bit",
     max_tokens: Tokens = 256,
     beams: Annotated[int, typer.Option(min=1, help="Beams to search with.")] = 4,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Let any model translate, asked in the way its kind was trained to be asked."""
-    from leylora.chat.any_model import Decoding, load_any
-    from leylora.chat.any_model import translate as into
-    from leylora.chat.inspect_command import read_text_argument
+    from leylora.chat import any_model
 
-    words = read_text_argument(text)
-    done = into(load_any(model, load), words, source, target, Decoding(max_tokens, beams=beams))
-    console.say(json.dumps({"text": words, "translation": done}, ensure_ascii=False) if as_json else done)
+    how = {"max_new_tokens": max_tokens, "num_beams": beams}
+    console.say(any_model.translate(*any_model.load_any(model, load), _text(text), source, target, **how))
+
+
+def _text(text: str) -> str:
+    """The text itself, or standard input for ``-``."""
+    return sys.stdin.read() if text == "-" else text
 
 
 def main() -> None:

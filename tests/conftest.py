@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leylora.demo.tiny_base import make_tiny_base
+from leylora.models.tiny_base import make_tiny_base
 from leylora.project import SAMPLES
 
 # No test may reach a network, and two test processes share two cores. Here and not in a fixture: the Hub's client reads

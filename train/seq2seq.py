@@ -22,10 +22,10 @@ def main() -> None:
     if "--help" in sys.argv[1:] or "-h" in sys.argv[1:]:
         print(__doc__)
         return
-    from leylora.training.quiet import hush
+    from leylora.models.load import silence_libraries
     from leylora.training.seq2seq_arguments import parse
 
-    hush()
+    silence_libraries()
     arguments = parse(sys.argv[1:])
 
     from leylora.project import shown

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leylora.chat.answer import Finish, Piece
-from leylora.chat.dialogue import NOTICE, Settings
+from leylora.chat.dialogue import NOTICE, Chat, Settings
 from leylora.chat.engine import Engine
 from leylora.chat.sampling import Sampling
-from leylora.chat.start import Started
 from leylora.grounding.indexing import open_laws
 from leylora.laws.law import Article, Law
 
@@ -54,8 +53,8 @@ def address(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     folder = tmp_path_factory.mktemp("laws")
     sample_law().save(folder / "huertos")
-    started = Started(engine, open_laws(folder), Settings("tiny-mistral-law", GREEDY), "deterministic")
-    demo = launch(Page(started))
+    chat = Chat(engine, open_laws(folder), Settings("tiny-mistral-law", GREEDY), "deterministic")
+    demo = launch(Page(chat))
     yield str(demo.local_url)
     demo.close(verbose=False)
 

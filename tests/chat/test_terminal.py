@@ -12,13 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from leylora.chat import start as starting
 from leylora.chat.conversation import whole
-from leylora.chat.dialogue import Settings, Turn, verdict
+from leylora.chat.dialogue import Chat, Settings, Turn, choose, open_chat, sources_of, verdict
 from leylora.chat.engine import Engine
 from leylora.chat.sampling import Sampling
-from leylora.chat.start import Wanted, choose, start
-from leylora.chat.terminal import Terminal, plain, sources_of
+from leylora.chat.terminal import Terminal, plain
 from leylora.chat.variants import choose_base
 from leylora.errors import LeyloraError, UsageError
 from leylora.grounding.checking import CheckedCitation
@@ -46,7 +44,8 @@ def say(monkeypatch: pytest.MonkeyPatch, engine: Engine, capsys: pytest.CaptureF
                 raise EOFError from None
 
         monkeypatch.setattr("builtins.input", read)
-        Terminal(engine, None, Settings("base", GREEDY), "deterministic", turns if turns is not None else []).run()
+        chat = Chat(engine, None, Settings("base", GREEDY), "deterministic")
+        Terminal(chat, turns if turns is not None else []).run()
         return capsys.readouterr().out
 
     return typed
@@ -103,7 +102,7 @@ def test_citations_and_sources_are_shown(
     turn = Turn("¿Qué?", "Eso.", "base", None, grounded, checked)
     assert [verdict(one) for one in checked] == ["✓ verificada", "✗ no existe", "⚠ fuera de las fuentes"]
     assert sources_of(turn) == [ARTICLE]
-    terminal = Terminal(engine, None, Settings("base", GREEDY), "deterministic")
+    terminal = Terminal(Chat(engine, None, Settings("base", GREEDY), "deterministic"))
     terminal._conclude(turn)
     assert "✗ no existe: Art. 99. La ley no tiene ese artículo." in capsys.readouterr().out
     assert "1. Art. 1, Ley de Huertos  Objeto" in say("/sources", turns=[turn])
@@ -155,8 +154,8 @@ def test_what_there_is_to_talk_to(
     with pytest.raises(LeyloraError, match="make demo"):
         choose_base(None, None, tmp_path)
     with pytest.raises(UsageError, match="no preset"):
-        start(Wanted(base, preset="nothing", lora=lora))
-    assert starting.start(Wanted(base, None, "16bit", lora=lora, max_tokens=5)).settings.sampling.max_new_tokens == 5
+        open_chat(base, preset_name="nothing", lora=lora)
+    assert open_chat(base, load="16bit", lora=lora, max_tokens=5).settings.sampling.max_new_tokens == 5
 
 
 class Screen:

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from leylora import combining
 from leylora.adapters.config import BASE_KEYS
-from leylora.combining import steps
-from leylora.demo.closing import write_closing_report
-from leylora.demo.job import Demo
+from leylora.demo import Demo, write_closing_report
 from leylora.files import read_json, sha256_file
 from leylora.training.record import RunRecord
 
@@ -24,7 +23,7 @@ def test_the_whole_job(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if family == "tiny-falcon":  # one family through `accelerate launch` is enough; starting processes takes longest
-        monkeypatch.setattr(steps, "accelerate_launch", lambda settings: steps.in_this_process)
+        monkeypatch.setattr(combining, "accelerate_launch", lambda settings: combining.in_this_process)
     Demo(family, quick=True).run()
     printed = capsys.readouterr().out
     assert "law on top, with replay" in printed

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from leylora.demo.install import fresh_install
-from leylora.demo.job import BUILD, Demo
+from leylora.demo import BUILD, Demo, fresh_install
 from leylora.files import read_json
 from leylora.project import ROOT
 

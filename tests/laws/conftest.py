@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from leylora.laws.printing import PrintedArticle, PrintedDivision, PrintedLaw, PrintedProvision, print_law
+from .pdf_printer import PrintedArticle, PrintedDivision, PrintedLaw, PrintedProvision, print_law
 
 REFORM = "por artículo 4 de Ley No. 0, publicada en Registro Oficial Suplemento 902 de 4 de Marzo del 2022 ."
 LONG = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from leylora.grounding.ordinals import feminine_ordinal, ordinal, roman
+from leylora.grounding.citations import feminine_ordinal, ordinal, roman
 from leylora.laws.headings import Headings, choose_headings, find_candidates
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from leylora.laws import Law
-from leylora.laws.printing import PrintedLaw, print_law
+
+from .pdf_printer import PrintedLaw, print_law
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,8 @@ import pytest
 
 from leylora.errors import LeyloraError
 from leylora.laws import Law
-from leylora.laws.printing import Layout, PrintedArticle, PrintedDivision, PrintedLaw, Trap, print_law
+
+from .pdf_printer import Layout, PrintedArticle, PrintedDivision, PrintedLaw, Trap, print_law
 
 NUMBERS = ["1", "2", "3", "3.1", "4", "5", *(f"5-innumerado-{k}" for k in (1, 2, 3)), *map(str, range(6, 15)),
            "19", "20", "21"]  # fmt: skip

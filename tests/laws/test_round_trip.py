@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leylora.laws import Law
-from leylora.laws.printing import (
+
+from .pdf_printer import (
     Layout,
     PrintedArticle,
     PrintedDivision,

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from leylora.errors import LeyloraError, UsageError
-from leylora.models.loading import load_tokenizer
+from leylora.models.load import load_tokenizer
 from leylora.models.templates import instruction_template, served_template, training_template
 
 TALK = [

@@ -15,9 +15,9 @@ from accelerate.utils import DistributedType
 
 from leylora import console
 from leylora.errors import LeyloraError
+from leylora.models.load import silence_libraries
 from leylora.training.arguments import parse
 from leylora.training.processes import one_voice
-from leylora.training.quiet import hush
 from leylora.training.sft import run
 
 plain = AcceleratorState.__init__
@@ -33,7 +33,7 @@ def split(self: AcceleratorState, *args: Any, fsdp_plugin: Any = None, **options
 @one_voice()
 def main() -> None:
     AcceleratorState.__init__ = split
-    hush()
+    silence_libraries()
     run(parse(sys.argv[1:]), sys.argv[1:])
     torch.distributed.barrier()  # until rank 0 has saved
     console.note("The run is over.")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from leylora.models.loading import load_tokenizer
+from leylora.models.load import load_tokenizer
 from leylora.models.templates import instruction_template, training_template
 from leylora.training.mask_report import page, pieces, terminal
 from leylora.training.rows import Rows, tokenize

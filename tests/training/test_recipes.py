@@ -17,18 +17,17 @@ from transformers import (
     Qwen3Config,
 )
 
-from leylora.demo.tiny_base import train_tokenizer
+from leylora.models.cards import assumed_card
 from leylora.models.families import FAMILIES
-from leylora.models.hardware import assumed_card
-from leylora.models.loading import load_base, load_tokenizer
+from leylora.models.load import load_base, load_tokenizer, silence_libraries
 from leylora.models.shapes import KNOWN, shape_of
 from leylora.models.stand_in import make_stand_in
 from leylora.models.templates import instruction_template, training_template, turn_end
+from leylora.models.tiny_base import train_tokenizer
 from leylora.project import MIXTURES, RECIPES, SAMPLES
 from leylora.training import memory
 from leylora.training.arguments import parse, read_recipe
 from leylora.training.preflight import Preflight
-from leylora.training.quiet import hush
 from leylora.training.sft import dry_run
 
 SHIPPED = [path for path in sorted(RECIPES.glob("*/*.yaml")) if "t5" not in path.parent.name]
@@ -88,7 +87,7 @@ def make(model: str, folder: Path) -> None:
     make_stand_in(config, folder)
     tokenizer.save_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
-        base = load_base(str(folder), compute_dtype=torch.float32, load_in_4bit=False)
+        base = load_base(str(folder), compute_dtype=torch.float32, load="16bit")
         targets = list(FAMILIES[config.model_type].linear_layers)
         get_peft_model(base, LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM")).save_pretrained(
             folder / "adapter"
@@ -99,7 +98,7 @@ def make(model: str, folder: Path) -> None:
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of a model's stand-in, with an untrained adapter of it in ``adapter``."""
     root = tmp_path_factory.mktemp("stand-ins")
-    hush()
+    silence_libraries()
 
     def get(recipes: str) -> Path:
         folder = root / NAMES.get(recipes, recipes)

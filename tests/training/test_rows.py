@@ -7,7 +7,7 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from leylora.errors import LeyloraError
-from leylora.models.loading import load_tokenizer
+from leylora.models.load import load_tokenizer
 from leylora.models.templates import instruction_template, training_template
 from leylora.training.labels import IGNORED, check_answers, check_labels
 from leylora.training.rows import load_conversations, tokenize, with_replay

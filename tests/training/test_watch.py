@@ -23,8 +23,9 @@ from transformers import (
 
 from leylora import console
 from leylora.errors import LeyloraError, UsageError
+from leylora.models.cards import peak_tflops
 from leylora.models.families import FAMILIES
-from leylora.models.loading import load_base, load_tokenizer
+from leylora.models.load import load_base, load_tokenizer
 from leylora.models.templates import instruction_template, served_template, training_template
 from leylora.project import RECIPES
 from leylora.training import progress, samples
@@ -32,7 +33,7 @@ from leylora.training.adapter import attach
 from leylora.training.arguments import parse
 from leylora.training.divergence import Watch, diverged, window_means
 from leylora.training.engine import Engine
-from leylora.training.flops import flops_per_token, matmul_parameters, mean_context, peak_tflops
+from leylora.training.flops import flops_per_token, matmul_parameters, mean_context
 from leylora.training.plots import PICTURE_FILES, draw
 from leylora.training.progress import Meter, ProgressBar
 from leylora.training.record import LossPoint

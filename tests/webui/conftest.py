@@ -70,8 +70,7 @@ def webui(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """A server that behaves like the webui, and a client that does not pause before it tries again."""
-    for module in ("blocking", "concurrent"):
-        monkeypatch.setattr(f"leylora.webui.client.{module}.PAUSE", 0.0)
+    monkeypatch.setattr("leylora.webui.client.blocking.PAUSE", 0.0)
     with StandIn() as stand_in:
         yield stand_in
 

@@ -175,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({"text": bytes(body["tokens"][1:]).decode()})
 
     def internal_chat_prompt(self, body: dict[str, Any]) -> None:
-        from leylora.models.stop_strings import render
+        from leylora.models.templates import render
 
         template = body.get("instruction_template_str", "{{ messages[0].content }}")
         self._json({"prompt": render(template, body["messages"], add_generation_prompt=True)})

@@ -1,7 +1,6 @@
-"""From an export to a chat on a real text-generation-webui; runs when WEBUI_DIR names one (see install.py)."""
+"""From an export to a chat on a real text-generation-webui; runs when WEBUI_DIR names one (see real_server.py)."""
 
 import ast
-import asyncio
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,11 +11,9 @@ import httpx
 import pytest
 import yaml
 
-from leylora.models.stop_strings import render, stop_strings
-from leylora.models.templates import instruction_template
+from leylora.models.templates import instruction_template, render, stop_strings
 from leylora.webui.check import check_install
 from leylora.webui.client import (
-    AsyncClient,
     Client,
     EmptyAnswerError,
     LoraError,
@@ -28,17 +25,10 @@ from leylora.webui.client import (
 from leylora.webui.client.options import ServerSettings
 from leylora.webui.compare import Plan, compare
 from leylora.webui.export import export
-from leylora.webui.layout import find_install
-from leylora.webui.ooba import (
-    FalconInstructPrompt,
-    LlamaInstructPrompt,
-    MistralInstructPrompt,
-    OobaApiClient,
-    Parameters,
-)
+from leylora.webui.install import find_install
 from leylora.webui.remove import remove
 
-from .install import (
+from .real_server import (
     ADMIN_KEY,
     ANSWER,
     API_KEY,
@@ -227,40 +217,11 @@ def test_the_same_seed_and_the_three_modes(mistral: Client) -> None:
     assert continued.text.startswith("Buenas")
 
 
-def test_asynchronous(mistral: Client, server: Running) -> None:
-    mistral.load_lora("tiny-mistral-law")
-
-    async def both() -> None:
-        async with AsyncClient(server.settings) as client:
-            answers = await asyncio.gather(*(client.instruct(QUESTION, **GREEDY) for _ in range(2)))
-            assert [answer.text for answer in answers] == [ANSWER, ANSWER]
-            assert "".join([chunk.text async for chunk in client.stream_instruct(QUESTION, **GREEDY)]) == ANSWER
-
-    asyncio.run(both())
-
-
 def test_the_two_keys(server: Running) -> None:
     with pytest.raises(UnauthorizedError, match="admin key"):
         Client(ServerSettings.from_environment(server.settings.url, API_KEY, "wrong")).loras()
     with pytest.raises(UnauthorizedError, match="API key"):
         Client(ServerSettings.from_environment(server.settings.url, ADMIN_KEY)).info()
-
-
-def test_the_old_client_s_interface(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEBUI_ADMIN_KEY", ADMIN_KEY)
-    client = OobaApiClient(server.settings.url, api_key=API_KEY)
-    prompts = {
-        "tiny-mistral": MistralInstructPrompt,
-        "tiny-llama-2": LlamaInstructPrompt,
-        "tiny-falcon": FalconInstructPrompt,
-    }
-    for base, prompt in prompts.items():
-        assert client.load_model(base, args_dict={}).model_name == base
-        with Client(server.settings) as modern:
-            modern.load_lora(f"{base}-law")
-        text = client.instruct(prompt(prompt=QUESTION), Parameters(temperature=0, max_new_tokens=60))
-        assert text.strip() == ANSWER
-        assert client.model_info().lora_names == [f"{base}-law"]
 
 
 def test_compare(client: Client, tmp_path: Path) -> None:

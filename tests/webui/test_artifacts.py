@@ -1,15 +1,12 @@
-"""What may be exported, what is refused and why, and the archive of it."""
+"""What may be exported, what is refused and why."""
 
 import json
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from leylora.errors import LeyloraError, UsageError
 from leylora.models.templates import instruction_template, served_template
-from leylora.project import GENERATION_PRESETS
-from leylora.webui.archive import pack
 from leylora.webui.artifacts import adapter_artifact, collect, template_of
 from leylora.webui.export import export
 
@@ -82,19 +79,3 @@ def test_how_the_template_of_an_adapter_is_found(lora_root: Path) -> None:
     assert template_of(folder, {"base_model_name_or_path": "x/Falcon-7B"}) == "leylora-llama-2"
     (folder / "run.json").write_text(json.dumps({"instruction_template": "leylora-qwen3"}))
     assert template_of(folder, {}) == "leylora-qwen3"
-
-
-def test_the_archive_holds_an_install_and_is_reproducible(tmp_path: Path, lora_root: Path) -> None:
-    first, second = tmp_path / "a.zip", tmp_path / "b.zip"
-    pack(first, lora_root=lora_root)
-    pack(second, lora_root=lora_root)
-    assert first.read_bytes() == second.read_bytes()
-    with zipfile.ZipFile(first) as file:
-        names = file.namelist()
-        assert "user_data/loras/mistral-7b-combined/adapter_model.safetensors" in names
-        assert file.read("user_data/presets/mistral-7b-law.yaml") == (
-            (GENERATION_PRESETS / "mistral-7b-law.yaml").read_bytes()
-        )
-        assert b"instruction_template: leylora-mistral" in file.read("README-leylora.txt")
-    with pytest.raises(UsageError, match="already exists"):
-        pack(first, lora_root=lora_root)

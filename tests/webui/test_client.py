@@ -1,6 +1,5 @@
 """The client against the stand-in: what it makes of good answers, of traps, and of every failure planted."""
 
-import asyncio
 import socket
 
 import pytest
@@ -9,7 +8,6 @@ from pydantic import SecretStr
 from leylora.errors import UsageError
 from leylora.models.templates import instruction_template
 from leylora.webui.client import (
-    AsyncClient,
     Client,
     EmptyAnswerError,
     NoModelError,
@@ -48,38 +46,6 @@ def test_the_three_ways_to_stream(client: Client, state: State, fault: str) -> N
         assert "".join(chunk.text for chunk in chunks) == TEXT
         assert [chunk.text for chunk in chunks if chunk.text] == list(PIECES)
         assert chunks[-1].finish_reason == "stop"
-
-
-def test_the_async_client_does_the_same(settings: ServerSettings, state: State) -> None:
-    async def everything() -> None:
-        async with AsyncClient(settings) as client:
-            assert (await client.generate("La ley")).text == TEXT
-            assert (await client.instruct("Saluda.", system="Sé breve.")).text == TEXT
-            assert [chunk.text async for chunk in client.stream_generate("La") if chunk.text] == list(PIECES)
-            assert [chunk.text async for chunk in client.stream_instruct("La") if chunk.text] == list(PIECES)
-            both = await asyncio.gather(client.generate("a"), client.generate("b"))
-            assert [answer.text for answer in both] == [TEXT, TEXT]
-            assert (await client.info()).model_name == "tiny-mistral"
-            assert "tiny-falcon" in await client.models()
-            assert (await client.load_model("tiny-falcon")).model_name == "tiny-falcon"
-            assert "good" in await client.loras()
-            assert (await client.load_lora("good")).change > 0.1
-            assert not (await client.unload_lora()).lora_names
-            assert await client.decode(await client.encode("ñandú")) == "ñandú"
-            assert sum((await client.logits("La")).values()) == pytest.approx(1)
-            assert await client.chat_prompt([{"role": "user", "content": "Hola"}]) == "Hola"
-            await client.stop()
-            state.fault = "cut"
-            with pytest.raises(StreamCutError):
-                _ = [chunk async for chunk in client.stream_generate("La")]
-            state.fault = ""
-            await client.unload_model()
-            with pytest.raises(NoModelError):
-                await client.generate("La")
-            with pytest.raises(NoModelError):
-                _ = [chunk async for chunk in client.stream_generate("La")]
-
-    asyncio.run(everything())
 
 
 def test_models_tokens_and_probabilities(client: Client) -> None:

@@ -14,16 +14,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from leylora.errors import LeyloraError
 from leylora.grounding.indexing import INDEX_FILE, open_laws
 from leylora.laws import parse_law, read_source
 from leylora.webui import show
-from leylora.webui.archive import pack
 from leylora.webui.check import check_install
 from leylora.webui.export import export
 from leylora.webui.extension import hooks
 from leylora.webui.extension.artifact import extension_artifact
-from leylora.webui.extension.vendoring import SOURCE, vendored
 from leylora.webui.remove import remove
 
 LAW = """LEY DE LOS HUERTOS DE PRUEBA
@@ -102,20 +99,14 @@ def test_it_runs_where_nothing_is_installed(exported: Path, tmp_path: Path) -> N
     assert result["params"]["activate"] is True
 
 
-def test_a_module_that_needs_more_than_the_standard_library_is_refused() -> None:
-    with pytest.raises(LeyloraError, match="which is not in the standard library"):
-        vendored("leylora.laws.law", "copy")
-
-
-def test_the_copies_are_leyloras_own_modules() -> None:
-    files = vendored("leylora.grounding.ground", "copy")
-    assert files["copy/laws/__init__.py"] == ""
-    assert "leylora.chat import" not in "".join(files.values())
-    for name, text in files.items():
-        assert "\nfrom leylora." not in text
-        original = (SOURCE / Path(name).relative_to("copy")).read_text("utf-8")
-        if text:
-            assert text.replace("from copy.", "from leylora.") == original
+def test_the_copies_are_leyloras_own_modules(laws: Path) -> None:
+    files = extension_artifact(laws).files
+    assert "leylora_for_webui/grounding/ground.py" in files
+    for name, source in files.items():
+        if name.endswith(".py") and name != "script.py":
+            text = source.read_text("utf-8") if isinstance(source, Path) else source
+            assert "import leylora" not in text
+            assert "from leylora" not in text, "imports are relative, the copy has another name"
             ast.parse(text, name, feature_version=(3, 10))  # the Python of webuis since 2023
 
 
@@ -163,15 +154,6 @@ def test_check_knows_it(exported: Path, webui: Path) -> None:
     assert "no leylora_for_webui" in verdict().faults[0]
 
 
-def test_it_travels_in_an_archive(tmp_path: Path, laws: Path) -> None:
-    import zipfile
-
-    pack(tmp_path / "all.zip", ["deterministic"], extension=extension_artifact(laws))
-    names = zipfile.ZipFile(tmp_path / "all.zip").namelist()
-    assert "user_data/extensions/leylora/script.py" in names
-    assert "user_data/extensions/leylora/laws.sqlite" in names
-
-
 def test_the_command(webui: Path, laws: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
@@ -187,7 +169,7 @@ def test_the_command(webui: Path, laws: Path, tmp_path: Path, monkeypatch: pytes
     assert done.exit_code == 0
     assert "extension" in done.output
     wrong = run(module.app, ["--webui", str(webui), "--remove", "--extension"])
-    assert "--extension with --webui or --zip" in str(wrong.exception)
+    assert "--extension with --webui" in str(wrong.exception)
     monkeypatch.chdir(tmp_path)
     without = run(module.app, ["--webui", str(webui), "deterministic", "--extension"])
     assert "scripts/parse_law.py" in str(without.exception)

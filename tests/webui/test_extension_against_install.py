@@ -1,4 +1,4 @@
-"""The extension inside a real text-generation-webui; runs when WEBUI_DIR names one (see install.py)."""
+"""The extension inside a real text-generation-webui; runs when WEBUI_DIR names one (see real_server.py)."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from leylora.webui.client import Client
 from leylora.webui.export import export
 from leylora.webui.extension.artifact import extension_artifact
 
-from .install import Running, fresh_user_data, running
+from .real_server import Running, fresh_user_data, running
 
 WEBUI = Path(os.environ.get("WEBUI_DIR", ""))
 pytestmark = [

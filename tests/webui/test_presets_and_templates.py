@@ -9,8 +9,15 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from leylora.errors import LeyloraError
 from leylora.models.presets import DEFAULTS, parse_preset
-from leylora.models.stop_strings import find_template, render, stop_strings, template_faults, template_text
-from leylora.models.templates import instruction_template, training_template
+from leylora.models.templates import (
+    find_template,
+    instruction_template,
+    render,
+    stop_strings,
+    template_faults,
+    template_text,
+    training_template,
+)
 from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES
 
 TEMPLATES = sorted(path.stem for path in INSTRUCTION_TEMPLATES.glob("*.yaml"))

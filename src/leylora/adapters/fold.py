@@ -81,7 +81,7 @@ def base_folder(adapter: Adapter, base: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    from leylora.models.loading import load_config
+    from leylora.models.load import load_config
 
     load_config(name, adapter.config.revision)  # says clearly what is wrong with a name or a path
     try:
@@ -98,7 +98,7 @@ def measure_drift(folder: Path, folded: Path, base: str | None = None) -> Drift:
     import torch
     from peft import PeftModel
 
-    from leylora.models.loading import load_base, load_config
+    from leylora.models.load import load_base, load_config
 
     adapter = open_adapter(folder)
     name, revision = base or str(adapter.config.base_model_name_or_path), adapter.config.revision
@@ -112,11 +112,11 @@ def measure_drift(folder: Path, folded: Path, base: str | None = None) -> Drift:
     wanted = logits_of(PeftModel.from_pretrained(live, folder), encoded)
     del live
     gc.collect()
-    full = load_base(name, revision=revision, load_in_4bit=False, compute_dtype=dtype, device_map=place)
+    full = load_base(name, revision=revision, load="16bit", compute_dtype=dtype, device_map=place)
     bare = logits_of(full, encoded)
     del full
     gc.collect()
-    found = logits_of(load_base(str(folded), load_in_4bit=False, compute_dtype=dtype, device_map=place), encoded)
+    found = logits_of(load_base(str(folded), load="16bit", compute_dtype=dtype, device_map=place), encoded)
     return Drift(folded=compare(wanted, found, bare_4bit), bases=compare(bare_4bit, bare))
 
 

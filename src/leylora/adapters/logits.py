@@ -71,7 +71,7 @@ def logits_of(model: "PreTrainedModel", encoded: "Sequence[Tensor]") -> "list[Te
 
 def encode(base: str, revision: str | None, texts: Sequence[str] = TEXTS) -> "list[Tensor]":
     """Token ids of the texts by the base model's tokenizer."""
-    from leylora.models.loading import load_config, load_tokenizer
+    from leylora.models.load import load_config, load_tokenizer
 
     load_config(base, revision)  # says clearly what is wrong with a name or a path
     tokenizer = load_tokenizer(base, revision)
@@ -134,12 +134,12 @@ def _three_variants(
     from peft import PeftModel
     from peft.tuners.lora import LoraLayer
 
-    from leylora.models.loading import load_base
+    from leylora.models.load import load_base
 
     model = load_base(
         base,
         revision=revision,
-        load_in_4bit=load_in_4bit,
+        load="4bit" if load_in_4bit else "16bit",
         compute_dtype=torch.float32,
         device_map={"": 0} if torch.cuda.is_available() else None,
     )

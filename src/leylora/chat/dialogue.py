@@ -1,17 +1,27 @@
-"""One question of a conversation, from the articles it needs to the checked answer: what terminal and page share."""
+"""One question of a conversation, from the articles it needs to the checked answer: what terminal and page share.
+
+`open_chat` takes a command's options and gives a `Chat`: a base with its adapters, the laws' index, the first settings.
+`ask` takes a question and gives notices, the answer piece by piece, and at last the whole `Turn`.
+"""
 
 import json
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from leylora import console
 from leylora.chat.answer import Finish, Piece
 from leylora.chat.conversation import Fitted, Message, TooLongError, fit
 from leylora.chat.engine import Engine
-from leylora.chat.sampling import Sampling
+from leylora.chat.sampling import MAX_NEW_TOKENS, Sampling, preset, preset_for
+from leylora.chat.variants import BASE, LORA, Variant, adapter_variant, choose_base, find_adapter, find_variants
 from leylora.grounding.checking import CheckedCitation, Verdict, check_answer
 from leylora.grounding.ground import Grounded, ground
-from leylora.grounding.index import LawIndex
+from leylora.grounding.index import IndexedArticle, LawIndex
+from leylora.grounding.indexing import open_laws
+from leylora.models.bases import Load
+from leylora.models.load import silence_libraries
 
 NOTICE = "Esto no es asesoría legal. Compruebe cada cita en la edición vigente de la ley."
 VERDICTS: dict[Verdict, str] = {
@@ -40,6 +50,16 @@ class Settings:
     system: str = ""
 
 
+@dataclass
+class Chat:
+    """A loaded base with its adapters, the laws' index if laws were named, and what is asked for at present."""
+
+    model: Engine
+    index: LawIndex | None
+    settings: Settings
+    preset: str
+
+
 @dataclass(frozen=True)
 class Notice:
     """Something the user has to know about the answer that follows, in Spanish."""
@@ -57,6 +77,61 @@ class Turn:
     finish: Finish | None = None
     grounded: Grounded | None = None
     checked: tuple[CheckedCitation, ...] = ()
+
+
+def open_chat(
+    model: str | None = None,
+    adapter: str | None = None,
+    *,
+    load: Load = "4bit",
+    laws: Path | None = None,
+    preset_name: str | None = None,
+    system: str = "",
+    max_tokens: int | None = None,
+    seed: int | None = None,
+    lora: Path = LORA,
+) -> Chat:
+    """Check all options, then load.
+
+    Raises:
+        LeyloraError: a model, adapter, preset or folder does not exist or cannot be used.
+    """
+    if preset_name:
+        preset(preset_name)
+    index = None if laws is None else open_laws(laws)
+    base, variants, first = choose(model, adapter, lora)
+    silence_libraries()
+    console.note(f"Loading {base} ({load}) with {len(variants) - 1} adapters …")
+    engine = Engine.load(base, variants, load)
+    engine.prepare(first)
+    longest = max_tokens or min(MAX_NEW_TOKENS, engine.window // 4)
+    name = preset_name or preset_for(first)
+    sampling, ignored = preset(name, Sampling(max_new_tokens=longest, seed=seed))
+    if ignored:
+        console.note(f"The preset {name} sets what has no effect here: {', '.join(ignored)}.")
+    return Chat(engine, index, Settings(first, sampling, system), name)
+
+
+def choose(model: str | None, adapter: str | None, lora: Path) -> tuple[str, dict[str, Variant], str]:
+    """The base, its variants by name, and the one to begin with: the adapter asked for, or the base's first combined.
+
+    Raises:
+        LeyloraError: there is no model, no such adapter, or it cannot be used.
+    """
+    base = choose_base(model, adapter, lora)
+    found = find_variants(base, lora)
+    for reason in found.skipped:
+        console.note(f"left out: {reason}")
+    if adapter is None:
+        for end in ("combined", "law", "instructions"):
+            if named := [name for name in found.variants if name.endswith(end)]:
+                return base, found.variants, min(named, key=len)
+        return base, found.variants, BASE
+    if adapter != BASE and adapter not in found.variants:
+        variant = adapter_variant(find_adapter(adapter, lora))
+        found.variants[variant.name] = variant  # asked for by name: also on a base it does not name itself
+        return base, found.variants, variant.name
+    return base, found.variants, adapter
 
 
 def ask(
@@ -149,6 +224,13 @@ def ended(finish: Finish | None) -> str:
 def verdict(cited: CheckedCitation) -> str:
     """A citation's mark and verdict: ``✓ verificada``."""
     return f"{cited.mark} {VERDICTS[cited.verdict]}"
+
+
+def sources_of(turn: Turn) -> list[IndexedArticle]:
+    """The articles an answer was given, then those it cites besides."""
+    given = [hit.article for hit in turn.grounded.sources] if turn.grounded else []
+    cited = [one.article for one in turn.checked if one.article is not None]
+    return list({article.citation: article for article in [*given, *cited]}.values())
 
 
 def as_jsonl(turns: Sequence[Turn], system: str = "") -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leylora.models.stop_strings import render, stop_strings
+from leylora.models.templates import render, stop_strings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -21,8 +21,8 @@ from leylora.chat.sampling import Sampling, processors
 from leylora.chat.turnstile import Turnstile
 from leylora.chat.variants import BASE, Variant, served_template
 from leylora.errors import LeyloraError, UsageError
-from leylora.models.answering import Load, load_for_answers
-from leylora.models.loading import load_config, load_tokenizer
+from leylora.models.bases import Load
+from leylora.models.load import load_base, load_config, load_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ class Engine:
         """
         load_config(name)  # says clearly what is wrong with a name or a path
         tokenizer = load_tokenizer(name)
-        model = load_for_answers(name, load)
+        model = load_base(name, load)
         return cls(name, model, tokenizer, variants or {BASE: Variant(BASE)}, context_window(model, tokenizer))
 
     def variant(self, name: str) -> Variant:

@@ -1,51 +1,106 @@
-"""The chat page: gradio's controls around `leylora.chat.dialogue`, for a browser on this machine."""
+"""The chat page: gradio's controls around `leylora.chat.dialogue`, for a browser on this machine.
 
+Takes an open `Chat`. What a model, an article or a user says is shown as text only; nothing is loaded from elsewhere.
+"""
+
+import html
 import logging
 import os
+import re
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leylora import console
-from leylora.chat import page_parts as parts
 from leylora.chat.answer import Piece
 from leylora.chat.conversation import TooLongError
-from leylora.chat.dialogue import EXAMPLES, Notice, Settings, Turn, as_jsonl, ask, ended, too_long
+from leylora.chat.dialogue import (
+    EXAMPLES,
+    NOTICE,
+    Chat,
+    Notice,
+    Settings,
+    Turn,
+    as_jsonl,
+    ask,
+    ended,
+    sources_of,
+    too_long,
+    verdict,
+)
 from leylora.chat.sampling import Sampling, preset, preset_for, presets
-from leylora.chat.sessions import Sessions
-from leylora.chat.start import Started
 from leylora.chat.variants import BASE
 from leylora.errors import LeyloraError, UsageError
-
-if TYPE_CHECKING:
-    import gradio as gr
+from leylora.grounding.checking import CheckedCitation, marked
+from leylora.grounding.index import IndexedArticle
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+try:
+    import gradio as gr
+except ModuleNotFoundError:
+    raise LeyloraError('The page needs gradio; in the checkout run: python -m pip install -e ".[chat]"') from None
 
 log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
-AT_ONCE = 8  # answers growing together; more wait their turn
+AT_ONCE = 8  # answers under way; the model gives them one after the other
 REFRESH = 0.05  # seconds between two updates of the page
 Shown = tuple[str, str, str]  # an answer so far, the line below it, its sources
+_MARKUP = re.compile(r"<(?=[A-Za-z/!?])|&(?=#?\w+;)")
+_CLASSES = {"✓": "good", "⚠": "doubt", "✗": "bad"}
+
+CSS = """
+.gradio-container { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; }
+.gradio-container main { width: 100%; }
+#pregunta textarea, #ambas textarea { border: 1px solid var(--border-color-primary); }
+#cabecera { display: flex; flex-wrap: wrap; align-items: baseline; gap: .3rem .9rem; padding: .2rem .1rem 0; }
+#cabecera h1 { font-size: 1.45rem; margin: 0; letter-spacing: -.02em; }
+#cabecera span { color: var(--body-text-color-subdued); font-size: .9rem; overflow-wrap: anywhere; }
+#aviso { border-left: 4px solid #b7791f; background: color-mix(in srgb, #b7791f 12%, transparent);
+  padding: .5rem .8rem; border-radius: 4px; font-size: .9rem; margin: .2rem 0 .1rem; }
+.estado { color: var(--body-text-color-subdued); font-size: .85rem; min-height: 1.3em;
+  font-variant-numeric: tabular-nums; }
+.estado b { color: #b7791f; font-weight: 600; }
+.fuentes h3 { font-size: .95rem; margin: .6rem 0 .3rem; }
+.fuentes ul { margin: 0 0 .5rem; padding: 0; list-style: none; font-size: .9rem; }
+.fuentes li { padding: .15rem 0; }
+.fuentes details { border: 1px solid var(--border-color-primary); border-radius: 6px; margin: .35rem 0;
+  background: var(--background-fill-secondary); }
+.fuentes summary { cursor: pointer; padding: .45rem .7rem; font-size: .9rem; }
+.fuentes article { padding: 0 .9rem .7rem; white-space: pre-wrap; font-size: .92rem; line-height: 1.5;
+  overflow-wrap: anywhere; }
+.fuentes small { color: var(--body-text-color-subdued); display: block; padding: 0 .9rem .35rem; }
+.good { color: #2f855a; } .doubt { color: #b7791f; } .bad { color: #c53030; }
+.dark .good { color: #68d391; } .dark .doubt, .dark .estado b { color: #ecc94b; } .dark .bad { color: #fc8181; }
+"""
+
+DOWNLOAD = """(text) => {
+  if (!text) return;
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], {type: "application/jsonl"}));
+  link.download = "conversacion.jsonl";
+  link.click();
+  URL.revokeObjectURL(link.href);
+}"""  # saves a text that a handler made, without a file on the server
 
 
 class Page:
-    """The handlers of one page. What differs between tabs is in their arguments; nothing of a tab is kept here."""
+    """The handlers of one page. What differs between tabs is in their arguments, but for the answers under way."""
 
-    def __init__(self, started: Started) -> None:
-        self.engine, self.index = started.engine, started.index
-        self.first, self.preset = started.settings, started.preset
-        self.sessions = Sessions()
+    def __init__(self, chat: Chat) -> None:
+        self.chat = chat
+        self._stops: defaultdict[str, set[threading.Event]] = defaultdict(set)  # by session
+
+    def stop(self, session: str) -> None:
+        """End every answer of a tab after the token that is being computed."""
+        for event in tuple(self._stops[session]):
+            event.set()
 
     def settings(self, variant: str, name: str, temperature: float, length: float, seed: str, system: str) -> Settings:
-        """What the controls say; the slider's temperature replaces the preset's.
-
-        Raises:
-            UsageError: the seed is no number.
-        """
+        """What the controls say; the slider's temperature replaces the preset's."""
         if seed.strip() and not seed.strip().isdecimal():
             raise UsageError("La semilla es un número entero, o nada.")
         whole = int(seed) if seed.strip() else None
@@ -58,29 +113,30 @@ class Page:
     ) -> Iterator[tuple[Shown, Turn | None]]:
         """An answer as it grows; the turn comes with the last one, unless there was a fault, which is shown instead."""
         text, notice, last = "", "", 0.0
-        index = self.index if grounded else None
-        with self.sessions.answering(session) as stop:
-            try:
-                for event in ask(self.engine, index, turns, question, self.settings(*controls), stop):
-                    if isinstance(event, Notice):
-                        notice = event.text
-                    elif isinstance(event, Turn):
-                        yield (
-                            (parts.with_marks(event), parts.status(ended(event.finish), notice), parts.sources(event)),
-                            event,
-                        )
-                    elif isinstance(event, Piece):
-                        text += event.text
-                        if time.monotonic() - last >= REFRESH:
-                            last = time.monotonic()
-                            yield (text, parts.status("Escribiendo …", notice), ""), None
-            except TooLongError as error:
-                yield (text, parts.status("", too_long(error)), ""), None
-            except LeyloraError as error:
-                yield (text, parts.status("", str(error)), ""), None
-            except Exception:  # a fault of ours must not leave the page waiting for ever
-                log.exception("a question failed")
-                yield (text, parts.status("", "Algo ha fallado; el terminal dice qué."), ""), None
+        index = self.chat.index if grounded else None
+        stop = threading.Event()
+        self._stops[session].add(stop)
+        try:
+            yield ("", status("Buscando y leyendo …"), ""), None
+            for event in ask(self.chat.model, index, turns, question, self.settings(*controls), stop):
+                if isinstance(event, Notice):
+                    notice = event.text
+                elif isinstance(event, Turn):
+                    yield (with_marks(event), status(ended(event.finish), notice), sources(event)), event
+                elif isinstance(event, Piece):
+                    text += event.text
+                    if time.monotonic() - last >= REFRESH:
+                        last = time.monotonic()
+                        yield (text, status("Escribiendo …", notice), ""), None
+        except TooLongError as error:
+            yield (text, status("", too_long(error)), ""), None
+        except LeyloraError as error:
+            yield (text, status("", str(error)), ""), None
+        except Exception:  # a fault of ours must not leave the page waiting for ever
+            log.exception("a question failed")
+            yield (text, status("", "Algo ha fallado; el terminal dice qué."), ""), None
+        finally:
+            self._stops[session].discard(stop)
 
     def respond(
         self, session: str, question: str, turns: tuple[Turn, ...], grounded: bool, *controls: Any
@@ -89,12 +145,12 @@ class Page:
         question = question.strip()
         if not question:
             return
-        before = [*parts.bubbles(turns), parts.said("user", question)]
+        before = [message for turn in turns for message in bubbles(turn)] + [said("user", question)]
         yield {"chat": before, "sources": "", "question": "", "running": True}
         turn = None
         for (text, line, cards), done in self.answer(session, turns, question, controls, grounded):
             turn = done
-            chat = [*before, parts.said("assistant", text)] if text else before
+            chat = [*before, said("assistant", text)] if text else before
             yield {"chat": chat, "status": line, "sources": cards}
         if turn is None:  # a fault: the question goes back to where it can be mended
             yield {"chat": before[:-1], "question": question, "running": False}
@@ -108,34 +164,45 @@ class Page:
                 yield shown
 
 
-def build(page: Page) -> "gr.Blocks":
+def build(page: Page) -> gr.Blocks:
     """The page with its controls and what they do."""
-    import gradio as gr
-
-    variants, names = list(page.engine.variants), presets()
-    laws = [law.siglas or law.name for law in page.index.laws if law] if page.index else []
+    variants, names = list(page.chat.model.variants), presets()
+    laws = [law.siglas or law.name for law in page.chat.index.laws if law] if page.chat.index else []
     with gr.Blocks(title="leylora", analytics_enabled=False, fill_width=True) as demo:
-        gr.HTML(parts.header(page.engine.name, laws))
+        gr.HTML(header(page.chat.model.name, laws))
         turns = gr.State(())
         with gr.Row():
             with gr.Column(scale=3, min_width=320), gr.Tabs():
                 with gr.Tab("Conversación"):
                     chat = gr.Chatbot(
-                        height="58vh", show_label=False, render_markdown=False, buttons=["copy", "copy_all"],
-                        placeholder="Escriba una pregunta o elija un ejemplo.", feedback_options=None,
-                        allow_tags=False, latex_delimiters=[], elem_id="chat",
+                        height="58vh",
+                        show_label=False,
+                        render_markdown=False,
+                        buttons=["copy", "copy_all"],
+                        placeholder="Escriba una pregunta o elija un ejemplo.",
+                        feedback_options=None,
+                        allow_tags=False,
+                        latex_delimiters=[],
+                        elem_id="chat",
                         examples=[{"text": text} for text in EXAMPLES],
-                    )  # fmt: skip
+                    )
                     with gr.Row(equal_height=True):
                         question = gr.Textbox(
-                            show_label=False, placeholder="Su pregunta", lines=1, max_lines=8, scale=5,
-                            autofocus=True, container=False, elem_id="pregunta", min_width=180,
-                        )  # fmt: skip
+                            show_label=False,
+                            placeholder="Su pregunta",
+                            lines=1,
+                            max_lines=8,
+                            scale=5,
+                            autofocus=True,
+                            container=False,
+                            elem_id="pregunta",
+                            min_width=180,
+                        )
                         send = gr.Button("Enviar", variant="primary", scale=1, min_width=90, elem_id="enviar")
                         stop = gr.Button(
                             "Detener", variant="stop", scale=1, min_width=90, visible=False, elem_id="detener"
                         )
-                    status = gr.HTML(parts.status(""), elem_id="estado")
+                    line = gr.HTML(status(""), elem_id="estado")
                     cards = gr.HTML("", elem_id="fuentes")
                     with gr.Row():
                         reset = gr.Button("Nueva conversación", size="sm", elem_id="nueva")
@@ -149,37 +216,53 @@ def build(page: Page) -> "gr.Blocks":
                         stop_both = gr.Button("Detener", variant="stop", elem_id="detener-ambas")
                     with gr.Row():
                         sides = []
-                        for name, chosen in zip("ab", (BASE, page.first.variant), strict=True):
+                        for name, chosen in zip("ab", (BASE, page.chat.settings.variant), strict=True):
                             with gr.Column(min_width=260):
                                 variant = gr.Dropdown(
                                     variants, value=chosen, label="Variante", elem_id=f"variante-{name}"
                                 )
                                 text = gr.Textbox(
-                                    show_label=False, lines=10, interactive=False, buttons=["copy"],
+                                    show_label=False,
+                                    lines=10,
+                                    interactive=False,
+                                    buttons=["copy"],
                                     elem_id=f"respuesta-{name}",
-                                )  # fmt: skip
-                                sides.append((variant, text, gr.HTML(parts.status("")), gr.HTML("")))
+                                )
+                                sides.append((variant, text, gr.HTML(status("")), gr.HTML("")))
             with gr.Column(scale=1, min_width=260):
-                adapter = gr.Dropdown(variants, value=page.first.variant, label="Variante", elem_id="variante")
-                chosen_preset = gr.Dropdown(names, value=page.preset, label="Ajustes (preset)", elem_id="preset")
+                adapter = gr.Dropdown(variants, value=page.chat.settings.variant, label="Variante", elem_id="variante")
+                chosen_preset = gr.Dropdown(names, value=page.chat.preset, label="Ajustes (preset)", elem_id="preset")
                 temperature = gr.Slider(
-                    0, 2, value=_temperature(page.first.sampling), step=0.05, label="Temperatura",
-                    info="0: siempre el token más probable", elem_id="temperatura",
-                )  # fmt: skip
-                most = max(32, page.engine.window * 3 // 4)
+                    0,
+                    2,
+                    value=_temperature(page.chat.settings.sampling),
+                    step=0.05,
+                    label="Temperatura",
+                    info="0: siempre el token más probable",
+                    elem_id="temperatura",
+                )
+                most = max(32, page.chat.model.window * 3 // 4)
                 length = gr.Slider(
-                    16, most, value=min(most, page.first.sampling.max_new_tokens), step=16,
-                    label="Longitud máxima (tokens)", elem_id="longitud",
-                )  # fmt: skip
-                start = "" if page.first.sampling.seed is None else str(page.first.sampling.seed)
+                    16,
+                    most,
+                    value=min(most, page.chat.settings.sampling.max_new_tokens),
+                    step=16,
+                    label="Longitud máxima (tokens)",
+                    elem_id="longitud",
+                )
+                start = "" if page.chat.settings.sampling.seed is None else str(page.chat.settings.sampling.seed)
                 seed = gr.Textbox(start, label="Semilla", info="vacía: otra cada vez", max_lines=1, elem_id="semilla")
-                system = gr.Textbox(page.first.system, label="Instrucción de sistema", lines=2, elem_id="sistema")
+                system = gr.Textbox(
+                    page.chat.settings.system, label="Instrucción de sistema", lines=2, elem_id="sistema"
+                )
                 grounded = gr.Checkbox(
-                    bool(page.index), label="Responder con los artículos de las leyes", visible=bool(page.index),
+                    bool(page.chat.index),
+                    label="Responder con los artículos de las leyes",
+                    visible=bool(page.chat.index),
                     elem_id="con-leyes",
-                )  # fmt: skip
+                )
         controls = [adapter, chosen_preset, temperature, length, seed, system]
-        outputs = [chat, turns, status, cards, question, send, stop]
+        outputs = [chat, turns, line, cards, question, send, stop]
 
         def respond(
             request: gr.Request, question: str, turns: tuple[Turn, ...], grounded: bool, *controls: Any
@@ -196,7 +279,7 @@ def build(page: Page) -> "gr.Blocks":
             yield from page.one_side(str(request.session_hash), question, variant, grounded, *controls)
 
         def halt(request: gr.Request) -> None:
-            page.sessions.stop(str(request.session_hash))
+            page.stop(str(request.session_hash))
 
         def change_variant(variant: str, current: str) -> tuple[str, float]:
             own = preset_for(variant)
@@ -213,17 +296,22 @@ def build(page: Page) -> "gr.Blocks":
             button.click(halt, queue=False)
         for variant, *side in sides:
             gr.on(
-                [compare.click, both.submit], one_side, [both, variant, grounded, *controls], side,
-                show_progress="hidden", trigger_mode="once",
-            )  # fmt: skip
+                [compare.click, both.submit],
+                one_side,
+                [both, variant, grounded, *controls],
+                side,
+                show_progress="hidden",
+                trigger_mode="once",
+            )
         gr.on([reset.click, chat.clear], halt, queue=False, cancels=[typed, picked]).then(
-            lambda: [[], (), parts.status(""), "", "", gr.update(visible=True), gr.update(visible=False)],
+            lambda: [[], (), status(""), "", "", gr.update(visible=True), gr.update(visible=False)],
             outputs=outputs,
         )
         export.click(
             lambda turns, system: as_jsonl(turns, system) if turns else "",
-            [turns, system], exported,
-        ).then(None, exported, js=parts.DOWNLOAD)  # fmt: skip
+            [turns, system],
+            exported,
+        ).then(None, exported, js=DOWNLOAD)
         adapter.input(change_variant, [adapter, chosen_preset], [chosen_preset, temperature])
         chosen_preset.input(lambda name: _temperature(preset(name)[0]), chosen_preset, temperature)
         demo.unload(halt)
@@ -249,43 +337,37 @@ def bind(port: int) -> socket.socket:
     return listening
 
 
-def check_page(port: int) -> None:
-    """Say what would keep the page from being served, before a model is loaded for it.
-
-    Raises:
-        LeyloraError: gradio is not installed, or the port is taken.
-    """
-    if find_spec("gradio") is None:
-        raise LeyloraError('The page needs gradio; in the checkout run: python -m pip install -e ".[chat]"')
-    bind(port).close()
-
-
-def launch(page: Page, port: int = 0) -> "gr.Blocks":
-    """Serve the page on this machine only, in threads of its own; ``local_url`` says where, ``close()`` ends it.
-
-    Raises:
-        LeyloraError: the port is taken.
-    """
-    import gradio as gr
-
+def launch(page: Page, port: int = 0) -> gr.Blocks:
+    """Serve the page on this machine only, in threads of its own; ``local_url`` says where, ``close()`` ends it."""
     with bind(port) as free:
         port = free.getsockname()[1]
     demo = build(page)
-    text, code = ["system-ui", "Segoe UI", "sans-serif"], ["ui-monospace", "monospace"]  # none is fetched from anywhere
+    text, code = ["system-ui", "Segoe UI", "sans-serif"], ["ui-monospace", "monospace"]  # not fetched from anywhere
+    theme = gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=text, font_mono=code).set(
+        block_title_background_fill="none",
+        block_title_text_color="*body_text_color",
+        block_title_padding="0",
+        block_title_text_weight="500",
+    )
     demo.launch(
-        server_name=HOST, server_port=port, share=False, quiet=True, prevent_thread_lock=True, ssr_mode=False,
-        footer_links=[], enable_monitoring=False, max_file_size="1mb", css=parts.CSS,
-        theme=gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=text, font_mono=code).set(
-            block_title_background_fill="none", block_title_text_color="*body_text_color", block_title_padding="0",
-            block_title_text_weight="500",
-        ),
-    )  # fmt: skip
+        server_name=HOST,
+        server_port=port,
+        share=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        ssr_mode=False,
+        footer_links=[],
+        enable_monitoring=False,
+        max_file_size="1mb",
+        css=CSS,
+        theme=theme,
+    )
     return demo
 
 
-def serve_page(started: Started, port: int) -> None:
+def serve_page(chat: Chat, port: int) -> None:
     """Serve the page until Ctrl-C."""
-    demo = launch(Page(started), port)
+    demo = launch(Page(chat), port)
     console.note(f"Open {demo.local_url} in a browser; Ctrl-C ends it.")
     try:
         demo.block_thread()
@@ -293,3 +375,60 @@ def serve_page(started: Started, port: int) -> None:
         pass
     finally:
         demo.close(verbose=False)
+
+
+def header(model: str, laws: Sequence[str]) -> str:
+    """Name, model and laws of the page, and the notice that stays on it."""
+    mode = f"responde con: {', '.join(laws)}" if laws else "sin leyes cargadas: puede inventar artículos"
+    return (
+        f'<div id="cabecera"><h1>leylora</h1><span>{html.escape(model)}</span>'
+        f'<span>{html.escape(mode)}</span></div><div id="aviso" role="note">{html.escape(NOTICE)}</div>'
+    )
+
+
+def status(text: str, notice: str = "") -> str:
+    """The line below an answer."""
+    return f'<div class="estado">{f"<b>{html.escape(notice)}</b> " if notice else ""}{html.escape(text)}</div>'
+
+
+def bubbles(turn: Turn) -> list[dict[str, str]]:
+    """A turn as the chat shows it, each citation with its mark."""
+    return [said("user", turn.question), said("assistant", with_marks(turn))]
+
+
+def with_marks(turn: Turn) -> str:
+    """The answer, each citation with its mark."""
+    return marked(turn.answer, turn.checked) or "(respuesta vacía)"
+
+
+def said(role: str, text: str) -> dict[str, str]:
+    """A message of the chat, whose component takes it for HTML, also without Markdown: an image in a model's answer
+    would be loaded from wherever it says."""
+    return {"role": role, "content": _MARKUP.sub(lambda match: html.escape(match[0]), text)}
+
+
+def sources(turn: Turn) -> str:
+    """The citations of an answer with their verdicts, and each article's text and edition behind one click."""
+    cited = {one.article.citation: one for one in turn.checked if one.article is not None}
+    verdicts = "".join(
+        f'<li><span class="{_CLASSES[one.mark]}">{verdict(one)}</span> · {html.escape(one.text)}. '
+        f"{html.escape(one.reason)}</li>"
+        for one in turn.checked
+    )
+    if turn.grounded is not None and turn.finish is not None and not turn.checked:
+        verdicts = '<li class="doubt">⚠ La respuesta no cita ningún artículo.</li>'
+    cards = "".join(_card(article, cited.get(article.citation)) for article in sources_of(turn))
+    if not verdicts and not cards:
+        return ""
+    lists = f"<h3>Citas</h3><ul>{verdicts}</ul>" if verdicts else ""
+    return f'<div class="fuentes">{lists}{"<h3>Artículos</h3>" if cards else ""}{cards}</div>'
+
+
+def _card(article: IndexedArticle, cited: CheckedCitation | None) -> str:
+    mark = f'<span class="{_CLASSES[cited.mark]}">{cited.mark}</span> ' if cited else ""
+    state = "" if article.status == "vigente" else f" · {article.status}"
+    place = " · ".join(filter(None, [article.path, f"edición {article.law.edition or 's. f.'}{state}"]))
+    return (
+        f"<details><summary>{mark}<b>{html.escape(article.citation)}</b> {html.escape(article.rubric)}</summary>"
+        f"<small>{html.escape(place)}</small><article>{html.escape(article.body)}</article></details>"
+    )

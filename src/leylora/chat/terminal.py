@@ -1,12 +1,16 @@
-"""Chat in a terminal. Ctrl-C stops the answer, not the program."""
+"""Chat in a terminal: reads lines from standard input, also from a pipe, and writes answers as they come.
+
+Takes an open `Chat`. Ctrl-C stops an answer, a second one aborts it; neither ends the program.
+"""
 
 import io
+import os
 import re
 import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,22 +21,25 @@ from leylora.chat.answer import Piece
 from leylora.chat.conversation import TooLongError, whole
 from leylora.chat.dialogue import (
     NOTICE,
+    Chat,
     Notice,
-    Settings,
     Turn,
     as_jsonl,
     ask,
     ended,
+    sources_of,
     too_long,
     verdict,
 )
-from leylora.chat.engine import Engine
-from leylora.chat.history import kept_history
 from leylora.chat.sampling import preset, preset_for, presets
 from leylora.errors import LeyloraError
 from leylora.files import write_text
-from leylora.grounding.index import IndexedArticle, LawIndex
 from leylora.project import shown
+
+try:
+    import readline
+except ImportError:  # Windows: its console edits lines and keeps a history itself
+    readline = None  # type: ignore[assignment]
 
 PROMPT = "» "
 BLOCK = '"""'
@@ -47,26 +54,24 @@ HELP = f"""\
 Una línea que termina en \\ sigue en la próxima; entre dos líneas {BLOCK} caben varias. Ctrl-C detiene la respuesta."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_STYLES = {"✓": "green", "⚠": "yellow", "✗": "red"}
 
 
 @dataclass
 class Terminal:
-    """One conversation: reads from standard input, writes to standard output until the input ends or /quit."""
+    """One conversation, until the input ends or /quit."""
 
-    engine: Engine
-    index: LawIndex | None
-    settings: Settings
-    preset: str
+    chat: Chat
     turns: list[Turn] = field(default_factory=list)
 
     def run(self) -> None:
-        """Talk."""
-        mode = "con los artículos de las leyes cargadas" if self.index else "sin leyes: puede inventar artículos"
-        console.say(f"{self.engine.name} · {self.settings.variant} · {self.preset} · {mode}")
+        chat = self.chat
+        mode = "con los artículos de las leyes cargadas" if chat.index else "sin leyes: puede inventar artículos"
+        console.say(f"{chat.model.name} · {chat.settings.variant} · {chat.preset} · {mode}")
         console.say(f"{NOTICE} /help explica las órdenes.")
         if isinstance(sys.stdin, io.TextIOWrapper):
-            sys.stdin.reconfigure(errors="replace")  # a byte that is no UTF-8 does not end the chat
-        with kept_history():
+            sys.stdin.reconfigure(errors="replace")  # a byte that is not UTF-8 does not end the chat
+        with _kept_history():
             while (message := self._read()) is not None:
                 if message.startswith("/"):
                     with _held_ctrl_c(threading.Event()):  # an adapter that is being loaded is loaded whole
@@ -103,7 +108,7 @@ class Terminal:
         stop = threading.Event()
         try:
             with _held_ctrl_c(stop):
-                for event in ask(self.engine, self.index, self.turns, question, self.settings, stop):
+                for event in ask(self.chat.model, self.chat.index, self.turns, question, self.chat.settings, stop):
                     if isinstance(event, Notice):
                         console.out.print(f"[{event.text}]", style="yellow", markup=False)
                     elif isinstance(event, Piece):
@@ -144,7 +149,7 @@ class Terminal:
                 case "/preset":
                     self._change_preset(rest.strip())
                 case "/system":
-                    self.settings = replace(self.settings, system=rest.strip())
+                    self.chat.settings = replace(self.chat.settings, system=rest.strip())
                     console.say("Instrucción de sistema puesta." if rest.strip() else "Sin instrucción de sistema.")
                 case "/sources":
                     self._sources(rest.strip())
@@ -161,27 +166,29 @@ class Terminal:
 
     def _change_adapter(self, name: str) -> None:
         if not name:
-            console.say(_listed(self.engine.variants, self.settings.variant))
+            console.say(_listed(self.chat.model.variants, self.chat.settings.variant))
             return
-        self.engine.prepare(name)
+        self.chat.model.prepare(name)
         console.say(f"Ahora responde {name}.")
         own = preset_for(name)
-        if own != self.preset == preset_for(self.settings.variant):  # never chosen: it follows the adapter
+        if own != self.chat.preset == preset_for(self.chat.settings.variant):  # never chosen: it follows the adapter
             self._change_preset(own)
-        self.settings = replace(self.settings, variant=name)
+        self.chat.settings = replace(self.chat.settings, variant=name)
 
     def _change_preset(self, name: str) -> None:
         if not name:
-            console.say(_listed(presets(), self.preset))
+            console.say(_listed(presets(), self.chat.preset))
             return
-        sampling, ignored = preset(name, self.settings.sampling)
-        self.settings, self.preset = replace(self.settings, sampling=sampling), name
+        sampling, ignored = preset(name, self.chat.settings.sampling)
+        self.chat.settings, self.chat.preset = replace(self.chat.settings, sampling=sampling), name
         console.say(f"Ajustes {name}." + (f" Sin efecto aquí: {', '.join(ignored)}." if ignored else ""))
 
     def _sources(self, number: str) -> None:
         articles = sources_of(self.turns[-1]) if self.turns else []
         if not articles:
-            console.say("La última respuesta no tiene artículos." if self.index else "Sin leyes cargadas (--laws).")
+            console.say(
+                "La última respuesta no tiene artículos." if self.chat.index else "Sin leyes cargadas (--laws)."
+            )
         elif not number:
             for at, article in enumerate(articles, start=1):
                 console.say(f"{at}. {article.citation}  {article.rubric}")
@@ -202,22 +209,11 @@ class Terminal:
             console.say(f"{shown(path)} ya existe; elija otro nombre.")
             return
         try:
-            write_text(path, as_jsonl(self.turns, self.settings.system))
+            write_text(path, as_jsonl(self.turns, self.chat.settings.system))
         except OSError as error:
             console.say(f"No se puede escribir {path}: {error.strerror}.")
             return
         console.say(f"Guardada en {shown(path)}.")
-
-
-def sources_of(turn: Turn) -> list[IndexedArticle]:
-    """The articles an answer was given, then those it cites besides."""
-    given = [hit.article for hit in turn.grounded.sources] if turn.grounded else []
-    cited = [one.article for one in turn.checked if one.article is not None]
-    return list({article.citation: article for article in [*given, *cited]}.values())
-
-
-def _listed(names: Iterable[str], current: str) -> str:
-    return "\n".join(f"{'→' if name == current else ' '} {name}" for name in names)
 
 
 def plain(text: str) -> str:
@@ -225,9 +221,13 @@ def plain(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
+def _listed(names: Iterable[str], current: str) -> str:
+    return "\n".join(f"{'→' if name == current else ' '} {name}" for name in names)
+
+
 @contextmanager
 def _held_ctrl_c(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C sets ``stop``; a second one, should what is done not come back, interrupts as ever."""
+    """Ctrl-C sets ``stop``; a second one, if that did not help, raises KeyboardInterrupt as usual."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
@@ -239,3 +239,23 @@ def _held_ctrl_c(stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _kept_history() -> Iterator[None]:
+    """Line editing with a history (arrow keys) that only its owner can read: ``$XDG_STATE_HOME/leylora/chat_history``,
+    by default under ``~/.local/state``."""
+    if readline is None:
+        yield
+        return
+    path = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "leylora" / "chat_history"
+    with suppress(OSError):
+        readline.read_history_file(path)
+    try:
+        yield
+    finally:
+        readline.set_history_length(1000)
+        with suppress(OSError):  # a home that cannot be written to does not keep anyone from chatting
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            readline.write_history_file(path)

@@ -9,7 +9,7 @@ from leylora.adapters.files import WEIGHTS_FILE, check_single_adapter
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.variants import same_base
 from leylora.files import read_json, sha256_file
-from leylora.models.loading import TINY_BASES
+from leylora.models.bases import TINY_BASES
 from leylora.project import shown
 
 LORA = Path("LORA")
@@ -123,7 +123,7 @@ def choose_base(model: str | None, adapter: str | None, lora: Path = LORA) -> st
         return str(config.parent)
     raise LeyloraError(
         f"There is no model here yet. Make the small ones with their adapters: {FIRST_STEP} "
-        "(or only a base: python scripts/make_tiny_base.py tiny-mistral). Or name one with --model."
+        "(or only a base: python scripts/demo.py --base-only). Or name one with --model."
     )
 
 

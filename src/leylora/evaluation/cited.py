@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from leylora.evaluation.results import Citation, Item, Verdict
-from leylora.grounding.abstention import NO_SUCH_ARTICLE
 from leylora.grounding.citations import Named, parse_citations
+from leylora.grounding.prompt import NO_SUCH_ARTICLE
 from leylora.laws.catalog import catalog, find_in_catalog
 from leylora.laws.law import Law
 

@@ -21,7 +21,7 @@ from leylora.adapters.compatible import check_mergeable
 from leylora.adapters.files import adapter_sha256, open_adapter
 from leylora.adapters.weights import Parent
 from leylora.errors import LeyloraError, UsageError, flattened
-from leylora.evaluation.held_out import base_identity, held_out_rows, load_for_scoring, row_losses, template_of
+from leylora.evaluation.loss import base_identity, held_out_rows, load_for_scoring, row_losses, template_of
 from leylora.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -239,9 +239,9 @@ class WeightedPair:
         from peft import PeftModel
         from peft.tuners.lora import LoraLayer
 
-        from leylora.training.quiet import hush
+        from leylora.models.load import silence_libraries
 
-        hush()
+        silence_libraries()
         loaded = load_for_scoring(base, revision, load_in_4bit=load_in_4bit)
         names = ["first", "second"]
         try:

@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from leylora.grounding import abstention
-from leylora.grounding.citations import Citation, parse_citations
-from leylora.grounding.figures import figure_fault
-from leylora.grounding.ground import COUNTRIES, Grounded
-from leylora.grounding.index import IndexedArticle, LawIndex
-from leylora.grounding.quantities import Quantity, quantities
-from leylora.grounding.words import WORD, fold
+from ..text import words
+from .citations import Citation, parse_citations
+from .ground import COUNTRIES, Grounded
+from .index import IndexedArticle, LawIndex
+from .prompt import REPEALED
+from .quantities import Quantity, figure_fault, quantities
 
 Verdict = Literal["verified", "unsupported", "not in the sources", "does not exist", "unclear"]
 MARKS: dict[Verdict, str] = {
@@ -145,7 +144,7 @@ def _verdict(
         return "does not exist", f"El artículo {article.number} no tiene {_named(citation)}."
     if article not in sources:
         return "not in the sources", "Existe, pero no está entre los artículos que se dieron al modelo."
-    if article.status == "derogado" and not answer.lstrip().startswith(abstention.REPEALED):
+    if article.status == "derogado" and not answer.lstrip().startswith(REPEALED):
         return "unsupported", "El artículo está derogado."
     if fault:
         return "unsupported", fault
@@ -244,7 +243,7 @@ def _quotes(quote: str, words: str) -> bool:
 
 def _plain(text: str) -> str:
     """What quotes are compared by: words alone, folded."""
-    return f" {' '.join(WORD.findall(fold(text)))} "
+    return f" {' '.join(words(text))} "
 
 
 def _short(quote: str) -> str:

@@ -12,12 +12,9 @@ import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar
 
-from leylora.grounding.ordinals import ORDINAL_WORD, ordinal
-
-if TYPE_CHECKING:  # this module also runs where pydantic is not, inside text-generation-webui
-    from leylora.laws.law import Article, Law
+from ..text import fold
 
 
 class Named(Protocol):
@@ -31,6 +28,38 @@ class Named(Protocol):
     def siglas(self) -> str: ...
     @property
     def aliases(self) -> tuple[str, ...]: ...
+
+
+class Edition(Named, Protocol):
+    """A law in one edition."""
+
+    @property
+    def edition(self) -> str: ...
+
+
+class ArticleText(Protocol):
+    """An article of a parsed law, as far as this room reads it."""
+
+    @property
+    def number(self) -> str: ...
+    @property
+    def rubric(self) -> str | None: ...
+    @property
+    def body(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+
+
+A = TypeVar("A", bound=ArticleText, covariant=True)
+
+
+class LawText(Edition, Protocol[A]):
+    """A parsed law, as far as this room reads it: `leylora.laws.Law` fits."""
+
+    @property
+    def articles(self) -> Sequence[A]: ...
+    def __contains__(self, number: object, /) -> bool: ...
+    def __getitem__(self, number: str, /) -> A: ...
 
 
 @dataclass(frozen=True)
@@ -50,11 +79,18 @@ class Citation:
     edition: str = ""
 
 
-# Matching happens on a text folded letter by letter, so that positions stay those of the original.
-_FOLD = str.maketrans(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZÁÉÍÓÚÀÈÌÒÙÄËÏÖÜÂÊÎÔÛÑáéíóúàèìòùäëïöüâêîôû\u00a0\u2013\u2014",
-    "abcdefghijklmnopqrstuvwxyzaeiouaeiouaeiouaeiouñaeiouaeiouaeiouaeiou --",
+_ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
+_ROMAN_FORM = re.compile(r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
+_UNITS = ["primer", "segund", "tercer", "cuart", "quint", "sext", "septim", "octav", "noven"]
+_TENS = {"decim": 10, "vigesim": 20, "trigesim": 30, "cuadragesim": 40, "quincuagesim": 50}
+_WHOLE = {"undecim": 11, "duodecim": 12}
+_STEMS = r"(?:primer|segund|tercer|cuart|quint|sext|s[ée]ptim|octav|noven)"
+ORDINAL_WORD = (
+    rf"(?:[úu]nic[oa]|{_STEMS}[oa]|(?:und|duod)[ée]cim[oa]|primer|tercer"
+    rf"|(?:d[ée]cim|vig[ée]sim|trig[ée]sim|cuadrag[ée]sim|quincuag[ée]sim)[oa]?(?:[ ]?{_STEMS}[oa])?)"
 )
+
+_BLANKS = str.maketrans("\u00a0\u2013\u2014", " --")
 _NUMBER = r"\d{1,4}(?:\.\d{1,3}){0,2}(?:\.[a-z](?![a-z]))?(?:\s?-?(?:bis|ter|quater|quinquies)\b|-?[a-h](?![a-zñ]))?"
 _ITEM = r"(?:numeral(?:es)?|num\.?|numero|n\.)\s*(?P<{0}num>\d{{1,3}}|[a-z]+(?=\b))"
 _LETTER = r"(?:literal(?:es)?|lit\.?|letra)\s*(?P<{0}lit>[a-zñ]{{1,2}})\)?"
@@ -90,7 +126,7 @@ def parse_citations(text: str, laws: Iterable[Named]) -> list[Citation]:
     pattern, ids = _pattern(tuple((law.id, law.name, law.siglas, law.aliases) for law in laws))
     texts = {law.id: law for law in laws if isinstance(law, Container)}
     found = []
-    for match in pattern.finditer(text.translate(_FOLD)):
+    for match in pattern.finditer(_folded(text)):
         named = match["after"] or match["before"] or ""
         law_id = ids.get(_squeezed(named)) or ids.get(re.sub(r"[.\s]", "", named))
         other = match["other"] or ""
@@ -102,7 +138,7 @@ def parse_citations(text: str, laws: Iterable[Named]) -> list[Citation]:
     return found
 
 
-def resolve(citation: Citation, laws: "Iterable[Law]") -> "tuple[Law, Article] | None":
+def resolve(citation: Citation, laws: Iterable[LawText[A]]) -> tuple[LawText[A], A] | None:
     """The law and article a citation names, or None; a citation without a law resolves when only one law is given."""
     laws = tuple(laws)
     for law in laws:
@@ -114,7 +150,7 @@ def resolve(citation: Citation, laws: "Iterable[Law]") -> "tuple[Law, Article] |
 
 
 def format_citation(
-    law: "Law", article: str, numeral: int | str | None = None, literal: str | None = None, *, long: bool = False
+    law: Edition, article: str, numeral: int | str | None = None, literal: str | None = None, *, long: bool = False
 ) -> str:
     """The canonical citation, or with ``long`` the one for running text (which names no edition).
 
@@ -143,9 +179,9 @@ def _pattern(laws: tuple[tuple[str, str, str, tuple[str, ...]], ...]) -> tuple[r
     for law_id, name, siglas, aliases in laws:
         for known in (name, siglas, *aliases):
             if known.strip():
-                ids.setdefault(_squeezed(known.translate(_FOLD)), law_id)
+                ids.setdefault(_squeezed(_folded(known)), law_id)
     # A comma in a name may be left out, siglas may have full stops, words may be split over lines.
-    dotted = {_squeezed(siglas.translate(_FOLD)) for _, _, siglas, _ in laws}
+    dotted = {_squeezed(_folded(siglas)) for _, _, siglas, _ in laws}
     names = "|".join(
         r"\.?\s?".join(known) + r"\.?" if known in dotted else r",?\s+".join(map(re.escape, known.split()))
         for known in sorted(ids, key=len, reverse=True)
@@ -163,6 +199,12 @@ def _pattern(laws: tuple[tuple[str, str, str, tuple[str, ...]], ...]) -> tuple[r
         ),
         ids,
     )
+
+
+def _folded(text: str) -> str:
+    """``text`` folded, positions kept even where accents are characters of their own."""
+    folded = fold(text).translate(_BLANKS)
+    return folded if len(folded) == len(text) else "".join(map(fold, text)).translate(_BLANKS)
 
 
 def _squeezed(name: str) -> str:
@@ -213,9 +255,60 @@ def _split_number(text: str, law: Container[str] | None) -> tuple[str, str | Non
     return article, numeral, literal
 
 
-def canonical(text: str, laws: "Sequence[Law]") -> str | None:
+def canonical(text: str, laws: Sequence[LawText[A]]) -> str | None:
     """The canonical form of the first citation in ``text`` that one of ``laws`` has, or None."""
     for citation in parse_citations(text, laws):
         if found := resolve(citation, laws):
             return format_citation(found[0], found[1].number, citation.numeral, citation.literal)
     return None
+
+
+def roman(text: str) -> int | None:
+    """The value of a Roman numeral in capitals, or None: ``roman("XIV") == 14``."""
+    if not text or not _ROMAN_FORM.fullmatch(text):
+        return None
+    values = [_ROMAN[letter] for letter in text]
+    return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))
+
+
+def ordinal(text: str) -> int | None:
+    """The value of a Spanish ordinal, or None: ``ordinal("DÉCIMO PRIMERA") == ordinal("Undécima") == 11``.
+
+    Knows the forms up to 59, in either gender, in one word or two, and "única" as 1.
+    """
+    words = re.sub(r"[^a-z]", " ", fold(text)).split()
+    if not 1 <= len(words) <= 2:
+        return None
+    total = 0
+    for word in words:
+        value = _word(word)
+        if value is None or (total and (value >= 10 or total % 10)):
+            return None
+        total += value
+    return total
+
+
+def _word(word: str) -> int | None:
+    if word in ("unica", "unico", "primera", "primero", "primer"):
+        return 1
+    if word == "tercer":
+        return 3
+    stem = word[:-1] if word[-1:] in "oa" else ""
+    if stem in _UNITS:
+        return _UNITS.index(stem) + 1
+    if stem in _WHOLE or stem in _TENS:
+        return _WHOLE.get(stem) or _TENS[stem]
+    for tens, value in _TENS.items():
+        rest = word.removeprefix(tens)
+        if rest != word and rest[:1] in ("o", "a") and rest[1:-1] in _UNITS:
+            return value + _UNITS.index(rest[1:-1]) + 1
+        if rest == "octavo" or rest == "octava":  # decimoctava, written with one o
+            return value + 8
+    return None
+
+
+def feminine_ordinal(number: int) -> str:
+    """The ordinal of 1..59 as provisions carry it: ``feminine_ordinal(21) == "vigésima primera"``."""
+    units = ("", "primera", "segunda", "tercera", "cuarta", "quinta", "sexta", "séptima", "octava", "novena")
+    tens = ("", "décima", "vigésima", "trigésima", "cuadragésima", "quincuagésima")
+    return f"{tens[number // 10]} {units[number % 10]}".strip()

@@ -7,11 +7,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leylora.grounding import abstention
-from leylora.grounding.index import Hit, IndexedLaw, LawIndex
-from leylora.grounding.passages import excerpt
-from leylora.grounding.prompt import DEROGADO, Passage, grounded_prompt, law_system_prompt
-from leylora.grounding.query import read_query
+from .index import Hit, IndexedLaw, LawIndex
+from .passages import excerpt
+from .prompt import (
+    DEROGADO,
+    NO_SUCH_ARTICLE,
+    OTHER_COUNTRY,
+    OTHER_EDITION,
+    UNKNOWN_LAW,
+    Passage,
+    grounded_prompt,
+    law_system_prompt,
+)
+from .query import read_query
 
 NOTHING_FOUND = "No encuentro ningún artículo sobre eso."
 RELEVANT = 0.4  # least score of the best article; calibrated by benchmarks/retrieval.py on development questions
@@ -38,7 +46,7 @@ class Grounded:
     Attributes:
         question: the user's own words.
         system: the system turn of training, naming the editions.
-        prompt: the user turn: articles, then the question (`leylora.tasks.grounded_prompt`).
+        prompt: the user turn: articles, then the question (`leylora.data.grounded_prompt`).
         sources: the articles in the prompt, in its order, the best first.
         reply: "" when the model is to be asked; else nothing relevant was found, and this is the answer to show
             instead of asking the model (``sources`` is empty then).
@@ -78,7 +86,7 @@ def ground(
 
 
 def as_passage(hit: Hit, room: int) -> Passage:
-    """The article as `leylora.tasks.passage` writes it, cut to ``room`` characters of body where it is longer.
+    """The article as `leylora.data.passage` writes it, cut to ``room`` characters of body where it is longer.
 
     Blank lines and the marks of chat templates, which no parsed law has, are taken out: what stands in an article
     cannot end it or begin another one.
@@ -97,18 +105,18 @@ def _find(question: str, index: LawIndex, limit: int) -> tuple[str, list[Hit]]:
     asked = read_query(question, index.known)
     here = {law.id: law for law in index.laws}
     if _ABROAD.search(question):
-        return f"{abstention.OTHER_COUNTRY} {_editions(index.laws)}", []
+        return f"{OTHER_COUNTRY} {_editions(index.laws)}", []
     if asked.law_ids and not asked.law_ids & here.keys():
-        return f"{abstention.UNKNOWN_LAW} Tengo: {_editions(index.laws)}", []
+        return f"{UNKNOWN_LAW} Tengo: {_editions(index.laws)}", []
     hits = index.search(question, limit)
     for cited in asked.citations:
         law = index.law(cited)
         if law and law.articles and cited.edition and law.edition != cited.edition:
-            return f"{abstention.OTHER_EDITION} Tengo esta: {_editions([law])}", []
+            return f"{OTHER_EDITION} Tengo esta: {_editions([law])}", []
     missing = [cited for cited in asked.citations if cited.law_id in here]
     if missing and not any(hit.direct for hit in hits):
         law = here[missing[0].law_id or ""]
-        return f"{abstention.NO_SUCH_ARTICLE} No consta el {missing[0].article}. {_editions([law])}", []
+        return f"{NO_SUCH_ARTICLE} No consta el {missing[0].article}. {_editions([law])}", []
     best = max((hit.score for hit in hits), default=0.0)
     if any(hit.direct for hit in hits):
         return "", [hit for hit in hits if hit.direct or hit.score >= max(RELEVANT, BESIDE * best)]

@@ -19,11 +19,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from leylora.errors import LeyloraError
-from leylora.grounding.citations import Citation
-from leylora.grounding.query import Query, read_query
-from leylora.grounding.thesaurus import legal_stems
-from leylora.grounding.words import stem, terms
+from ..errors import LeyloraError
+from .citations import Citation
+from .query import Query, read_query
+from .thesaurus import legal_stems
+from .words import stem, terms
 
 VERSION = 1
 """Of the file's layout; an index of another version is built again."""

@@ -10,15 +10,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from leylora.dataset.laws import load_laws
-from leylora.errors import LeyloraError
-from leylora.grounding import passages, words
-from leylora.grounding.index import VERSION, LawIndex
-from leylora.grounding.passages import pieces
-from leylora.grounding.words import terms
+from leylora.data.law_text import DEFINITION
+from leylora.data.laws import load_laws
 from leylora.laws.catalog import CATALOG, CatalogEntry, catalog
 from leylora.laws.law import Article, Law
-from leylora.tasks.law_text import DEFINITION
+
+from ..errors import LeyloraError
+from . import passages, words
+from .index import VERSION, LawIndex
+from .passages import pieces
+from .words import terms
 
 LAWS = Path("data/build/laws")
 DEMO_LAWS = Path("data/build/demo/laws")

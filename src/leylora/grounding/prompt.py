@@ -19,23 +19,22 @@ names the editions and says that this is no legal advice.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:  # this module also runs where pydantic is not, inside text-generation-webui
-    from leylora.laws.law import Article, Law
+from .citations import ArticleText, Edition, format_citation
 
 HEADING = "Artículos:"
 QUESTION = "Pregunta: "
 DEROGADO = "(Derogado.)"
 
-
-class Edition(Protocol):
-    """A law in one edition, as the system turn names it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def edition(self) -> str: ...
+# How a model says that it cannot answer: fixed openings, so that an abstention can be recognised and scored. They are
+# under eight words: no run of eight words is shared between training and test rows through them.
+NOT_SUPPLIED = "No consta en estos artículos."
+NO_SUCH_ARTICLE = "Ese artículo no existe."
+REPEALED = "Ese artículo está derogado."
+OTHER_COUNTRY = "Solo respondo sobre leyes del Ecuador."
+UNKNOWN_LAW = "No tengo esa ley."
+OTHER_EDITION = "No tengo esa edición."
+OPENINGS = (NOT_SUPPLIED, NO_SUCH_ARTICLE, REPEALED, OTHER_COUNTRY, UNKNOWN_LAW, OTHER_EDITION)
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,10 @@ class Passage:
     body: str
 
 
-def passage(law: "Law", article: "Article") -> Passage:
+def passage(law: Edition, article: ArticleText) -> Passage:
     """The passage of one article of ``law``; a repealed one shows that it is."""
     body = DEROGADO if article.status == "derogado" else article.body
-    return Passage(law.cite(article.number), article.rubric or "", body)
+    return Passage(format_citation(law, article.number), article.rubric or "", body)
 
 
 def grounded_prompt(question: str, articles: Sequence[Passage]) -> str:
@@ -84,3 +83,8 @@ def law_system_prompt(laws: Iterable[Edition]) -> str:
 def bracketed(citation: str) -> str:
     """The citation as it stands at the end of an answer."""
     return f"({citation})"
+
+
+def is_abstention(answer: str) -> bool:
+    """Whether an answer opens with one of the fixed sentences."""
+    return answer.lstrip().startswith(OPENINGS)

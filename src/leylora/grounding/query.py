@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from leylora.grounding.citations import Citation, Named, parse_citations
-from leylora.grounding.words import fold, query_words
+from ..text import fold
+from .citations import Citation, Named, parse_citations
+from .words import query_words
 
 MOST_WORDS = 60  # of a question that are searched; a whole letter pasted in is cut there
 _DEFINITION = re.compile(r"\b(?:que es|que son|que significa|que se entiende|defin\w+|concepto)\b")

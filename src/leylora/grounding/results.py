@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from leylora.grounding.index import Hit
-from leylora.grounding.words import spans
+from .index import Hit
+from .words import spans
 
 WIDTH = 240  # characters of a passage that are shown
 _STATUS = {

@@ -7,7 +7,7 @@ questions that were not looked at what it is worth.
 
 from functools import cache
 
-from leylora.grounding.words import stem
+from .words import stem
 
 _ENTRIES = """
 carcel prision presidio preso encarcelar encerrar condena: privativa libertad

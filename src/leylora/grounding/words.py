@@ -6,13 +6,11 @@ Accents go (people leave them out), ñ stays (año is not ano). The stemmer is a
 where verb and noun stand for the same thing: apelar, apelación, apelante. Only the standard library is used.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-_FOLD = str.maketrans("áéíóúàèìòùäëïöüâêîôûãõçº", "aeiouaeiouaeiouaeiouaoco")
-WORD = re.compile(r"[a-zñ0-9]+")
+from ..text import WORD, fold, words
+
 _STOP = frozenset(
     """
     a al algo algun alguna algunas alguno algunos ante asi aun aunque bajo cada como con contra cual cuales cualquier
@@ -46,11 +44,6 @@ _SUFFIXES = sorted(
 _SHORTEST = 3  # letters that a stem keeps
 
 
-def fold(text: str) -> str:
-    """Lower case without accents, ñ kept; the length stays when the text is composed (NFC)."""
-    return unicodedata.normalize("NFC", text).lower().translate(_FOLD)
-
-
 @lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
     """The stem of one folded word; numbers and words of up to three letters stay as they are."""
@@ -64,15 +57,15 @@ def stem(word: str) -> str:
 
 def terms(text: str) -> list[str]:
     """The stems of a text in reading order, stop words left out."""
-    return [stem(word) for word in WORD.findall(fold(text)) if word not in _STOP]
+    return [stem(word) for word in words(text) if word not in _STOP]
 
 
 def query_words(text: str, *, strict: bool = False) -> list[str]:
     """The folded words of a question that say what it is about, each once; if none does, all of them ("la ley")
     unless ``strict``."""
-    words = [word for word in WORD.findall(fold(text)) if word not in _STOP]
-    telling = [word for word in words if word not in _ASKING]
-    return list(dict.fromkeys(telling if telling or strict else words))
+    told = [word for word in words(text) if word not in _STOP]
+    telling = [word for word in told if word not in _ASKING]
+    return list(dict.fromkeys(telling if telling or strict else told))
 
 
 def spans(text: str, stems: frozenset[str]) -> Iterator[tuple[int, int]]:

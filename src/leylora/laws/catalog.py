@@ -8,8 +8,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leylora.errors import LeyloraError
-from leylora.grounding.ordinals import plain
 from leylora.project import ROOT
+from leylora.text import words
 
 try:
     from yaml import CSafeLoader as SafeLoader  # ten times as fast, where PyYAML was built with libyaml
@@ -67,5 +67,4 @@ def find_in_catalog(title: str) -> CatalogEntry | None:
 
 
 def _comparable(title: str) -> str:
-    words = "".join(letter if letter.isalnum() else " " for letter in plain(title)).split()
-    return " ".join(word for word in words if not word.isdigit())
+    return " ".join(word for word in words(title, keep_ñ=False) if not word.isdigit())

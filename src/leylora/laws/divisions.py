@@ -10,8 +10,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leylora.grounding.ordinals import ORDINAL_WORD, plain
+from leylora.grounding.citations import ORDINAL_WORD
 from leylora.laws.law import Division, DivisionKind
+from leylora.text import fold
 
 _DIVISION = re.compile(
     rf"""
@@ -53,7 +54,7 @@ def match_division(line: str) -> Division | None:
         return None
     name = match["name"] or match["capitals"] or ""
     number = match["number"].strip(" .()…") or "innumerado"
-    kind: DivisionKind = plain(match["kind"])  # type: ignore[assignment]
+    kind: DivisionKind = fold(match["kind"])  # type: ignore[assignment]
     return Division(kind=kind, number=number, name=name.strip(" .-–—"))
 
 

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from leylora.grounding.ordinals import ORDINAL_WORD, ordinal
+from leylora.grounding.citations import ORDINAL_WORD, ordinal
 
 Key = tuple[int, int, str]
 _LARGEST_GAP = 20

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leylora.errors import LeyloraError
 from leylora.files import read_json, read_jsonl, staged_folder, write_json, write_jsonl
+from leylora.grounding.citations import format_citation
 
 Kind = Literal["articulo", "disposicion"]
 Status = Literal["vigente", "derogado", "derogado_parcial", "inconstitucional_parcial", "dudoso"]
@@ -222,8 +223,6 @@ class Law:
 
     def cite(self, number: int | str) -> str:
         """The citation every training answer ends in: ``Art. 188, Código del Trabajo, ed. 2023-02-01``."""
-        from leylora.grounding.citations import format_citation
-
         return format_citation(self, self.article(number).number)
 
     @cached_property

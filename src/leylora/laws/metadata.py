@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from leylora.grounding.ordinals import plain, roman
+from leylora.grounding.citations import roman
 from leylora.laws.catalog import find_in_catalog
+from leylora.text import fold
 
 _MONTHS = ["ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic"]
 _DATE = re.compile(
@@ -111,7 +112,7 @@ def read_metadata(front: Sequence[str], law_id: str | None, marks: Iterable[str]
 
 def slug(name: str) -> str:
     """A name as a folder: ``slug("Ley de Aguas") == "ley-de-aguas"``."""
-    return re.sub(r"[^a-z0-9]+", "-", plain(name)).strip("-")[:80].strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", fold(name, keep_ñ=False)).strip("-")[:80].strip("-")
 
 
 def parse_date(text: str) -> date | None:
@@ -133,7 +134,7 @@ def _month(text: str) -> int | None:
         return int(text)
     if text.upper() == text and (value := roman(text)):
         return value
-    start = plain(text)[:3]
+    start = fold(text)[:3]
     return _MONTHS.index(start) + 1 if start in _MONTHS else 9 if start == "set" else None
 
 

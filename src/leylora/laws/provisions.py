@@ -9,7 +9,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leylora.grounding.ordinals import ORDINAL_WORD, ordinal, plain
+from leylora.grounding.citations import ORDINAL_WORD, ordinal
+from leylora.text import fold
 
 _KINDS = "general|transitoria|reformatoria|derogatoria|final|interpretativa|complementaria|especial|[úu]nica"
 _TITLE = re.compile(
@@ -76,7 +77,7 @@ def _opens_provisions(lines: Sequence[str], index: int, plural: bool, openings: 
 def reads_on(lines: Sequence[str], division_lines: Sequence[int], zone: int, next_heading: int) -> bool:
     """Whether a new division between a zone and the next heading shows that the law goes on after it."""
     title = _TITLE.match(lines[zone])
-    if title and plain(title["kind"]) == "reformatoria":
+    if title and fold(title["kind"]) == "reformatoria":
         return False  # what stands there are chapters and articles of other laws
     at = bisect_right(division_lines, zone)
     return at < len(division_lines) and division_lines[at] < next_heading
@@ -100,7 +101,7 @@ def read_provisions(lines: Sequence[str], start: int, end: int, zones: Sequence[
         if index in opened:
             match = _TITLE.match(line)
             assert match is not None
-            kind = plain(match["kind"])
+            kind = fold(match["kind"])
             kind = "general" if kind == "unica" else kind
             named = ordinal(match["number"]) if match["number"] else None
             if match["rest"] or named or not _has_item(lines, index + 1, end):

@@ -16,7 +16,7 @@ import yaml
 
 from leylora.errors import LeyloraError, UsageError, flattened
 from leylora.files import read_text
-from leylora.models.hardware import assumed_card, find_card, require_card
+from leylora.models.cards import assumed_card, find_card, require_card
 from leylora.project import RECIPES, shipped, shown
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def parse(argv: list[str]) -> Arguments:
     if run.replay_mixture:
         if run.replay_dataset:
             raise UsageError("replay_dataset and replay_mixture name the same thing; give one of them.")
-        from leylora.dataset.built import built_dataset
+        from leylora.data.built import built_dataset
 
         run.replay_dataset = str(built_dataset(Path(run.replay_mixture)))
     if not 0.0 < run.replay_fraction < 1.0:

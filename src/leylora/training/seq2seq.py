@@ -17,7 +17,8 @@ from leylora.adapters.config import CONFIG_FILE, check_adapter_name, plain_confi
 from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import LeyloraError, UsageError, first_line
 from leylora.files import read_json, sha256_file, staged_folder, write_json, write_jsonl, write_text
-from leylora.models.loading import load_config, load_tokenizer, without_network
+from leylora.models.bases import without_network
+from leylora.models.load import load_config, load_tokenizer
 from leylora.project import shown
 from leylora.training.progress import ProgressBar
 from leylora.training.record import installed_versions, peak_memory_gib
@@ -43,9 +44,9 @@ def run(arguments: Seq2SeqArguments, overrides: list[str]) -> SummaryRecord:
 
     Raises:
         UsageError: the output's name is taken, or the model is not an encoder-decoder.
-        LeyloraError: what stops a run; see `seq2seq_rows` and `models.loading`.
+        LeyloraError: what stops a run; see `seq2seq_rows` and `models.load`.
     """
-    started = time.monotonic()
+    started, versions = time.monotonic(), installed_versions()
     name = check_adapter_name(arguments.output.name)
     if arguments.output.exists() and not arguments.run.overwrite:
         raise UsageError(f"{shown(arguments.output)} exists; add --overwrite true to replace it, or change output_dir.")
@@ -89,7 +90,7 @@ def run(arguments: Seq2SeqArguments, overrides: list[str]) -> SummaryRecord:
             unwritable_characters=lacking,
             steps=trainer.state.global_step,
             seed=args.seed,
-            versions=installed_versions(),
+            versions=versions,
             device=device,
             processes=args.world_size,
             trainable_parameters=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leylora.errors import UsageError
-from leylora.models.hardware import find_card
+from leylora.models.cards import find_card
 from leylora.project import RECIPES, shown
 from leylora.training.arguments import fill
 

@@ -7,7 +7,7 @@
     preflight  what was checked on the way, as a table; a dry run ends here
     save       adapter, tokenizer, template, card and run.json, moved into place at the end
 
-Not here: data preparation (`leylora.dataset`), merging (`leylora.adapters`), evaluation beyond the held-out loss.
+Not here: data preparation (`leylora.data`), merging (`leylora.adapters`), evaluation beyond the held-out loss.
 """
 
 import os
@@ -24,7 +24,7 @@ from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import UsageError
 from leylora.files import sha256_file
 from leylora.models.families import family_of
-from leylora.models.loading import load_base, load_config, load_tokenizer, quantized_fraction
+from leylora.models.load import load_base, load_config, load_tokenizer, quantized_fraction
 from leylora.models.shapes import KNOWN, shape_of
 from leylora.models.stand_in import make_stand_in
 from leylora.models.templates import instruction_template, served_template, training_template, turn_end
@@ -89,7 +89,7 @@ def run(arguments: Arguments, overrides: list[str]) -> RunRecord:
 
     Raises:
         UsageError: the output's name is taken or one the webui could not load.
-        LeyloraError: what stops a run: see `preflight`, `labels`, `models.loading`, `adapter`.
+        LeyloraError: what stops a run: see `preflight`, `labels`, `models.load`, `adapter`.
     """
     work = work_folder(arguments.output)
     with only_one(work) if arguments.training.should_save else nullcontext():
@@ -97,7 +97,7 @@ def run(arguments: Arguments, overrides: list[str]) -> RunRecord:
 
 
 def _run(arguments: Arguments, overrides: list[str], work: Path) -> RunRecord:
-    started = time.monotonic()
+    started, versions = time.monotonic(), installed_versions()
     ready = _prepare(arguments, work)
     train, trainer, model, checkpoint = ready.train, ready.trainer, ready.model, ready.checkpoint
 
@@ -121,7 +121,7 @@ def _run(arguments: Arguments, overrides: list[str], work: Path) -> RunRecord:
             init_from=asked.init_from,
             init_from_sha256=ready.made_from["the adapter it began from (init_from)"],
             seed=arguments.training.seed,
-            versions=installed_versions(),
+            versions=versions,
             device=device,
             processes=arguments.training.world_size,
             dataset=str(arguments.script.dataset_name),
@@ -222,7 +222,7 @@ def _prepare_with(preflight: Preflight, arguments: Arguments, work: Path) -> Pre
     base = load_base(
         base_name,
         revision=base_revision,
-        load_in_4bit=arguments.model.load_in_4bit,
+        load="4bit" if arguments.model.load_in_4bit else "16bit",
         quant_type=arguments.model.bnb_4bit_quant_type,
         double_quant=arguments.model.use_bnb_nested_quant,
         quant_storage=_dtype(arguments.model.bnb_4bit_quant_storage),

@@ -16,8 +16,7 @@ from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, read_text, sha256_file
 from leylora.models.families import FAMILIES
 from leylora.models.presets import parse_preset
-from leylora.models.stop_strings import template_faults
-from leylora.models.templates import instruction_template, served_template
+from leylora.models.templates import instruction_template, served_template, template_faults
 from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES
 
 Kind = Literal["adapter", "preset", "template", "extension"]

@@ -11,9 +11,9 @@ from leylora.adapters.files import PICKLED_FILE, PREFIX, WEIGHTS_FILE
 from leylora.errors import LeyloraError
 from leylora.files import read_json
 from leylora.models.presets import parse_preset
-from leylora.models.stop_strings import SUFFIXES, find_template, template_faults
+from leylora.models.templates import SUFFIXES, find_template, template_faults
 from leylora.webui.artifacts import Kind
-from leylora.webui.layout import Install, find_install
+from leylora.webui.install import Install, find_install
 
 EXTENSION = "leylora"
 EXTENSION_FILES = ("script.py", "laws.sqlite", "leylora_for_webui")

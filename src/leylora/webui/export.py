@@ -10,10 +10,10 @@ import yaml
 
 from leylora.errors import LeyloraError
 from leylora.files import read_text, sha256_file
+from leylora.webui import config_user
 from leylora.webui import manifest as manifests
-from leylora.webui import model_config
 from leylora.webui.artifacts import ADAPTER_USES, Artifact, Kind, by_kind, collect
-from leylora.webui.layout import Install, find_install
+from leylora.webui.install import Install, find_install
 from leylora.webui.manifest import Manifest, manifest_key, read_manifest
 from leylora.webui.transaction import Transaction, write_bytes
 
@@ -66,7 +66,7 @@ def export(
     Files of the user's, and files of an earlier export that were changed since, are kept unless ``force``.
 
     Args:
-        webui: the installation, as `leylora.webui.layout.find_install` takes it.
+        webui: the installation, as `leylora.webui.install.find_install` takes it.
         names: adapters (their template and preset come along), presets, templates; none means all there are.
         lora_root: the folder that holds the adapter folders.
         extension: one to put in besides, such as `leylora.webui.extension.artifact` makes.
@@ -96,7 +96,7 @@ def export(
                 if item.state in ("new", "updated", "replaced", "same"):
                     written |= _recorded(artifact, item, install, known)
             if text is not None:
-                config = (install.models / model_config.FILE).resolve()
+                config = (install.models / config_user.FILE).resolve()
                 transaction.stage_text(config, text)
             new = Manifest(files=dict(sorted(written.items())), model_entries={**known.model_entries, **entries})
             if new != known:
@@ -146,9 +146,9 @@ def _plan_entries(
 ) -> tuple[dict[str, dict[str, Any]], list[Item], str | None]:
     """The entries to record, what becomes of each, and the new text of config-user.yaml if it changes."""
     wanted = model_entries(artifacts)
-    config = (install.models / model_config.FILE).resolve()
+    config = (install.models / config_user.FILE).resolve()
     text = read_text(config) if config.is_file() else ""
-    present = model_config.entries(text, str(config)) if wanted else {}
+    present = config_user.entries(text, str(config)) if wanted else {}
     items, to_write = [], {}
     for key, entry in wanted.items():
         if key not in present:
@@ -164,7 +164,7 @@ def _plan_entries(
         if state in ("new", "updated", "replaced"):
             to_write[key] = entry
     recorded = {key: wanted[key] for key in to_write}
-    return recorded, items, model_config.with_entries(text, to_write, str(config)) if to_write else None
+    return recorded, items, config_user.with_entries(text, to_write, str(config)) if to_write else None
 
 
 def model_entries(artifacts: Sequence[Artifact]) -> dict[str, dict[str, Any]]:
@@ -179,7 +179,7 @@ def model_entries(artifacts: Sequence[Artifact]) -> dict[str, dict[str, Any]]:
     for adapter in adapters:
         if not adapter.base_model or not adapter.template:
             continue
-        key = model_config.base_pattern(adapter.base_model)
+        key = config_user.base_pattern(adapter.base_model)
         if key in entries:
             continue
         entries[key] = {"instruction_template": adapter.template}

@@ -2,10 +2,10 @@
 
 import re
 
-from leylora.webui import model_config
+from leylora.webui import config_user
 from leylora.webui.artifacts import by_kind
 from leylora.webui.export import ExportReport
-from leylora.webui.layout import Install
+from leylora.webui.install import Install
 
 
 def next_steps(report: ExportReport) -> list[str]:
@@ -36,7 +36,7 @@ def next_steps(report: ExportReport) -> list[str]:
         '"load-in-4bit" (or "load-in-8bit"); press "Load".'
     )
     steps.append(f'Model > "LoRA(s)": choose "{shown.name}" and nothing else (one at a time), press "Apply LoRAs".')
-    if shown.template and base and model_config.base_pattern(base) not in pinned:
+    if shown.template and base and config_user.base_pattern(base) not in pinned:
         steps.append(
             f'Parameters > Instruction template > "Saved instruction templates": "{shown.template}", press "Load".'
         )
@@ -50,6 +50,6 @@ def _model_folder(install: Install, base: str) -> str | None:
     """The folder in models/ that bears the base model's name, however it was downloaded."""
     if not install.models.is_dir():
         return None
-    pattern = re.compile(model_config.base_pattern(base))
+    pattern = re.compile(config_user.base_pattern(base))
     folders = sorted(entry.name for entry in install.models.iterdir() if entry.is_dir())
     return next((name for name in folders if pattern.match(name.lower())), None)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from leylora.errors import LeyloraError
 from leylora.files import read_text
-from leylora.webui.layout import Install
+from leylora.webui.install import Install
 
 FILE = "leylora-export.json"
 

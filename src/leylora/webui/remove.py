@@ -5,11 +5,11 @@ from pathlib import Path
 
 from leylora.errors import LeyloraError
 from leylora.files import read_text, sha256_file
+from leylora.webui import config_user
 from leylora.webui import manifest as manifests
-from leylora.webui import model_config
 from leylora.webui.artifacts import Kind
 from leylora.webui.export import FOLDERS, ExportReport, Item, State, unwritable
-from leylora.webui.layout import Install, find_install
+from leylora.webui.install import Install, find_install
 from leylora.webui.manifest import manifest_path, read_manifest
 from leylora.webui.transaction import Transaction
 
@@ -32,16 +32,16 @@ def remove(webui: Path, dry_run: bool = False) -> ExportReport:
             continue
         state: State = "gone" if not path.is_file() else "removed" if sha256_file(path) == digest else "kept"
         items.append(Item(_kind_of(path, install), key, path, state))
-    config = (install.models / model_config.FILE).resolve()
+    config = (install.models / config_user.FILE).resolve()
     text = read_text(config) if config.is_file() else ""
-    present = model_config.entries(text, str(config))
+    present = config_user.entries(text, str(config))
     for key, entry in known.model_entries.items():
         state = "gone" if key not in present else "removed" if present[key] == entry else "kept"
         items.append(Item("entry", key, config, state))
     report = ExportReport(install, tuple(items), dry_run=dry_run, notes=install.notes)
     if dry_run:
         return report
-    left = model_config.without_entries(
+    left = config_user.without_entries(
         text, {item.name for item in report.states("removed") if item.kind == "entry"}, str(config)
     )
     try:

@@ -1,11 +1,10 @@
 """A client for the webui's API that knows what its answers hide; plain calls work with any OpenAI-compatible server.
 
-`Client` and `AsyncClient` offer the same methods. What a method does is written once: `calls` says what one HTTP
-request looks like and how its answer is read, `procedures` which calls a method makes and what it concludes.
+`calls` says what one HTTP request looks like and how its answer is read, `procedures` which calls a method makes
+and what it concludes.
 """
 
 from leylora.webui.client.blocking import Client
-from leylora.webui.client.concurrent import AsyncClient
 from leylora.webui.client.errors import (
     EmptyAnswerError,
     LoraError,
@@ -23,7 +22,6 @@ from leylora.webui.client.schemas import Answer, Chunk, LoraEffect, ModelInfo, U
 
 __all__ = [
     "Answer",
-    "AsyncClient",
     "Chunk",
     "Client",
     "EmptyAnswerError",

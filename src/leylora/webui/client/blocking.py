@@ -1,4 +1,4 @@
-"""The client for ordinary code. See `AsyncClient` for the same methods with ``await``."""
+"""The client: every method drives a procedure and sends its calls."""
 
 import time
 from collections.abc import Iterator, Sequence

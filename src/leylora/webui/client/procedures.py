@@ -1,4 +1,4 @@
-"""What the client's methods do, written once for `Client` and `AsyncClient`.
+"""What the client's methods do, without sending anything itself.
 
 A procedure is a generator: it yields a `Call` and is sent its result, or has its error thrown in.
 """

@@ -26,7 +26,7 @@ _GATEWAY = (502, 503, 504)
 
 
 def http_options(settings: ServerSettings) -> dict[str, Any]:
-    """What both kinds of httpx client are made with.
+    """What the httpx client is made with.
 
     A proxy of the environment is not asked for this machine. Every call has a connection of its own: the webui
     drops one after a status 500, and the next call on it would break, whether or not it may be repeated.

@@ -1,16 +1,20 @@
-"""The extension as something `leylora.webui.export` can put into an installation."""
+"""The extension as something `leylora.webui.export` can put into an installation.
+
+Nothing has to be installed in the webui's own Python: `script.py` loads, from a package beside it, a plain copy of
+`leylora.grounding` and of the few files it stands on. Imports in the copied files are relative, so the copy may have
+another name than leylora and never meets one that is installed.
+"""
 
 from pathlib import Path
 
 from leylora.errors import LeyloraError
 from leylora.grounding.indexing import INDEX_FILE, default_laws, open_laws
 from leylora.webui.artifacts import Artifact
-from leylora.webui.extension.vendoring import vendored
 
 NAME = "leylora"
 PACKAGE = "leylora_for_webui"
-HOOKS = "leylora.webui.extension.hooks"
-_BROUGHT_BY_THE_WEBUI = frozenset({"gradio", "modules"})
+LEYLORA = Path(__file__).parents[2]
+BUILDERS = ("indexing.py", "results.py")  # the extension searches an index; it never builds one
 
 
 def extension_artifact(laws: Path | None = None) -> Artifact:
@@ -23,8 +27,15 @@ def extension_artifact(laws: Path | None = None) -> Artifact:
     index = open_laws(folder)
     if not (folder / INDEX_FILE).is_file():
         raise LeyloraError(f"{folder} cannot be written to, and the extension copies its index from there; use a copy.")
-    script = Path(__file__).with_name("script.py")
-    files: dict[str, Path | str] = {"script.py": script.read_text(encoding="utf-8"), "laws.sqlite": folder / INDEX_FILE}
-    files |= vendored(HOOKS, PACKAGE, _BROUGHT_BY_THE_WEBUI)
+    files: dict[str, Path | str] = {
+        "script.py": Path(__file__).with_name("script.py"),
+        "laws.sqlite": folder / INDEX_FILE,
+        f"{PACKAGE}/__init__.py": "",
+        f"{PACKAGE}/webui/__init__.py": "",
+        f"{PACKAGE}/webui/extension/__init__.py": "",
+    }
+    grounding = [path for path in sorted((LEYLORA / "grounding").glob("*.py")) if path.name not in BUILDERS]
+    for path in (LEYLORA / "text.py", LEYLORA / "errors.py", *grounding, Path(__file__).with_name("hooks.py")):
+        files[f"{PACKAGE}/{path.relative_to(LEYLORA).as_posix()}"] = path
     names = ", ".join(f"{law.siglas or law.name} {law.edition or 's. f.'}" for law in index.laws)
     return Artifact("extension", NAME, files, notes=(f"with {names}",))

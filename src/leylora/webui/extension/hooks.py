@@ -14,9 +14,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from leylora.grounding.checking import CheckedCitation, check_answer, marked
-from leylora.grounding.ground import Grounded, ground
-from leylora.grounding.index import Hit, LawIndex
+from ...grounding.checking import CheckedCitation, check_answer, marked
+from ...grounding.ground import Grounded, ground
+from ...grounding.index import Hit, LawIndex
 
 params: dict[str, Any] = {
     "display_name": "Leyes (leylora)",

@@ -1,0 +1,475 @@
+"""From two skills to one adapter: the ways there are, the steps that lead there, and what each way keeps.
+
+    sum      both adapters trained apart, their exact sum                               nothing more to train
+    search   the same with the weights that keep most on the validation rows            nothing more to train
+    on-top   law trained over the frozen instructions adapter with replayed rows, then the exact sum of the two
+    heal     a merge of both at one adapter's rank, trained on for half a run with rows of both kinds
+
+A step (a training or a merge) is done unless its output is there and its inputs are the same. What was made from
+what is kept in a stamp, ``data/build/made/NAME.json``: a hash of the step's settings and input files, and the hash of
+the adapter that came out. An adapter without a stamp, or other than its stamp says, was made by a person: it is kept
+unless the caller says otherwise.
+
+Trainings follow the family's recipes and write where these say, so that what was trained by hand counts. Which way
+keeps how much is measured in benchmarks/combining.py; `DEFAULT_WAY` is its winner.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel
+from rich import box
+from rich.table import Table
+
+from leylora import console
+from leylora.adapters.config import CONFIG_FILE
+from leylora.adapters.files import WEIGHTS_FILE, adapter_sha256
+from leylora.adapters.merge import merge
+from leylora.adapters.report import Method
+from leylora.adapters.weights import Parent
+from leylora.errors import LeyloraError, UsageError
+from leylora.evaluation.loss import (
+    Variant,
+    base_identity,
+    compare,
+    held_out_rows,
+    interval,
+    load_for_scoring,
+    retention,
+    retention_interval,
+    template_of,
+)
+from leylora.evaluation.weight_search import MOST_POINTS, Criterion, Surface, search_weights
+from leylora.evaluation.weight_surface import save_surface, surface_table
+from leylora.files import read_json, sha256_file, write_json
+from leylora.project import RECIPES, ROOT, shown
+from leylora.training.arguments import read_recipe
+
+Way = Literal["sum", "search", "on-top", "heal"]
+WAYS: tuple[Way, ...] = get_args(Way)
+DEFAULT_WAY: Way = "on-top"
+TRAININGS: dict[Way, tuple[str, ...]] = {
+    "sum": ("instructions", "law"),
+    "search": ("instructions", "law"),
+    "on-top": ("instructions", "combined-on-top"),
+    "heal": ("instructions", "law", "combined-heal"),
+}
+"""The recipes that a way trains, in order."""
+HEAL_WEIGHTS = (0.5, 0.7)  # instructions, law: less than whole, for two whole adapters disturb each other
+SKILLS = ("law", "instructions")
+LABELS = {
+    "sum": "sum",
+    "search": "sum, weights searched",
+    "on-top": "law on top, with replay",
+    "heal": "merge, healed",
+}
+
+STAMPS = Path("data/build/made")
+UNTOUCHED = ("overwrite", "output_dir", "logging_steps", "report_to")  # keys that leave the weights as they are
+
+Launch = Callable[[list[str]], None]
+
+
+class State(Enum):
+    """What is to be found at a step's output."""
+
+    MISSING = "missing"
+    CURRENT = "made from these inputs"
+    OUTDATED = "made from other inputs"
+    FOREIGN = "made by hand"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One run of train/sft.py.
+
+    Attributes:
+        changes: TRL's keys that differ from the recipe's.
+    """
+
+    recipe: Path
+    output: Path
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All keys of the run: the recipe's with the changes."""
+        return {**read_recipe(self.recipe), **self.changes}
+
+    @property
+    def words(self) -> list[str]:
+        """The command line after train/sft.py."""
+        changes = {**self.changes, "output_dir": str(self.output), "overwrite": "true"}
+        return [f"--config={shown(self.recipe)}", *(f"--{key}={value}" for key, value in changes.items())]
+
+    def fingerprint(self) -> str:
+        """A hash of everything the weights depend on: settings, base, rows, the adapter below or before."""
+        settings = {key: value for key, value in self.settings.items() if key not in UNTOUCHED}
+        parts = [json.dumps(settings, sort_keys=True, default=str)]
+        parts.append(base_identity(str(settings.get("model_name_or_path")), settings.get("model_revision")))
+        for key in ("dataset_name", "replay_dataset"):
+            rows = Path(str(settings.get(key) or "")) / "train.jsonl"
+            parts.append(sha256_file(rows) if rows.is_file() else "")
+        for key in ("on_top_of", "init_from"):
+            folder = Path(str(settings.get(key) or ""))
+            parts.append(adapter_sha256(folder) if (folder / WEIGHTS_FILE).is_file() else "")
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Merging:
+    """One merge; see `leylora.adapters.merge.merge`."""
+
+    output: Path
+    parents: tuple[Parent, ...]
+    method: Method = "concat"
+    rank: int | None = None
+    picture: bool = True
+
+    def fingerprint(self) -> str:
+        """A hash of everything the weights depend on."""
+        parts = [self.method, str(self.rank)]
+        for parent in self.parents:
+            parts += [adapter_sha256(parent.folder), str(parent.weight), str(parent.overrides)]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+Step = Training | Merging
+
+
+def state_of(step: Step) -> State:
+    """Whether the step must be done; its inputs must be there."""
+    if not (step.output / WEIGHTS_FILE).is_file() or not (step.output / CONFIG_FILE).is_file():
+        return State.MISSING
+    stamp = _read_stamp(step.output)
+    if stamp.get("output") != adapter_sha256(step.output):
+        return State.FOREIGN
+    return State.CURRENT if stamp.get("inputs") == step.fingerprint() else State.OUTDATED
+
+
+def do(step: Step, *, launch: "Launch | None" = None, force: bool = False) -> bool:
+    """Do the step unless it was done from the same inputs, and say which; False when its output was kept.
+
+    Args:
+        launch: runs train/sft.py with these words; by default through ``accelerate launch``.
+        force: replace what a person made.
+
+    Raises:
+        UsageError: a merge would replace what a person made.
+        LeyloraError: what stops the training or the merge.
+    """
+    state = state_of(step)
+    if state is State.CURRENT:
+        kept = "adapter       kept from the last time" if isinstance(step, Training) else "merged        unchanged"
+        console.say(f"{kept} -> {shown(step.output)}")
+        return False
+    if state is State.FOREIGN and not force:
+        if isinstance(step, Merging):
+            raise UsageError(f"{shown(step.output)} was not made by this command; move it, or replace it with --force.")
+        console.say(f"adapter       kept as you made it -> {shown(step.output)}")
+        return False
+    key = step.fingerprint()
+    if isinstance(step, Training):
+        _train(step, key, launch or accelerate_launch(step.settings))
+    else:
+        report = merge(
+            step.parents, step.output, step.method, step.rank,
+            overwrite=step.output.exists(), picture=step.picture,
+        )  # fmt: skip
+        weights = ["" if parent.weight == 1 else f"{parent.weight:g} x " for parent in step.parents]
+        names = " + ".join(f"{w}{parent.folder.name}" for w, parent in zip(weights, step.parents, strict=True))
+        console.say(f"merged        {names} in {report.seconds:.2f} s -> {shown(step.output)}")
+    write_json(_stamp(step.output), {"inputs": key, "output": adapter_sha256(step.output)})
+    return True
+
+
+def accelerate_launch(settings: Mapping[str, Any]) -> Launch:
+    """``accelerate launch train/sft.py`` as a process: on one CPU where the recipe says so, else as configured."""
+
+    def launch(words: list[str]) -> None:
+        on_cpu = str(settings.get("use_cpu", "")).lower() == "true"
+        config = [f"--config_file={ROOT / 'train' / 'accelerate' / 'cpu.yaml'}"] if on_cpu else []
+        start = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--quiet"]
+        console.note(f"$ accelerate launch train/sft.py {' '.join(words)}")
+        # Small matrices gain nothing from more threads, and threads that spin while they wait make a busy machine
+        # several times slower.
+        threads = {"OMP_NUM_THREADS": str(min(4, os.cpu_count() or 1)), "OMP_WAIT_POLICY": "PASSIVE"}
+        command = [*start, *config, str(ROOT / "train" / "sft.py"), *words]
+        if subprocess.run(command, env={**(threads if on_cpu else {}), **os.environ}, check=False).returncode:
+            raise LeyloraError("The training stopped; its message stands above.")
+
+    return launch
+
+
+def in_this_process(words: list[str]) -> None:
+    """Train without a process of its own: for many short runs after each other, on one device."""
+    from leylora.models.load import silence_libraries
+    from leylora.training.arguments import parse
+
+    silence_libraries()
+    arguments = parse(words)
+
+    from leylora.training.sft import run
+
+    run(arguments, words)
+
+
+def _train(step: Training, key: str, launch: Launch) -> None:
+    """Train; a run of the same inputs that was interrupted goes on from its last checkpoint."""
+    words, stamp = step.words, _read_stamp(step.output)
+    checkpoints = list(step.output.with_name(f".{step.output.name}.run").glob("checkpoint-*"))
+    if checkpoints and stamp.get("begun") == key:
+        words = [*words, "--resume_from_checkpoint=true"]
+    write_json(_stamp(step.output), {**stamp, "begun": key})  # an older adapter stays what it is until the end
+    launch(words)
+
+
+def _stamp(output: Path) -> Path:
+    return STAMPS / f"{output.name}.json"
+
+
+def _read_stamp(output: Path) -> dict[str, Any]:
+    path = _stamp(output)
+    stamp = read_json(path) if path.is_file() else {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+class Cell(BaseModel):
+    """One variant on one held-out set: loss per answer token with a 95 % interval, and the share of gain kept."""
+
+    variant: str
+    held_out: str
+    rows: int
+    loss: float
+    low: float
+    high: float
+    kept: float | None = None
+    kept_low: float | None = None
+    kept_high: float | None = None
+
+
+@dataclass
+class Combination:
+    """A family's two adapters and the ways to one.
+
+    Attributes:
+        recipes: folder with ``instructions.yaml``, ``law.yaml``, ``combined-on-top.yaml``, ``combined-heal.yaml``.
+        changes: TRL's keys that differ from the recipes' in every training.
+        criterion: what ``search`` looks for.
+        force: replace what a person made.
+        launch: see `do`.
+    """
+
+    recipes: Path
+    changes: Mapping[str, str] = field(default_factory=dict)
+    criterion: Criterion = "minimum"
+    force: bool = False
+    launch: Launch | None = None
+
+    @classmethod
+    def of_family(cls, family: str, **options: Any) -> "Combination":
+        """The combination of a folder in train/recipes, or of a folder of recipes anywhere.
+
+        Raises:
+            UsageError: there is no such folder, or it holds no pair of recipes.
+        """
+        pairs = sorted(file.parent.name for file in RECIPES.glob("*/combined-on-top.yaml"))
+        folder = RECIPES / family if family in pairs else Path(family)
+        if not (folder / "instructions.yaml").is_file() or not (folder / "law.yaml").is_file():
+            raise UsageError(
+                f"There is no family {family!r} with a recipe for each skill; there are {', '.join(pairs)}."
+            )
+        return cls(folder, **options)
+
+    @property
+    def name(self) -> str:
+        """The family's name, which its adapters begin with."""
+        return self.recipes.resolve().name
+
+    def adapter(self, skill: str) -> Path:
+        """The folder of the adapter of one skill."""
+        return self._training(skill).output
+
+    def result(self, way: str) -> Path:
+        """The folder of the one adapter that a way leads to."""
+        return self.adapter("instructions").with_name(f"{self.name}-combined-{way}")
+
+    def dataset(self, skill: str) -> Path:
+        """The folder of the rows of one skill."""
+        return Path(str(self._training(skill).settings["dataset_name"]))
+
+    def steps(self, way: Way) -> Iterator[Step]:
+        """The steps of a way, in order; ``search`` finds its weights when its last step is asked for.
+
+        Raises:
+            UsageError: the family has no recipe for this way.
+        """
+        trainings = self.trainings(way)
+        yield from trainings[:2]
+        if way == "heal":
+            start, rank = Path(str(trainings[2].settings["init_from"])), read_recipe(trainings[1].recipe)["lora_r"]
+            yield self._merging(start, *HEAL_WEIGHTS, method="svd", rank=rank)
+            yield trainings[2]
+        elif way == "on-top":
+            yield Merging(self.result(way), tuple(Parent(training.output) for training in trainings))
+        elif way == "search":
+            yield self._merging(self.result(way), *self._search().best.weights)
+        else:
+            yield self._merging(self.result(way), 1.0, 1.0)
+
+    def trainings(self, way: Way) -> list[Training]:
+        """The runs of train/sft.py that a way needs, in order.
+
+        Raises:
+            UsageError: the family has no recipe for this way.
+        """
+        runs = [self._training(recipe) for recipe in TRAININGS[way]]
+        return [*runs[:2], replace(runs[2], output=self.result(way))] if way == "heal" else runs
+
+    def run(self, way: Way) -> Path:
+        """Go one way to its adapter; steps that were done before from the same inputs are kept.
+
+        Raises:
+            LeyloraError: whatever stops a step.
+        """
+        for step in self.steps(way):
+            do(step, launch=self.launch, force=self.force)
+        if way == "search":
+            surface = self._search()
+            save_surface(surface, self.result(way))
+            console.out.print(surface_table(surface))
+        return self.result(way)
+
+    def tell(self, way: Way) -> None:
+        """Print a way's steps and whether their adapters are there, without doing any."""
+        console.say(f"{way}: {LABELS[way]}")
+        for run in self.trainings(way):
+            state = state_of(run)
+            keep = state is State.CURRENT or (state is State.FOREIGN and not self.force)
+            console.say(f"  {'keep' if keep else 'train':<6} {run.output} ({state.value}): {shown(run.recipe)}")
+        console.say(f"  result {self.result(way)}")
+
+    def compare(self, ways: Sequence[Way], splits: Sequence[str] = ("test",)) -> list[Cell]:
+        """Losses and kept gain of the ways' adapters, beside the base and the single ones that are there.
+
+        On the test rows: no way has seen them, the search's weights included.
+        """
+        settings = self._training("law").settings
+        singles = {skill: self.adapter(skill) for skill in reversed(SKILLS) if self.adapter(skill).is_dir()}
+        return compare_variants(
+            str(settings["model_name_or_path"]),
+            {**singles, **{way: self.result(way) for way in ways}},
+            {skill: self.dataset(skill) for skill in SKILLS},
+            ways,
+            splits,
+            revision=settings.get("model_revision"),
+            template=template_of(list(singles.values())),
+            max_length=settings.get("max_length"),
+            load_in_4bit=bool(settings.get("load_in_4bit", True)),
+        )
+
+    def _training(self, recipe: str) -> Training:
+        path = self.recipes / f"{recipe}.yaml"
+        if not path.is_file():
+            raise UsageError(f"{shown(self.recipes)} has no {path.name}, so this way is not open to {self.name}.")
+        return Training(path, Path(str(read_recipe(path)["output_dir"])), self.changes)
+
+    def _merging(self, output: Path, instructions: float, law: float, **how: Any) -> Merging:
+        parents = Parent(self.adapter("instructions"), instructions), Parent(self.adapter("law"), law)
+        return Merging(output, parents, **how)
+
+    def _search(self) -> Surface:
+        settings = self._training("law").settings
+        out = self.result("search")
+        with console.progress() as bar:
+            task = bar.add_task("weights", total=MOST_POINTS)
+            return search_weights(
+                self.adapter("instructions"),
+                self.adapter("law"),
+                {skill: self.dataset(skill) for skill in SKILLS},
+                out.with_name(f".{out.name}.search.json"),
+                criterion=self.criterion,
+                load_in_4bit=bool(settings.get("load_in_4bit", True)),
+                tick=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+
+
+def compare_variants(
+    base: str,
+    adapters: Mapping[str, Path],
+    datasets: Mapping[str, Path],
+    combined: Collection[str],
+    splits: Sequence[str],
+    *,
+    revision: str | None = None,
+    template: str | None = None,
+    max_length: int | None = None,
+    load_in_4bit: bool = True,
+) -> list[Cell]:
+    """Losses of the base and its adapters on the held-out rows of each dataset, the base loaded once.
+
+    Args:
+        adapters: folders by name; those named like a dataset are the single adapters.
+        datasets: dataset folders by the name of the skill, which is also the name of its own adapter.
+        combined: the adapters whose share of the single adapters' gain is asked for; it stays None for a skill
+            whose own adapter is not among ``adapters`` or gained nothing.
+        splits: which rows, such as ``["test"]``.
+    """
+    from leylora.models.load import silence_libraries
+
+    silence_libraries()
+    sets = held_out_rows(base, datasets, splits, revision=revision, template=template, max_length=max_length)
+    model = load_for_scoring(base, revision, load_in_4bit=load_in_4bit)
+    variants = [Variant("base", None), *(Variant(name, folder) for name, folder in adapters.items())]
+    losses = compare(model, variants, sets)
+    cells = []
+    for name in ("base", *adapters):
+        for skill in sets:
+            measured, base_loss, single = losses[name][skill], losses["base"][skill], losses.get(skill, {}).get(skill)
+            low, high = interval(measured)
+            cell = Cell(variant=name, held_out=skill, rows=len(measured.nll), loss=measured.mean, low=low, high=high)
+            if name in combined and single is not None and single.mean < base_loss.mean:
+                cell.kept = retention(base_loss, single, measured)
+                cell.kept_low, cell.kept_high = retention_interval(base_loss, single, measured)
+            cells.append(cell)
+    return cells
+
+
+def best_of(cells: Sequence[Cell]) -> str | None:
+    """The combined variant whose worse skill keeps most of its gain; None where a share is missing."""
+    kept: dict[str, list[float]] = {}
+    for cell in cells:
+        if cell.kept is not None:
+            kept.setdefault(cell.variant, []).append(cell.kept)
+    skills = len({cell.held_out for cell in cells})
+    whole = {variant: min(shares) for variant, shares in kept.items() if len(shares) == skills}
+    return max(whole, key=lambda variant: whole[variant]) if whole else None
+
+
+def print_table(cells: Sequence[Cell], labels: Mapping[str, str]) -> None:
+    """The cells as a table of 80 columns: a line a variant, loss and kept gain for each skill."""
+    skills = list(dict.fromkeys(cell.held_out for cell in cells))
+    by = {(cell.variant, cell.held_out): cell for cell in cells}
+    table = Table(title="Loss on held-out rows, nats per answer token; less is better", box=box.SIMPLE_HEAD)
+    table.add_column("adapter", no_wrap=True)
+    for skill in skills:
+        table.add_column(f"{skill}\n{by['base', skill].rows} rows", justify="right")
+        table.add_column("gain kept", justify="right")
+    for variant in dict.fromkeys(cell.variant for cell in cells):
+        line = [labels.get(variant, variant)]
+        for skill in skills:
+            cell = by[variant, skill]
+            line.append(f"{cell.loss:.2f} ±{(cell.high - cell.low) / 2:.2f}")
+            kept = "" if cell.kept is None else f"{cell.kept:.0%}"
+            line.append(kept and f"{kept} ±{((cell.kept_high or 0) - (cell.kept_low or 0)) / 2:.0%}")
+        table.add_row(*line)
+    console.out.print(table)
+    console.say("± is half the 95 % bootstrap interval over rows; gain kept: share of the single adapter's gain.")

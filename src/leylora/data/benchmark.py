@@ -1,0 +1,214 @@
+"""The open benchmark of Ecuadorian law: its items, and the check of every key against parsed laws.
+
+An item holds facts (numbers of articles, figures, terms), never the text of a law; grounded prompts are put together
+from parsed laws when a model is asked.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from leylora.data.verify import named_articles
+from leylora.errors import LeyloraError
+from leylora.files import read_jsonl
+from leylora.grounding.quantities import Quantity, quantities
+from leylora.laws.law import Article, Law
+from leylora.text import fold, words
+
+ItemKind = Literal[
+    "multiple-choice", "number-to-topic", "topic-to-number", "sanction", "deadline", "definition", "grounded",
+    "unanswerable", "repealed",
+]  # fmt: skip
+LIST_LABEL = re.compile(r"^\s*\d{1,2}[.)]", re.MULTILINE)
+
+
+class BenchmarkItem(BaseModel):
+    """One question with its key.
+
+    Attributes:
+        law_id, article, edition: the article that answers; of an unanswerable item, the law that is asked.
+        answer: the right answer in short words of our own (an article number for ``topic-to-number``; the reason
+            for an unanswerable item).
+        options, correct: the four options of a multiple-choice item and the index of the right one.
+        accept: other answers that count as right.
+        evidence: terms and figures that must stand in the article for the key to hold, in any case and accentuation.
+        supplied: numbers of the articles (of the same law) that a grounded prompt carries.
+        abstain: whether declining is the right answer.
+        source: who asked first, when it was not this project.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    kind: ItemKind
+    law_id: str
+    article: str = ""
+    edition: str
+    question: str = Field(min_length=8)
+    answer: str
+    options: list[str] = []
+    correct: int | None = None
+    accept: list[str] = []
+    evidence: list[str] = []
+    supplied: list[str] = []
+    abstain: bool = False
+    source: str = "leylora"
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.kind == "multiple-choice":
+            if len(self.options) < 2 or self.correct is None or not 0 <= self.correct < len(self.options):
+                raise ValueError("a multiple-choice item needs its options and `correct`, the index of the right one")
+            if len({tuple(words(option)) for option in self.options}) < len(self.options):
+                raise ValueError("two options are the same")
+            if self.options[self.correct] != self.answer:
+                raise ValueError("`answer` must be the right option")
+        elif self.options or self.correct is not None:
+            raise ValueError(f"only multiple-choice items have options, this is {self.kind}")
+        if self.kind == "grounded" and self.article not in self.supplied:
+            raise ValueError("a grounded item supplies the article that answers")
+        if self.abstain != (self.kind in ("unanswerable", "repealed")):
+            raise ValueError("unanswerable and repealed items abstain, and no others do")
+        if not self.article and self.kind != "unanswerable" and self.source == "leylora":
+            raise ValueError("names no article")
+        return self
+
+
+def load_benchmark(path: Path) -> list[BenchmarkItem]:
+    """The items of a JSON Lines file.
+
+    Raises:
+        LeyloraError: a line is no item, or two have the same id or question; the message names file and line.
+    """
+    items: list[BenchmarkItem] = []
+    seen: dict[str, int] = {}
+    for line, row in read_jsonl(path):
+        try:
+            item = BenchmarkItem.model_validate(row)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            key = ".".join(map(str, fault["loc"])) or "the item"
+            raise LeyloraError(f"{path}, line {line}, {key}: {fault['msg'].removeprefix('Value error, ')}.") from None
+        for mark in (item.id, f"{' '.join(words(item.question))} {item.edition} {item.supplied}"):
+            if mark in seen:
+                raise LeyloraError(f"{path}, line {line}: the same id or question as line {seen[mark]}; remove one.")
+            seen[mark] = line
+        items.append(item)
+    return items
+
+
+class Finding(BaseModel):
+    """What the check says of one item: ``right``, ``wrong`` or ``unchecked``, and why."""
+
+    id: str
+    verdict: Literal["right", "wrong", "unchecked"]
+    reason: str = ""
+
+
+def check_item(item: BenchmarkItem, laws: Sequence[Law]) -> Finding:
+    """Hold an item's key against the parsed law it names."""
+    law = next((law for law in laws if law.id == item.law_id and law.edition == item.edition), None)
+    if law is None:
+        others = [one.edition for one in laws if one.id == item.law_id]
+        have = f"edition {', '.join(others)} was given" if others else "not among the laws given"
+        return Finding(id=item.id, verdict="unchecked", reason=f"{item.law_id}, ed. {item.edition}: {have}")
+    if item.source != "leylora" and not item.article:
+        return Finding(id=item.id, verdict="unchecked", reason="names no article")
+    faults = _abstention_faults(item, law) if item.abstain else _answer_faults(item, law)
+    if faults:
+        return Finding(id=item.id, verdict="wrong", reason="; ".join(faults))
+    return Finding(id=item.id, verdict="right")
+
+
+def position_counts(items: Sequence[BenchmarkItem]) -> Counter[int]:
+    """How often each position holds the right option."""
+    return Counter(item.correct for item in items if item.correct is not None)
+
+
+def _answer_faults(item: BenchmarkItem, law: Law) -> list[str]:
+    if item.article not in law:
+        return [f"article {item.article} does not exist"]
+    article = law.article(item.article)
+    if not article.in_force:
+        return [f"article {item.article} is {article.status}"]
+    text = fold(_text(article))
+    faults = [f"the article lacks {term!r}" for term in item.evidence if fold(term) not in text]
+    if item.source == "leylora" and not item.evidence and item.kind not in ("sanction", "deadline"):
+        faults.append("gives no evidence")
+    if item.kind == "topic-to-number" and item.answer != item.article:
+        faults.append(f"the answer {item.answer} is not the article {item.article}")
+    if item.kind in ("sanction", "deadline"):
+        found = quantities(item.answer)
+        if not found:
+            faults.append("the answer has no figure")
+        faults += [f"the article lacks {item.answer!r}" for one in found if not _has(article, one)]
+    if item.kind == "multiple-choice":
+        faults += _option_faults(item, article)
+    if item.kind == "grounded":
+        faults += [f"supplied article {number} does not exist or is not in force" for number in item.supplied
+                   if number not in law or not law.article(number).in_force]  # fmt: skip
+        answering = [number for number in item.supplied if number in law and number != item.article]
+        rivals = [number for number in answering if item.evidence and all(
+            fold(term) in fold(_text(law.article(number))) for term in item.evidence)]  # fmt: skip
+        faults += [f"supplied article {number} has the evidence too" for number in rivals]
+    return faults
+
+
+def _option_faults(item: BenchmarkItem, article: Article) -> list[str]:
+    """The right option's figures stand in the article, and no wrong option has all of its figures there."""
+    faults = []
+    for at, option in enumerate(item.options):
+        figures = quantities(option)
+        if not figures or named_numbers(option):
+            continue
+        held = all(_has(article, one) for one in figures)
+        if at == item.correct and not held:
+            faults.append(f"the article lacks the right option {option!r}")
+        if at != item.correct and held and figures != quantities(item.answer):
+            faults.append(f"the wrong option {option!r} stands in the article too")
+    return faults
+
+
+def named_numbers(option: str) -> bool:
+    """Whether an option is the number of an article rather than an amount."""
+    return "artículo" in option.lower() or option.strip().isdigit()
+
+
+def _abstention_faults(item: BenchmarkItem, law: Law) -> list[str]:
+    asked = named_articles(item.question, law)
+    if item.kind == "repealed":
+        if item.article not in law:
+            return [f"article {item.article} does not exist"]
+        status = law.article(item.article).status
+        return [] if status == "derogado" else [f"article {item.article} is {status}, not derogado"]
+    if item.supplied:
+        missing = [number for number in item.supplied if number not in law]
+        if missing:
+            return [f"supplied article {', '.join(missing)} does not exist"]
+        text = fold(" ".join(_text(law.article(number)) for number in item.supplied))
+        if item.article in item.supplied:
+            return ["supplies the article that answers"]
+        if not item.evidence:
+            return ["gives no evidence of what is missing"]
+        return [f"the supplied articles hold {term!r}" for term in item.evidence if fold(term) in text]
+    if item.answer == "no existe":
+        if not asked:
+            return ["asks about no article"]
+        return [f"article {number} exists" for number in asked if number in law]
+    return []  # another country or a law nobody supplied: nothing to look up
+
+
+def _has(article: Article, one: Quantity) -> bool:
+    """Whether the article states the figure; "de tres años ..., y de cinco" leaves the second unit out."""
+    return any(
+        (other.low, other.high) == (one.low, one.high) and (other.unit in ("", one.unit) or not one.unit)
+        for other in quantities(LIST_LABEL.sub("", _text(article)))
+    )
+
+
+def _text(article: Article) -> str:
+    return f"{article.rubric or ''}. {article.body}"

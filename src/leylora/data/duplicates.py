@@ -1,0 +1,80 @@
+"""Exact and near duplicates, kept apart from each other in the report."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from leylora.text import words
+
+PERMUTATIONS = 128
+BANDS = 16  # 16 bands of 8 rows: the S-curve's middle lies near a Jaccard similarity of 0.7
+SHINGLE = 3
+SHORT_ANSWER = 30
+CHUNK = 8_192
+
+
+def exact_duplicates(texts: Sequence[str]) -> dict[int, int]:
+    """``{index: index of the first text with the same words}`` for every text but the first of its kind."""
+    first: dict[bytes, int] = {}
+    copies: dict[int, int] = {}
+    for index, text in enumerate(texts):
+        key = blake2b(" ".join(words(text)).encode(), digest_size=16).digest()
+        if first.setdefault(key, index) != index:
+            copies[index] = first[key]
+    return copies
+
+
+def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) -> dict[int, int]:
+    """``{index: index of an earlier, kept row}`` for rows that say nearly the same.
+
+    Two rows, each (prompt, answer), are near duplicates when the word triples of their whole texts have a Jaccard
+    similarity of ``threshold`` or more, and so have their answers. A short answer proves nothing (many questions
+    on one reading text share that text), so under 30 words the answers must be equal and the last paragraphs of
+    the prompts similar as well.
+
+    MinHash with banding (Broder 1997; rensa) proposes candidates, and the exact similarity decides: there are no
+    false positives.
+    """
+    from rensa import RMinHash, RMinHashLSH
+
+    if len(pairs) < 2:
+        return {}
+    shingles = [word_triples(f"{prompt}\n{answer}") for prompt, answer in pairs]
+    index_of = RMinHashLSH(threshold, PERMUTATIONS, BANDS)
+    hashes = []
+    for start in range(0, len(shingles), CHUNK):
+        hashes += RMinHash.from_token_sets([sorted(s) for s in shingles[start : start + CHUNK]], PERMUTATIONS, 0)
+    copies: dict[int, int] = {}
+    for index, (mine, shingle) in enumerate(zip(hashes, shingles, strict=True)):
+        for other in sorted(index_of.query(mine)):
+            if is_copy(pairs[index], pairs[other], shingle, shingles[other], threshold):
+                copies[index] = other
+                break
+        else:
+            index_of.insert(index, mine)
+    return copies
+
+
+def is_copy(
+    one: tuple[str, str], two: tuple[str, str], triples_one: set[str], triples_two: set[str], threshold: float
+) -> bool:
+    """Whether two rows (prompt, answer) are near duplicates, their word triples being known."""
+    if _jaccard(triples_one, triples_two) < threshold:
+        return False
+    answers = words(one[1]), words(two[1])
+    if min(map(len, answers)) >= SHORT_ANSWER:
+        return _jaccard(word_triples(one[1]), word_triples(two[1])) >= threshold
+    questions = [word_triples(prompt.rstrip().rsplit("\n\n", 1)[-1]) for prompt, _ in (one, two)]
+    return answers[0] == answers[1] and _jaccard(*questions) >= threshold
+
+
+def _jaccard(one: set[str], two: set[str]) -> float:
+    both = len(one & two)
+    return both / (len(one) + len(two) - both)
+
+
+def word_triples(text: str) -> set[str]:
+    """The runs of three words of a text; a shorter text is one run."""
+    row = words(text)
+    if len(row) < SHINGLE:
+        return {" ".join(row)}
+    return {" ".join(row[at : at + SHINGLE]) for at in range(len(row) - SHINGLE + 1)}

@@ -1,0 +1,124 @@
+"""A mixture: the YAML file that says what a dataset is made of."""
+
+import os
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from leylora.data.gate import GateSettings
+from leylora.data.generate import TaskSettings
+from leylora.data.licenses import refusal
+from leylora.data.model_written import WriterSettings
+from leylora.data.source import Source
+from leylora.errors import LeyloraError, UsageError
+from leylora.files import read_text
+
+
+class Splits(BaseModel):
+    """Shares of articles (law) and of conversations (instructions) that are held out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    validation: float = Field(default=0.05, ge=0, lt=0.5)
+    test: float = Field(default=0.05, ge=0, lt=0.5)
+
+
+class LawPart(BaseModel):
+    """Which of the laws given take part, and what is asked about them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    only: list[str] = Field(default=[], description="law ids; empty: every law given")
+    hold_out: list[str] = Field(default=[], description="law ids whose rows all go to test")
+    tasks: TaskSettings = TaskSettings()
+    writer: WriterSettings | None = Field(default=None, description="a model that writes further questions")
+
+
+class InstructionPart(BaseModel):
+    """The instruction sources, their gate, and the share of the finished dataset they make up."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sources: list[Source] = Field(min_length=1)
+    gate: GateSettings = GateSettings()
+    fraction: float | None = Field(default=None, gt=0, lt=1, description="of all rows; None: every row that passes")
+
+
+class Mixture(BaseModel):
+    """What a dataset is made of. Relative paths count from the folder of the mixture file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    description: str = ""
+    seed: int = 42
+    splits: Splits = Splits()
+    laws: LawPart | None = None
+    instructions: InstructionPart | None = None
+    allow_licenses: list[str] = Field(default=[], description="licences used on top of the allow-list")
+    benchmark: list[Path] = Field(default=[], description="files no row may share a run of eight words with")
+
+    @model_validator(mode="after")
+    def _has_rows(self) -> Self:
+        if self.laws is None and self.instructions is None:
+            raise ValueError("a mixture needs `laws:`, `instructions:` or both")
+        if self.instructions and self.instructions.fraction is not None and self.laws is None:
+            raise ValueError("`instructions.fraction` needs `laws:` beside it")
+        if self.instructions:
+            names = [source.name for source in self.instructions.sources]
+            if len(names) != len(set(names)):
+                raise ValueError("two sources have the same name")
+        return self
+
+    @classmethod
+    def load(cls, path: Path) -> "Mixture":
+        """Read a mixture file.
+
+        Raises:
+            LeyloraError: not readable YAML.
+            UsageError: an unknown key or a value that does not fit; the message names the key.
+        """
+        try:
+            value: Any = yaml.safe_load(read_text(path))
+        except yaml.YAMLError as error:
+            raise LeyloraError(f"{path} is not YAML ({' '.join(str(error).split())}); mend it.") from None
+        if not isinstance(value, dict):
+            raise LeyloraError(f"{path}: a mixture is a mapping of keys, found {type(value).__name__}.")
+        try:
+            mixture = cls.model_validate(value)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            key = ".".join(map(str, fault["loc"])) or "the mixture"
+            what = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
+            raise UsageError(f"{path}, {key}: {what}. docs/data.md lists the keys of a mixture.") from None
+        return mixture._anchored(path.parent)
+
+    def _anchored(self, folder: Path) -> "Mixture":
+        parts = self.instructions
+        if parts is not None:
+            sources = [
+                source.model_copy(update={"path": _joined(folder, source.path)}) if source.path else source
+                for source in parts.sources
+            ]
+            parts = parts.model_copy(update={"sources": sources})
+        laws = self.laws
+        if laws is not None and laws.writer is not None:
+            writer = laws.writer.model_copy(update={"replies": _joined(folder, laws.writer.replies)})
+            laws = laws.model_copy(update={"writer": writer})
+        benchmark = [_joined(folder, file) for file in self.benchmark]
+        return self.model_copy(update={"laws": laws, "instructions": parts, "benchmark": benchmark})
+
+    def admitted(self) -> tuple[list[Source], dict[str, str]]:
+        """The sources whose licence is allowed, and the others with the reason."""
+        sources = self.instructions.sources if self.instructions else []
+        refused = {source.name: refusal(source.license, self.allow_licenses) for source in sources}
+        return (
+            [source for source in sources if refused[source.name] is None],
+            {name: reason for name, reason in refused.items() if reason is not None},
+        )
+
+
+def _joined(folder: Path, path: Path) -> Path:
+    return Path(os.path.normpath(folder / path))

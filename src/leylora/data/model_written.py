@@ -1,0 +1,186 @@
+"""Questions and answers written by a language model behind any OpenAI-compatible endpoint, off by default.
+
+The model sees one article and writes questions with their answers as JSON. Each becomes a grounded row with wrong
+articles beside the right one, and goes through the same verifier as every other row; on top of it, most words of
+the answer must be the article's. What fails is counted and dropped. Replies are kept in a JSON Lines file, so a
+second build asks nothing twice and gives the same rows.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field
+
+from leylora.data.compose import Unfit, compose
+from leylora.data.conversation import Conversation
+from leylora.data.generate import TaskReport, TaskSettings
+from leylora.data.item import Item, Library
+from leylora.data.neighbours import Pool
+from leylora.data.records import Record, read_records
+from leylora.data.shelf import Shelf
+from leylora.data.verify import Fault
+from leylora.data.verify_row import verify_row
+from leylora.errors import LeyloraError
+from leylora.grounding.prompt import passage
+from leylora.laws.law import Article, Law
+from leylora.text import fold
+
+ASK = """Este es un artículo de una ley del Ecuador:
+
+{article}
+
+Escriba {count} preguntas distintas que una persona sin estudios de derecho haría y que este artículo responde,
+cada una con su respuesta en una o dos frases. La respuesta usa solo lo que dice el artículo, con sus mismas cifras
+y términos, y no nombra ningún artículo. Responda únicamente con una lista JSON de objetos
+{{"pregunta": "...", "respuesta": "..."}}."""
+WORD = re.compile(r"[^\W\d_]{4,}")
+STEM = 4  # letters two words must share to count as the same
+NO_BRACES = str.maketrans("{}", "()")  # a wording is a format string
+OWN_WORDS = 0.65  # share of an answer's words that must be the article's
+
+
+class WriterSettings(BaseModel):
+    """Where the model answers and how much it may write. The key is read from the environment and never printed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: str = Field(description="e.g. http://127.0.0.1:5000/v1")
+    model: str
+    api_key_env: str = "LEYLORA_API_KEY"
+    per_article: int = Field(default=2, ge=1, le=4)
+    max_articles: int = Field(default=200, gt=0)
+    replies: Path = Field(description="JSON Lines file that keeps the replies")
+    timeout_s: float = Field(default=120, gt=0)
+
+
+def write_rows(
+    laws: Sequence[Law],
+    writer: WriterSettings,
+    settings: TaskSettings,
+    seed: int,
+    *,
+    members: set[tuple[str, str]] | None = None,
+    transport: httpx.BaseTransport | None = None,
+    tick: Callable[[int], None] = lambda articles: None,
+) -> tuple[list[Conversation], TaskReport]:
+    """Verified rows the model wrote about up to ``max_articles`` articles of ``members``.
+
+    Raises:
+        LeyloraError: the endpoint cannot be reached or refuses; replies received so far are kept.
+    """
+    library, shelf, report = Library(tuple(laws), seed), Shelf(laws), TaskReport()
+    wanted = [(law, row) for law in laws for row in law.articles
+              if row.in_force and (members is None or (law.id, row.number) in members)]  # fmt: skip
+    chosen = library.random("model-written").sample(wanted, min(writer.max_articles, len(wanted)))
+    replies = _Replies(writer, transport)
+    pools = {law.id: Pool(law, [row.number for other, row in wanted if other is law]) for law in laws}
+    rows: list[Conversation] = []
+    for done, (law, article) in enumerate(chosen, start=1):
+        reply = replies.to(ASK.format(article=_shown(law, article), count=writer.per_article))
+        pairs = read_pairs(reply)[: writer.per_article]
+        if not pairs:
+            report.drop("model-written: the reply is no list of questions")
+        for number, (question, answer) in enumerate(pairs):
+            item = Item("model-written", "grounded", article, (question.translate(NO_BRACES),), answer)
+            try:
+                _, row = compose(
+                    law,
+                    item,
+                    pools[law.id],
+                    library.random("model-written", law.id, article.number, str(number)),
+                    number=100 + number,
+                    distractors=settings.distractors,
+                    max_characters=settings.max_characters,
+                    rough=0.0,
+                )
+            except Unfit as error:
+                report.drop(f"model-written: {error}")
+                continue
+            fault = next(iter([*verify_row(row, shelf), *_foreign_words(answer, article)]), None)
+            if fault is None:
+                rows.append(row)
+            else:
+                report.drop(f"model-written: {fault.kind}", row, fault.detail)
+        tick(done)
+    report.rows = len(rows)
+    report.by_task["model-written"] = len(rows)
+    return rows, report
+
+
+def read_pairs(reply: str) -> list[tuple[str, str]]:
+    """The (question, answer) pairs of a reply; fences and words around the JSON are forgiven."""
+    found = re.search(r"\[.*\]", reply, re.DOTALL)
+    try:
+        value: Any = json.loads(found.group(0)) if found else []
+    except json.JSONDecodeError:
+        return []
+    pairs = []
+    for one in value if isinstance(value, list) else []:
+        question, answer = (one.get(key) for key in ("pregunta", "respuesta")) if isinstance(one, dict) else ("", "")
+        if isinstance(question, str) and isinstance(answer, str) and question.strip() and answer.strip():
+            pairs.append((" ".join(question.split()), " ".join(answer.split())))
+    return pairs
+
+
+def support(answer: str, source: str) -> float:
+    """Share of an answer's words of four letters and more that begin like a word of the source."""
+    stems = {word[:STEM] for word in WORD.findall(fold(source))}
+    words = WORD.findall(fold(answer))
+    return sum(word[:STEM] in stems for word in words) / len(words) if words else 0.0
+
+
+def _foreign_words(answer: str, article: Article) -> list[Fault]:
+    share = support(answer, f"{article.rubric or ''} {article.body}")
+    return [] if share >= OWN_WORDS else [Fault("too few of its words are the article's", f"{share:.0%}")]
+
+
+def _shown(law: Law, article: Article) -> str:
+    one = passage(law, article)
+    return f"({one.citation}) {one.rubric}\n{one.body}"
+
+
+class _Replies:
+    """The model's replies by prompt: from the file when it has them, else from the endpoint and into the file."""
+
+    def __init__(self, writer: WriterSettings, transport: httpx.BaseTransport | None) -> None:
+        self._writer = writer
+        self._transport = transport
+        found = read_records(writer.replies) if writer.replies.exists() else []
+        self._known = {str(row.value["key"]): str(row.value["reply"]) for row in found if isinstance(row, Record)}
+
+    def to(self, prompt: str) -> str:
+        """The reply to ``prompt``."""
+        key = sha256(f"{self._writer.model}\n{prompt}".encode()).hexdigest()
+        if key not in self._known:
+            self._known[key] = self._ask(prompt)
+            self._writer.replies.parent.mkdir(parents=True, exist_ok=True)
+            with self._writer.replies.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"key": key, "reply": self._known[key]}, ensure_ascii=False) + "\n")
+        return self._known[key]
+
+    def _ask(self, prompt: str) -> str:
+        url, model, variable = self._writer.base_url.rstrip("/"), self._writer.model, self._writer.api_key_env
+        body = {"model": model, "messages": [{"role": "user", "content": prompt}], "temperature": 0.7, "seed": 7}
+        headers = {"Authorization": f"Bearer {os.environ[variable]}"} if variable in os.environ else {}
+        try:
+            with httpx.Client(headers=headers, timeout=self._writer.timeout_s, transport=self._transport) as client:
+                answer = client.post(f"{url}/chat/completions", json=body)
+            answer.raise_for_status()
+            return str(answer.json()["choices"][0]["message"]["content"])
+        except httpx.HTTPStatusError as error:
+            code = error.response.status_code
+            hint = f"set the key in {variable}" if code in (401, 403) else "see the server's log"
+            raise LeyloraError(f"{url} answered {code} for the model {model}; {hint}.") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise LeyloraError(
+                f"{url} cannot be reached ({type(error).__name__}); start the server, or take `writer:` out of the "
+                "mixture. The replies received so far are kept."
+            ) from None
+        except (json.JSONDecodeError, KeyError, IndexError, TypeError):
+            raise LeyloraError(f"{url} does not answer like an OpenAI-compatible server; check base_url.") from None

@@ -1,0 +1,128 @@
+"""What a base model's name tells without loading it: where it is, which weights it means, how it may be loaded.
+
+Imports nothing heavy, so that adapters can be found and a finished comparison read without torch.
+
+    config_of(name)                 its config.json as a dict; a Hub model's from the cache, else downloaded
+    base_sha256(name)               which weights the name means: a hash over all shards, or the Hub's commit
+    same_base(one, other)           whether two names mean one base
+    Load                            "4bit" | "8bit" | "16bit"
+"""
+
+import hashlib
+import json
+import socket
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from leylora.errors import LeyloraError, first_line
+from leylora.files import read_json, sha256_file
+
+Load = Literal["4bit", "8bit", "16bit"]
+
+TINY_BASES = Path("data/build/models")
+"""Where `demo --base-only` puts the small stand-in models."""
+
+
+def config_of(name: str, revision: str | None = None) -> dict[str, Any]:
+    """The ``config.json`` of a local folder or Hub model.
+
+    Raises:
+        LeyloraError: it is not there, may not be read, or is not a model.
+    """
+    check_path(name)
+    if (Path(name) / "config.json").is_file():
+        path = Path(name) / "config.json"
+    else:
+        from huggingface_hub import hf_hub_download  # half a second
+
+        try:
+            path = Path(hf_hub_download(name, "config.json", revision=revision, local_files_only=without_network(name)))
+        except (OSError, ValueError) as error:
+            raise cannot_load(name, error) from None
+    config = read_json(path)
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise LeyloraError(f"{path} names no model_type, so {name} is not a model that can be loaded.")
+    return config
+
+
+def base_sha256(name: str, revision: str | None = None) -> str:
+    """Which weights a base's name means: ``sha256:`` over all weight files of a folder, or the commit of a Hub model.
+
+    A folder with one weight file has the hash of that file. A Hub model that is not in the cache has its revision.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        files = sorted(folder.glob("*.safetensors"))
+        states = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return f"sha256:{_sha256_of_files(tuple(states))}"
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
+    except ValueError:  # a path that is gone is not a Hub name either
+        cached = None
+    return Path(cached).parent.name if isinstance(cached, str) else revision or "main"
+
+
+@cache
+def _sha256_of_files(files: tuple[tuple[str, int, int], ...]) -> str:
+    """A hash over files given with size and time of change: hashing 15 GB takes half a minute, so once a process."""
+    digests = [sha256_file(Path(path)) for path, _, _ in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+
+def same_base(one: str, other: str | None) -> bool:
+    """Whether two names mean one base: the same text, or the same folder."""
+    return other is not None and (one == other or (Path(one).is_dir() and Path(one).resolve() == Path(other).resolve()))
+
+
+def is_here(name: str) -> bool:
+    """Whether a model is a folder here or in the Hub's cache, so that nothing must be downloaded."""
+    return Path(name).is_dir() or base_sha256(name) != "main"
+
+
+def check_path(name: str) -> None:
+    """Stop when ``name`` is a path and nothing is there: the Hub would be asked for it otherwise.
+
+    Raises:
+        LeyloraError: names the path, and the command that makes it if it is one of the small models.
+    """
+    path = Path(name)
+    if (path.is_absolute() or path.parts[:1] in {("data",), (".",), ("..",)}) and not path.is_dir():
+        tiny = path.parent == TINY_BASES
+        remedy = f"make it with: python scripts/demo.py --base-only --family {path.name}" if tiny else "check the path"
+        raise LeyloraError(f"The base model {name} does not exist; {remedy}.")
+
+
+def cannot_load(name: str, error: BaseException) -> LeyloraError:
+    """What to tell when the Hub, or a folder, does not give a model's configuration."""
+    return LeyloraError(
+        f"The base model {name} cannot be loaded ({first_line(error)}). Check the name and the network; for "
+        "a gated model such as Llama-2 accept its licence on its page, then run `hf auth login`."
+    )
+
+
+def without_network(name: str) -> bool:
+    """Whether ``name`` is a Hub model and the Hub cannot be reached, so that only its cache is to be asked.
+
+    huggingface_hub 1.x asks six times, over half a minute, before it says so. A proxy resolves names itself, so behind
+    one the Hub's own client is left to find out.
+    """
+    return not Path(name).is_dir() and not _hub_has_address()
+
+
+@cache
+def _hub_has_address() -> bool:
+    from huggingface_hub import constants
+
+    host = urlsplit(constants.ENDPOINT).hostname
+    if getproxies() or not host:
+        return True
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,169 @@
+"""The quality gate catches every planted defect, counts it, keeps samples, and lets good rows through."""
+
+import pytest
+
+from leylora.data.formats import Draft
+from leylora.data.gate import GateReport, GateSettings, clean
+from leylora.data.overlap import marks
+from leylora.data.records import Fault
+
+GOOD = [
+    ("¿Cuál es la capital de Loja?", "La capital de la provincia de Loja es la ciudad de Loja."),
+    ("Escriba un saludo para el abuelo.", "Querido abuelo: le envío un abrazo y espero verlo pronto."),
+    ("¿Cómo se llama tu gato?", "Micifuz"),
+    ("Convierta dos litros a mililitros.", "Dos litros equivalen a dos mil mililitros."),
+    ("Escriba en Python una suma.", "```python\nprint(2 + 2)\n```"),
+    ("Traduzca al inglés: buenos días a todos.", "Good morning to all of you, and welcome to the house of my friends."),
+    ("¿Qué empresa creó ChatGPT?", "OpenAI, una empresa de los Estados Unidos, lo presentó en el año 2022."),
+    ("¿En qué Registro Oficial salió la ley?", "En el Registro Oficial Suplemento 1710034065 de ese año."),
+    ("Dé tres consejos para leer más.", "- Lleve un libro.\n- Apague el teléfono.\n- Lea antes de dormir."),
+]
+
+
+def run(rows: list[tuple[str, str]], **more: object) -> tuple[list[str], GateReport]:
+    drafts = [
+        Draft(f"rows, line {at}", [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}], "t", "")
+        for at, (ask, answer) in enumerate(rows, start=1)
+    ]
+    kept, report = clean(drafts, source="s", license="mit", **more)  # type: ignore[arg-type]
+    assert report.rows_in == len(rows)
+    assert report.rows_out == len(kept) == report.rows_in - sum(step.dropped for step in report.steps)
+    return [row.answer for row in kept], report
+
+
+def test_good_rows_pass() -> None:
+    kept, report = run(GOOD)
+    assert kept == [answer for _, answer in GOOD], [step for step in report.steps if step.dropped]
+
+
+LOOP = "La lectura es buena para todos. " * 30
+PLANTED = [
+    ("empty or placeholder", "¿Qué hora es?", ""),
+    ("empty or placeholder", "¿Qué hora es?", "N/A"),
+    ("empty or placeholder", "¿Qué hora es?", "  ...  "),
+    ("empty or placeholder", "¿Qué hora es en Quito?", "¿Qué hora es en Quito?"),
+    ("empty or placeholder", "Salude.", "Hola<|im_end|>"),
+    ("empty or placeholder", "[INST] Salude.", "Hola"),
+    ("length", "Cuente todo.", "La casa es grande. " * 1_000),
+    ("not Spanish", "¿Qué es el sol?", "The sun is the star at the center of our planetary system, and is very hot."),
+    ("not Spanish", "¿Qué es o sol?", "O sol é uma estrela muito grande que não está longe do nosso planeta e da lua."),
+    ("not Spanish", "¿El sol?", "El sol és una estrella molt gran que no és lluny del nostre planeta amb la seva llum"),
+    ("not Spanish", "¿El sol?", "Le soleil est une étoile très grande qui n'est pas loin de notre ciel."),
+    ("not Spanish", "¿El sol?", "Il sole è una stella molto grande che non è lontana dal nostro pianeta e dalla luna."),
+    ("not Spanish", "¿El sol?", "太阳是一颗非常大的恒星，它位于我们行星系统的中心，非常热。"),
+    ("refusal or identity", "¿Quién eres?", "Como modelo de lenguaje, no tengo nombre."),
+    ("refusal or identity", "¿Quién eres?", "Soy un asistente virtual creado por OpenAI."),
+    ("refusal or identity", "¿Quién ganó ayer?", "Lo siento, pero no puedo saberlo."),
+    ("refusal or identity", "¿Qué sabes?", "Mi fecha de corte es septiembre de 2021."),
+    ("needs an image or link", "Describa la siguiente imagen.", "Se ve una casa con un árbol."),
+    ("needs an image or link", "Resuma https://ejemplo.ec/nota por favor.", "La nota trata de la lluvia."),
+    ("needs an image or link", "Genera una imagen de un gato.", "Aquí está el gato que me pidió."),
+    ("repetition", "Hable de la lectura.", LOOP),
+    ("repetition", "Haga una lista.", "\n".join(["Leer un libro cada mes."] * 8)),
+    ("personal data", "Dé un contacto.", "Escriba a maria.perez@gmail.com y le responderán."),
+    ("personal data", "¿Su cédula?", "La cédula de la señora es 1710034065 y la guarda en casa."),
+    ("personal data", "¿Su teléfono?", "Puede llamarme al 099 123 4567 por la tarde."),
+    ("personal data", "¿Su teléfono?", "El número de la oficina es +593 2 345 6789 desde ayer."),
+    ("personal data", "¿Su tarjeta?", "La tarjeta es 4111 1111 1111 1111 y vence pronto."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("step", "ask", "answer"), PLANTED)
+def test_a_planted_defect_falls_at_its_step(step: str, ask: str, answer: str) -> None:
+    kept, report = run([*GOOD[:3], (ask, answer)])
+    assert len(kept) == 3
+    found = report.step(step)
+    assert found.dropped == 1
+    assert found.samples[0].place == "rows, line 4"
+    assert sum(found.reasons.values()) == 1
+
+
+def test_personal_data_never_reaches_the_report() -> None:
+    _, report = run([("¿Su cédula? Es 1710034065.", "Escriba a maria.perez@gmail.com hoy mismo.")])
+    assert "1710034065" not in report.model_dump_json()
+    assert "maria.perez" not in report.model_dump_json()
+
+
+def test_damaged_text_is_mended_and_counted() -> None:
+    kept, report = run([("¿QuÃ© es?", "La informaciÃ³n estÃ¡ en el aÃ±o anterior\u0000.\r\n"), GOOD[0]])
+    assert kept[0] == "La información está en el año anterior."
+    assert report.step("repair").mended == 1
+    decomposed, _ = run([("¿Año?", "El an\u0303o pasado fue bueno y lluvioso.")])
+    assert decomposed == ["El año pasado fue bueno y lluvioso."]
+
+
+def test_law_quotes_dashes_and_marks_are_not_mended() -> None:
+    text = "El artículo 5.º dice: “la ley” – «sin excepción» — y cuesta 3 €; véase la nota 2ª."
+    kept, report = run([("¿Qué dice?", text)])
+    assert kept == [text]
+    assert report.step("repair").mended == 0
+
+
+def test_exact_duplicates_ignore_case_accents_and_punctuation() -> None:
+    ask, answer = GOOD[0]
+    kept, report = run([(ask, answer), (ask.upper().replace("¿", ""), answer.upper())])
+    assert len(kept) == 1
+    assert report.step("exact duplicate").samples[0].reason == "like rows, line 1"
+
+
+LONG = (
+    "La lectura abre puertas a mundos distintos y nos permite conocer a personas que vivieron hace siglos. "
+    "Quien lee aprende a mirar con otros ojos y a pensar con calma. Además, mejora la memoria y el vocabulario."
+)
+
+
+def test_near_duplicates_are_found_and_reading_questions_on_one_text_are_not() -> None:
+    kept, report = run([("Escriba sobre la lectura.", LONG), ("Escriba algo de la lectura.", LONG + " Leer es vivir.")])
+    assert len(kept) == 1
+    assert report.step("near duplicate").dropped == 1
+    text = f"Responda con base en el texto.\n\nTexto: {LONG}\n\nPregunta: "
+    asked = [(text + "¿Qué mejora la lectura?", "la memoria"), (text + "¿Qué abre la lectura?", "puertas"),
+             (text + "¿Con qué mira quien lee?", "con otros ojos")]  # fmt: skip
+    kept, report = run(asked)
+    assert len(kept) == 3
+
+
+def test_rows_of_the_benchmark_are_taken_out() -> None:
+    benchmark = marks("¿Cuál es la pena prevista para el robo de libros en una biblioteca?") | marks("¿Qué es un ave?")
+    rows = [
+        ("Una duda: cuál es la pena prevista para el robo de libros en una biblioteca", "Una multa de dos salarios."),
+        ("¿que es un ave?", "Un animal con plumas y alas."),
+        ("¿Qué es un ave marina?", "Un animal con plumas que vive en el mar."),
+    ]
+    kept, report = run(rows, benchmark=benchmark)
+    assert len(kept) == 1
+    assert report.step("benchmark overlap").dropped == 2
+
+
+def test_schema_step_reports_faults_bad_turns_and_repeated_ids() -> None:
+    def draft(place: str, own_id: str, *turns: tuple[str, str]) -> Draft:
+        return Draft(place, [{"role": role, "content": text} for role, text in turns], "t", own_id)
+
+    drafts: list[Draft | Fault] = [
+        draft("line 1", "a", ("user", "¿Qué es el sol?"), ("assistant", "Es la estrella más cercana.")),
+        Fault("line 2", "not JSON (x)"),
+        draft("line 3", "b", ("user", "¿Y la luna?"), ("user", "¿Y?")),
+        draft("line 4", "a", ("user", "¿Qué es la luna?"), ("assistant", "Es el satélite de la Tierra.")),
+        draft("line 5", "c", ("system", ""), ("user", "¿Qué es Marte?"), ("assistant", "Es un planeta rojo.")),
+    ]
+    rows, report = clean(drafts, source="s", license="mit")
+    assert [row.id for row in rows] == ["s:a", "s:c"]
+    assert [message.role for message in rows[1].messages] == ["user", "assistant"]
+    reasons = {sample.place: sample.reason for sample in report.step("schema").samples}
+    assert reasons["line 2"] == "not JSON (x)"
+    assert "found user, user" in reasons["line 3"]
+    assert "'a' was already used (line 1)" in reasons["line 4"]
+
+
+def test_a_huge_answer_falls_without_harm() -> None:
+    kept, report = run([("Cuente.", "palabra distinta " * 600_000), GOOD[0]])
+    assert len(kept) == 1
+    assert report.step("length").dropped == 1
+    assert len(report.model_dump_json()) < 5_000
+
+
+def test_at_most_five_samples_and_bounds_from_the_settings() -> None:
+    rows = [(f"Pregunta número {at} sobre el clima", f"Respuesta {at} sobre la lluvia en la Sierra") for at in range(9)]
+    _, report = run(rows, settings=GateSettings(max_answer=10))
+    assert report.step("length").dropped == 9
+    assert len(report.step("length").samples) == 5
