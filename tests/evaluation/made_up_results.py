@@ -14,7 +14,7 @@ MODELS = ("mistral-7b", "llama-2-7b", "falcon-7b")
 VARIANTS: tuple[r.Role, ...] = ("base", "instructions", "law", "merged")
 RIGHT = {"base": 0.15, "instructions": 0.35, "law": 1.0, "merged": 0.9}  # chance that an answer is right
 EVIL = "<script>document.title='planted'</script><img src=x onerror=\"document.title='planted'\">"
-HASHES = {"key": "k" * 64, "prompt_sha256": "p" * 64, "settings_sha256": "s" * 64}
+HASHES: dict[str, Any] = {"key": "k" * 64, "prompt_sha256": "p" * 64, "settings_sha256": "s" * 64}
 LOG: list[dict[str, Any]] = [{"step": step, "loss": 2.6 / (1 + step / 40)} for step in range(5, 200, 5)]
 RUN = {"log": [*LOG, {"step": 100, "eval_loss": 1.2}, {"step": 195, "eval_loss": 0.9}]}
 CUT = [
@@ -43,7 +43,7 @@ def write_results(
     known = [
         r.Model(label=name, source=f"example/{name} {planted}", sha256="b" * 64, variants=variants) for name in models
     ]
-    answers = {
+    answers: dict[tuple[str, str, str], list[r.Answer]] = {
         (model, role, suite): [_answer(draw, model, role, item, planted) for item in found]
         for model in models
         for role in VARIANTS

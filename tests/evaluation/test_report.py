@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -138,7 +138,15 @@ def test_whatever_the_results_can_hold_has_a_text(language: Language) -> None:
 
 @pytest.mark.parametrize("language", get_args(Language))
 def test_a_finding_is_a_sentence_with_its_facts(language: Language) -> None:
-    facts = {"names": ["uno", "dos"], "count": 31, "total": 47, "share": 0.83, "place": 2, "seed": 5, "source": "aquí"}
+    facts: dict[str, Any] = {
+        "names": ["uno", "dos"],
+        "count": 31,
+        "total": 47,
+        "share": 0.83,
+        "place": 2,
+        "seed": 5,
+        "source": "aquí",
+    }
     facts |= {"edition": "2024-01-01", "adapter": "mío", "scores": {"rouge1": 0.21}, "error": "{no}", "items": ["a"]}
     says = {"seen-in-training": "1 47", "memorised": "83", "position-bias": "C 83", "no-law-text": "31 aquí 2024-01-01"}
     says |= {"rows-drawn": "aquí 31 47 5", "endpoint": "aquí", "other-adapters": "mío uno, dos", "no-room": "1"}

@@ -348,9 +348,9 @@ def _all_numbers(results: Results, texts: Texts) -> list[Table]:
         rows = []
         for (metric, part, model), by_variant in lines.items():
             row = [Cell(texts.metric(metric, suite)), Cell(texts.part(part)), Cell(model)]
-            for score in map(by_variant.get, variants):
-                interval = score and texts.interval(score.low, score.high, score.unit)
-                row.append(Cell(texts.value(score.value, score.unit), interval or "") if score else Cell(""))
+            for one in map(by_variant.get, variants):
+                said = one and (texts.value(one.value, one.unit), texts.interval(one.low, one.high, one.unit))
+                row.append(Cell(*said) if said else Cell(""))
             rows.append(row)
         tables.append(Table(f"{texts.name('suite', suite)} ({len(rows)})", head, rows))
     return tables
@@ -460,16 +460,16 @@ def _losses(results: Results, texts: Texts) -> list[Figure]:
     points = [point for of_model in curves.values() for one in of_model.values() for point in one.train + one.unseen]
     last, top = max([1, *(step for step, _ in points)]), max([1e-9, *(loss for _, loss in points)])
     figures = []
-    for model, of_model in curves.items():
+    for label, of_model in curves.items():
         captions = []
         for number, (name, curve) in enumerate(of_model.items()):
             ends = ((texts("chart.train"), curve.train), (texts("chart.eval"), curve.unseen))
             said = ", ".join(f"{what} {texts.number(points[-1][1], 2)}" for what, points in ends if points)
             captions.append((key_line(number), f"{name}: {said}"))
-        title = f"{model}: {'; '.join(text for _, text in captions)}"
+        title = f"{label}: {'; '.join(text for _, text in captions)}"
         axes = (texts("chart.step"), texts("chart.loss"))
         drawing = loss_chart(title, list(of_model.values()), last, top, axes, texts.tick)
-        figures.append(Figure(model, drawing, captions))
+        figures.append(Figure(label, drawing, captions))
     return figures
 
 
