@@ -11,7 +11,10 @@ def test_a_lora_is_proved_to_act(client: Client, state: State) -> None:
     assert client.load_lora("good").change == pytest.approx(0.14)
     client.load_lora("other")
     assert (state.named, state.acting) == (("other",), "other")
-    assert [body["lora_names"] for body in state.bodies("/v1/internal/lora/load")] == [["good"], ["other"]]
+    assert [body["lora_names"] for body in state.bodies("/v1/internal/lora/load")] == [
+        *[["good"], ["good"]],  # measured, taken off, measured, and put back
+        *[["other"], ["other"]],
+    ]
     assert not client.unload_lora().lora_names
 
 
@@ -45,6 +48,21 @@ def test_the_broken_state_is_repaired_by_loading_the_model_again(client: Client,
     with pytest.raises(LoraError, match="The base model was loaded again"):
         client.load_lora("bad")
     assert not state.stuck
+
+
+def test_a_lora_that_acts_unreported_proves_nothing_for_another(client: Client, state: State) -> None:
+    state.acting, state.hidden = "other", True  # two LoRAs of one rank, asked for by another program
+    assert not client.info().lora_names
+    assert client.load_lora("good", {"load_in_4bit": True}).change == pytest.approx(0.14)
+    assert (state.named, state.acting) == (("good",), "good")
+    assert state.bodies("/v1/internal/model/load") == [{"model_name": "tiny-mistral", "args": {"load_in_4bit": True}}]
+
+
+def test_a_lora_that_breaks_the_probabilities_is_taken_off(client: Client, state: State) -> None:
+    state.loras["nan"] = "not a number"
+    with pytest.raises(LoraError, match=r"'nan' does not load.*base model is loaded"):
+        client.load_lora("nan")
+    assert (state.named, state.acting) == ((), None)
 
 
 def test_loras_that_cannot_be(client: Client, state: State) -> None:

@@ -37,13 +37,13 @@ def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
-        (["generate", "La"], TEXT),
-        (["generate", "La", "--no-stream"], TEXT),
-        (["instruct", "Saluda.", "--preset", "mistral-7b-law", "--temperature", "0.3"], TEXT),
-        (["instruct", "Saluda.", "--no-stream", "--system", "Sé breve.", "--template", "leylora-falcon"], TEXT),
+        (["generate", "La", "--raw"], TEXT),
+        (["generate", "La", "--raw", "--no-stream"], TEXT),
+        (["generate", "Saluda.", "--preset", "mistral-7b-law", "--temperature", "0.3"], TEXT),
+        (["generate", "Saluda.", "--no-stream", "--system", "Sé breve.", "--template", "leylora-falcon"], TEXT),
         (["models"], "tiny-mistral\ntiny-falcon"),
         (["info"], "tiny-mistral (Transformers), LoRA: none"),
-        (["load", "tiny-falcon", "--4bit", "--arg", "compute-dtype=bfloat16"], "tiny-falcon is loaded"),
+        (["load", "tiny-falcon", "--load", "4bit", "--arg", "compute-dtype=bfloat16"], "tiny-falcon is loaded"),
         (["loras"], "good\nother"),
         (["lora", "load", "good"], "good is applied and acts"),
         (["lora", "unload"], "tiny-mistral, no LoRA"),
@@ -57,10 +57,10 @@ def test_each_command(arguments: list[str], shown: str) -> None:
 
 
 def test_arguments_reach_the_server(state: State) -> None:
-    run("load", "tiny-falcon", "--8bit", "--arg", "compute-dtype=bfloat16")
+    run("load", "tiny-falcon", "--load", "8bit", "--arg", "compute-dtype=bfloat16")
     (body,) = state.bodies("/v1/internal/model/load")
-    assert body["args"] == {"load_in_8bit": True, "compute_dtype": "bfloat16"}
-    run("generate", "-", "--stop", "x", "--stop", "y", "--set", "top_k=3", "--seed", "4", stdin="La ley")
+    assert body["args"] == {"load_in_4bit": False, "load_in_8bit": True, "compute_dtype": "bfloat16"}
+    run("generate", "-", "--raw", "--stop", "x", "--stop", "y", "--set", "top_k=3", "--seed", "4", stdin="La ley")
     (body,) = state.bodies("/v1/completions")
     assert (body["prompt"], body["stop"], body["top_k"], body["seed"]) == ("La ley", ["x", "y"], 3, 4)
 
@@ -85,7 +85,7 @@ def test_compare_takes_prompts_and_files(tmp_path: Path) -> None:
         (["generate", "a", "--set", "top_k"], "write it as KEY=VALUE"),
         (["generate", "a", "--set", "temprature=1"], "did you mean temperature"),
         (["generate", "a", "--preset", "Creative", "--temperature", "1"], "would overwrite temperature"),
-        (["load", "a", "--4bit", "--8bit"], "not in both"),
+        (["generate", "a", "--raw", "--system", "b"], "without a template"),
         (["lora", "load", "missing"], "no LoRA 'missing'"),
         (["chat", "--mode", "talk"], "no mode 'talk'"),
     ],
