@@ -20,7 +20,7 @@ from leylora.laws.law import Article, Law
 from leylora.models.generate import Finish, Piece
 from leylora.models.presets import Sampling
 
-from ..chat.conftest import lora, model  # noqa: F401
+from ..chat.conftest import model  # noqa: F401
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
