@@ -108,8 +108,11 @@ def test_the_same_bytes_in_every_process(laws: list[Law]) -> None:
     for seed in ("0", "4242"):
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM.format(folder=str(Path(__file__).parent))],
-            capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed},
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
         assert done.stdout.strip() == here
     other, _ = generate([laws[0], laws[2]], TaskSettings(), 12)
     assert [row.model_dump() for row in other] != [row.model_dump() for row in rows]

@@ -72,8 +72,12 @@ def write_rows(
         LeyloraError: the endpoint cannot be reached or refuses; replies received so far are kept.
     """
     lookup, shelf, report = LawLookup(tuple(laws), seed), Shelf(laws), TaskReport()
-    wanted = [(law, row) for law in laws for row in law.articles
-              if row.in_force and (members is None or (law.id, row.number) in members)]  # fmt: skip
+    wanted = [
+        (law, row)
+        for law in laws
+        for row in law.articles
+        if row.in_force and (members is None or (law.id, row.number) in members)
+    ]
     chosen = lookup.random("model-written").sample(wanted, min(writer.max_articles, len(wanted)))
     replies = _Replies(writer, transport)
     pools = {law.id: DistractorPool(law, [row.number for other, row in wanted if other is law]) for law in laws}
