@@ -15,7 +15,8 @@ from leylora.chat.answer import Finish, Piece
 from leylora.chat.dialogue import NOTICE, Chat, Settings
 from leylora.chat.engine import Engine
 from leylora.chat.sampling import Sampling
-from leylora.grounding.indexing import open_laws
+from leylora.grounding.index import open_laws
+from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
 
 from ..chat.conftest import engine, lora  # noqa: F401
@@ -53,7 +54,7 @@ def address(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     folder = tmp_path_factory.mktemp("laws")
     sample_law().save(folder / "huertos")
-    chat = Chat(engine, open_laws(folder), Settings("tiny-mistral-law", GREEDY), "deterministic")
+    chat = Chat(engine, open_laws(folder, catalog()), Settings("tiny-mistral-law", GREEDY), "deterministic")
     demo = launch(Page(chat))
     yield str(demo.local_url)
     demo.close(verbose=False)

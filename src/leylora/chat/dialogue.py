@@ -16,10 +16,12 @@ from leylora.chat.conversation import Fitted, Message, TooLongError, fit
 from leylora.chat.engine import Engine
 from leylora.chat.sampling import MAX_NEW_TOKENS, Sampling, preset, preset_for
 from leylora.chat.variants import BASE, LORA, Variant, adapter_variant, choose_base, find_adapter, find_variants
-from leylora.grounding.checking import CheckedCitation, Verdict, check_answer
+from leylora.grounding.checker import CheckedCitation, Verdict, check_answer
+from leylora.grounding.citations import IndexedArticle
 from leylora.grounding.ground import Grounded, ground
-from leylora.grounding.index import IndexedArticle, LawIndex
-from leylora.grounding.indexing import open_laws
+from leylora.grounding.index import open_laws
+from leylora.grounding.search import LawIndex
+from leylora.laws.catalog import catalog
 from leylora.models.bases import Load
 from leylora.models.load import silence_libraries
 
@@ -98,7 +100,7 @@ def open_chat(
     """
     if preset_name:
         preset(preset_name)
-    index = None if laws is None else open_laws(laws)
+    index = None if laws is None else open_laws(laws, catalog())
     base, variants, first = choose(model, adapter, lora)
     silence_libraries()
     console.note(f"Loading {base} ({load}) with {len(variants) - 1} adapters …")
@@ -163,7 +165,7 @@ def ask(
         text, finish = text + piece.text, piece.finish
         yield piece
     answer = text.strip()
-    checked = () if index is None else tuple(check_answer(answer, grounded, index))
+    checked = () if index is None else tuple(check_answer(answer, index, given=grounded.articles if grounded else ()))
     yield Turn(question, answer, settings.variant, finish, grounded, checked)
 
 

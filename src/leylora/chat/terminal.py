@@ -34,6 +34,7 @@ from leylora.chat.dialogue import (
 from leylora.chat.sampling import preset, preset_for, presets
 from leylora.errors import LeyloraError
 from leylora.files import write_text
+from leylora.grounding.checker import explain
 from leylora.project import shown
 
 try:
@@ -128,7 +129,7 @@ class Terminal:
         console.say("" if turn.answer else "(respuesta vacía)")
         for cited in turn.checked:
             style = {"✓": "green", "⚠": "yellow", "✗": "red"}[cited.mark]
-            console.out.print(f"  {verdict(cited)}: {plain(cited.text)}. {cited.reason}", style=style, markup=False)
+            console.out.print(f"  {verdict(cited)}: {plain(cited.text)}. {explain(cited)}", style=style, markup=False)
         if turn.grounded is not None and turn.finish is not None and not turn.checked:
             console.out.print("  ⚠ La respuesta no cita ningún artículo.", style="yellow")
         given = len(turn.grounded.sources) if turn.grounded else 0
