@@ -160,7 +160,7 @@ class Scores:
         name = f"{bench.family}/{bench.seed}/{key}"
         if name in self.cells:
             return
-        from leylora.evaluation.held_out import Variant, compare
+        from leylora.evaluation.loss import Variant, compare
 
         folder = None if key == "base" else bench.adapter(key)
         model, sets = self.model(bench.family)
@@ -181,7 +181,7 @@ class Scores:
 
     def model(self, family: str) -> "tuple[PreTrainedModel, dict[str, Rows]]":
         if self.loaded is None or self.loaded[0] != family:
-            from leylora.evaluation.held_out import held_out_rows, load_for_scoring
+            from leylora.evaluation.loss import held_out_rows, load_for_scoring
 
             base = str(TINY_BASES / family)
             folders = {skill: Path(f"data/build/tiny-{skill}") for skill in SKILLS}

@@ -1,13 +1,15 @@
 """QLoRA training of 7B models on one GPU: our recipes against stock TRL (and Unsloth where installed), same rows.
 
-    python benchmarks/training.py                    # three families, 2048 and 4096 tokens, a card of 16 GB
-    python benchmarks/training.py --memory-gb 24 --family mistral --length 4096 --steps 20
+    python benchmarks/training.py                    # three families at 2048 tokens and at their longest, as on a T4
+    python benchmarks/training.py --memory-gib 0 --family mistral --length 4096 --steps 20
     python benchmarks/training.py --small            # two narrow layers, seconds on a CPU; what the tests run
 
 Nothing is downloaded: the base has the published shapes and random weights, drawn and quantised to 4 bits layer by
 layer on the card (`leylora.models.random_base`). Rows are synthetic, with lengths as instruction sets have them:
 log-normal, median 180 tokens, sigma 0.9, cut at the row length; the last 60 % of each row carry loss. Every contender
-runs in a process of its own whose share of the card is capped at --memory-gb; what does not fit is a row that says OOM.
+runs in a process of its own whose memory is capped at --memory-gib; what does not fit is a row that says OOM. The cap
+of 14 is what a T4 of "16 GB" (14.6 GiB) has left beside CUDA's own memory. Each row is written as soon as it is
+measured; rows that the file has already, of the same card and settings, are not measured again.
 
 Tokens are real ones (padding does not count), over the steps after the first `WARM_UP`; utilisation is useful work by
 `leylora.training.flops` over the card's published peak; memory is what torch allocated at most.
@@ -15,6 +17,7 @@ The contenders are in training_contenders.py.
 """
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -31,13 +34,15 @@ from rich.table import Table
 from training_contenders import CONTENDERS, WARM_UP, Job, ours, synthetic_rows, theirs
 
 from leylora import console
-from leylora.errors import first_line
+from leylora.errors import UsageError, first_line
 from leylora.files import read_json, write_json
+from leylora.models.cards import GIB
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 RESULTS = Path(__file__).with_name("training.json")
-FAMILIES = ("mistral", "llama-2", "falcon")
+LONGEST = {"mistral": 4096, "llama-2": 4096, "falcon": 2048}
+"""The families, and the longest row each of their recipes takes."""
 
 
 @dataclass
@@ -55,10 +60,14 @@ class Outcome:
 @app.command()
 def main(
     family: Annotated[list[str] | None, typer.Option(help="mistral, llama-2, falcon; all by default.")] = None,
-    length: Annotated[list[int] | None, typer.Option(help="Tokens a row; 2048 and 4096 by default.")] = None,
-    memory_gb: Annotated[float, typer.Option(help="Cap of GPU memory, 10^9 bytes.")] = 16.0,
+    length: Annotated[list[int] | None, typer.Option(help="Tokens a row; 2048 and the longest by default.")] = None,
+    memory_gib: Annotated[float, typer.Option(help="Cap of what torch may allocate; 0 for none.")] = 14.0,
     steps: Annotated[int, typer.Option(min=1, help=f"Timed steps, after {WARM_UP} that are not.")] = 8,
-    attention: Annotated[str, typer.Option(help="sdpa, or a flash-attention kernel, for every contender.")] = "sdpa",
+    attention: Annotated[
+        str, typer.Option(help="For every contender; auto: what our recipe takes, sdpa for the others.")
+    ] = "auto",
+    checkpointing: Annotated[bool, typer.Option(help="Compute activations again, as recipes do.")] = True,
+    timeout: Annotated[float | None, typer.Option(help="Seconds after which a contender is given up.")] = None,
     contender: Annotated[list[str] | None, typer.Option(help=f"{', '.join(CONTENDERS)}; all by default.")] = None,
     small: Annotated[bool, typer.Option("--small", help="Two narrow layers; the only size without a GPU.")] = False,
     out: Annotated[
@@ -75,27 +84,49 @@ def main(
     small = small or not torch.cuda.is_available()
     known = [name for name in contender or CONTENDERS if name != "unsloth" or (find_spec("unsloth") and not small)]
     jobs = [
-        Job(name, model, tokens, steps, memory_gb, attention, small)
-        for model in family or FAMILIES
-        for tokens in length or ([128] if small else [2048, 4096])
+        Job(name, model, tokens, steps, memory_gib, attention, small, checkpointing)
+        for model in family or LONGEST
+        for tokens in sorted({min(tokens, LONGEST[model]) for tokens in length or ([128] if small else [2048, 4096])})
         for name in known
     ]
-    rows = []
+    path = None if small and not out else out or RESULTS  # figures without a GPU never replace published ones
+    results: dict[str, Any] = {"machine": machine(), "small": small, "rows": measured_before(path)}
     for one in jobs:
+        if any(row | asdict(one) == row for row in results["rows"]):
+            continue
         console.note(f"{one.family}, {one.length} tokens: {CONTENDERS[one.contender]}")
-        rows.append({**asdict(one), **asdict(apart(one))})
-    results = {"machine": machine(), "small": small, "rows": rows}
-    if out or not small:  # a run without a GPU never takes the place of published figures
-        write_json(out or RESULTS, results)
+        results["rows"].append({**asdict(one), **asdict(apart(one, timeout))})
+        if path:
+            write_json(path, results)
     show(results)
 
 
-def apart(job: Job) -> Outcome:
+def measured_before(path: Path | None) -> list[dict[str, Any]]:
+    """The rows of ``path``, without those that failed for another reason than memory.
+
+    Raises:
+        UsageError: they were measured on another card.
+    """
+    if path is None or not path.is_file():
+        return []
+    before = read_json(path)
+    if before["machine"]["card"] != machine()["card"]:
+        raise UsageError(f"{path} holds figures of another card ({before['machine']['card']}); give another --out.")
+    return [row for row in before["rows"] if row["error"] in (None, "OOM")]
+
+
+def apart(job: Job, timeout: float | None = None) -> Outcome:
     """Run a job in a process of its own, so that no contender's patches, caches or memory reach the next."""
     with tempfile.TemporaryDirectory(prefix="leylora-training-") as name:
         result = Path(name) / "outcome.json"
         command = [sys.executable, __file__, "--job", json.dumps(asdict(job)), "--out", str(result)]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        try:
+            done = subprocess.run(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, timeout=timeout,
+                env={"PYTORCH_ALLOC_CONF": "expandable_segments:True", **os.environ},  # as train/sft.py sets it
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return Outcome(error=f"not done after {timeout:.0f} s")
         if result.is_file():
             return Outcome(**read_json(result))
         last = (done.stderr.strip().splitlines() or [""])[-1]
@@ -111,9 +142,9 @@ def attempt(job: Job) -> Outcome:
     silence_libraries()
     import torch
 
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and job.memory_gib:
         total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, job.memory_gb * 1e9 / total))
+        torch.cuda.set_per_process_memory_fraction(min(1.0, job.memory_gib * GIB / total))
     try:
         with tempfile.TemporaryDirectory(prefix="leylora-training-") as work:
             return measure(job, Path(work))
@@ -166,6 +197,7 @@ def measure(job: Job, work: Path) -> Outcome:
             "optim": str(getattr(args.optim, "value", args.optim)),
             "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
             "gradient_checkpointing": bool(args.gradient_checkpointing),
+            "attention": trainer.model.config._attn_implementation,
         },
     )
 
@@ -184,15 +216,18 @@ def machine() -> dict[str, Any]:
 def show(results: dict[str, Any]) -> None:
     """The results as a table; the ratio is to TRL's defaults, or to TRL with one row where those do not fit."""
     table = Table(title=f"QLoRA training, {results['machine']['card']}", title_justify="left", box=SIMPLE_HEAD)
-    for title in ("model", "tokens a row", "contender"):
+    for title in ("model", "tokens a row", "cap GiB", "checkpoints", "contender"):
         table.add_column(title, no_wrap=True)
     for title in ("tokens/s", "peak GiB", "of peak", "filled", "times TRL"):
         table.add_column(title, justify="right")
     for row in results["rows"]:
-        same = [r for r in results["rows"] if (r["family"], r["length"]) == (row["family"], row["length"])]
+        setting = ("family", "length", "memory_gib", "checkpointing")
+        same = [r for r in results["rows"] if all(r[key] == row[key] for key in setting)]
         stock = next((r["tokens_per_second"] for r in same if r["contender"] == "trl" and not r["error"]), None)
         stock = stock or next((r["tokens_per_second"] for r in same if r["contender"] == "trl-1"), None)
-        place = [row["family"] if row["contender"] == same[0]["contender"] else "", str(row["length"])]
+        model = row["family"] if row["contender"] == same[0]["contender"] else ""
+        cap = f"{row['memory_gib']:g}" if row["memory_gib"] else "none"
+        place = [model, str(row["length"]), cap, "yes" if row["checkpointing"] else "no"]
         if row["error"]:
             table.add_row(*place, CONTENDERS[row["contender"]], row["error"])
             continue

@@ -2,8 +2,13 @@
 
 ours             the recipe train/recipes/MODEL/instructions.yaml, at this row length
 TRL              SFTConfig's defaults (8 padded rows a batch, no packing) with our LoRA and 4-bit settings
-TRL, 1 row       the same with one row a batch and 8 accumulated: for cards where 8 do not fit
+TRL, packing     the same with packing: one packed row a batch and 8 accumulated. TRL then sends rows without padding
+                 and with positions, by which transformers keeps documents apart under sdpa too
+TRL, 1 row       TRL's defaults with one row a batch and 8 accumulated: for cards where 8 do not fit
 Unsloth          its loader and adapter, with packing, where the package is installed; not yet run
+
+All but Unsloth train the same base, `random_base`. For Falcon that has our mends in it (`leylora.models.falcon`): as it
+comes, no contender would have its weights in 4 bits, and packed documents would see each other.
 """
 
 import random
@@ -17,49 +22,57 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerFast, Trainer
 
-CONTENDERS = {"ours": "ours", "trl": "TRL", "trl-1": "TRL, 1 row", "unsloth": "Unsloth"}
+CONTENDERS = {"ours": "ours", "trl": "TRL", "trl-packing": "TRL, packing", "trl-1": "TRL, 1 row", "unsloth": "Unsloth"}
+PLACES = 2 * 8  # the most packed rows a step of a recipe takes: Falcon's
 MEDIAN, SIGMA, PROMPT, WARM_UP = 180, 0.9, 0.4, 2
 RANK, ALPHA = 16, 32
 
 
 @dataclass(frozen=True)
 class Job:
-    """One contender on one model at one row length."""
+    """One contender on one model at one row length.
+
+    Attributes:
+        memory_gib: the most that torch may allocate; 0 for all of the card.
+        attention: for every contender; with ``auto`` ours takes what its recipe would, the others sdpa.
+        checkpointing: whether activations are computed again, as recipes and TRL's defaults have it.
+    """
 
     contender: str
     family: str
     length: int
     steps: int
-    memory_gb: float
+    memory_gib: float
     attention: str
     small: bool
+    checkpointing: bool = True
 
 
 def synthetic_rows(job: Job) -> "Dataset":
-    """As many tokens as our recipe's steps use, the same for every contender: random ids, log-normal lengths."""
+    """More tokens than any recipe's steps use, the same for every contender: random ids, log-normal lengths."""
     from datasets import Dataset
 
     draw = random.Random(0)
     vocabulary, median = (500, MEDIAN // 8) if job.small else (30000, MEDIAN)
     rows: list[dict[str, list[int]]] = []
     total = 0
-    while total < 9 * job.length * (job.steps + WARM_UP):  # our recipes use 8 packed rows a step
+    while total < (PLACES + 1) * job.length * (job.steps + WARM_UP):
         tokens = min(job.length, max(8, round(median * draw.lognormvariate(0, SIGMA))))
-        ids = [*(draw.randrange(10, vocabulary) for _ in range(tokens - 1)), 2]
+        ids = [*draw.choices(range(10, vocabulary), k=tokens - 1), 2]
         prompt = round(PROMPT * tokens)
         rows.append({"input_ids": ids, "labels": [-100] * prompt + ids[prompt:]})
         total += tokens
     return Dataset.from_list(rows)
 
 
-def base(job: Job, precision: Any) -> "PreTrainedModel":
+def base(job: Job, precision: Any, attention: str) -> "PreTrainedModel":
     import torch
 
     from leylora.models.random_base import random_base, shape
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = shape(job.family, small=job.small)
-    return random_base(config, compute_dtype=precision, device=device, attn_implementation=job.attention)
+    return random_base(config, compute_dtype=precision, device=device, attn_implementation=attention)
 
 
 def word_tokenizer() -> "PreTrainedTokenizerFast":
@@ -77,6 +90,8 @@ def ours(job: Job, rows: "Dataset", work: Path) -> "Trainer":
     """The trainer of train/sft.py with the family's recipe."""
     import torch
 
+    from leylora.models.attention import resolve_attention
+    from leylora.models.cards import find_card
     from leylora.models.families import family_of
     from leylora.training.adapter import attach
     from leylora.training.arguments import parse
@@ -86,10 +101,13 @@ def ours(job: Job, rows: "Dataset", work: Path) -> "Trainer":
     recipe = RECIPES / (f"tiny-{job.family}" if job.small else f"{job.family}-7b") / "instructions.yaml"
     words = ["--config", str(recipe), "--max_length", str(job.length), "--max_steps", str(job.steps + WARM_UP)]
     words += ["--eval_strategy", "no", "--save_strategy", "no", "--output_dir", str(work / "out")]
-    arguments = parse([*words, "--min_gpu_memory_gib", "0", "--attn_implementation", job.attention])
+    if not job.checkpointing:
+        words += ["--gradient_checkpointing", "false"]
+    arguments = parse([*words, "--min_gpu_memory_gib", "0"])
     args = arguments.training
     dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
-    model = base(job, dtype)
+    attention, _ = resolve_attention(job.attention, find_card(), half_precision=args.bf16 or args.fp16)
+    model = base(job, dtype, attention)
     adapted = attach(model, arguments, family_of(model.config))
     named = rows.add_column("conversation", [f"row {number}" for number in range(len(rows))])
     return build_trainer(adapted, word_tokenizer(), Rows(named, "synthetic"), None, arguments, work)
@@ -111,7 +129,7 @@ def theirs(job: Job, rows: "Dataset", work: Path) -> "Trainer":
     batch: dict[str, Any] = {}
     if job.contender != "trl":
         batch = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}
-    if job.contender == "unsloth":
+    if job.contender in ("unsloth", "trl-packing"):
         batch |= {"packing": True}
     args = SFTConfig(
         output_dir=str(work / "out"),
@@ -120,6 +138,7 @@ def theirs(job: Job, rows: "Dataset", work: Path) -> "Trainer":
         bf16=half == "bf16",
         fp16=half == "fp16",
         use_cpu=card is None,
+        gradient_checkpointing=job.checkpointing,
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
@@ -128,7 +147,7 @@ def theirs(job: Job, rows: "Dataset", work: Path) -> "Trainer":
     )
     tokenizer = word_tokenizer()
     targets = list(family_of(shape(job.family)).linear_layers)
-    model: Any = base(job, dtype)
+    model: Any = base(job, dtype, "sdpa" if job.attention == "auto" else job.attention)
     adapter = None
     if job.contender == "unsloth":
         from unsloth import FastLanguageModel

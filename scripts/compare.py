@@ -39,11 +39,9 @@ def main(
     lang: Annotated[Literal["es", "en"], typer.Option(help="Language of the report.")] = "es",
 ) -> None:
     """Ask base and adapters the same questions; write answers, scores with intervals, provenance and a report."""
-    from leylora.evaluation.compare import compare
-    from leylora.evaluation.plans import Settings
-    from leylora.evaluation.report import write_report
-    from leylora.evaluation.show import print_results
-    from leylora.evaluation.suites import BENCHMARK, Sources
+    from leylora.evaluation.items import BENCHMARK, Sources
+    from leylora.evaluation.report import print_report, write_report
+    from leylora.evaluation.run import Settings, compare
 
     named = [word for text in [models, *(more or [])] for word in text.split(",") if word]
     if "summary" in suite and suite != "summary":
@@ -53,7 +51,7 @@ def main(
 
         results = compare_summaries(named, out, adapters=adapters, rows=summaries or ROWS, limit=limit, seed=seed,
                                     command=shlex.join(["python", *sys.argv]))  # fmt: skip
-        print_results(results)
+        print_report(results, lang)
         console.say(f"Report: {write_report(out, lang)[0]}")
         return
     own = Path("data/benchmark/ecuador.jsonl") == Path(benchmark)
@@ -66,7 +64,7 @@ def main(
         settings=Settings(load, max_new_tokens, limit, template, batch_size, seed),
         endpoints=endpoint or [], command=shlex.join(["python", *sys.argv]),
     )  # fmt: skip
-    print_results(results)
+    print_report(results, lang)
     console.say(f"Report: {write_report(out, lang)[0]}")
 
 

@@ -14,10 +14,15 @@ With no arguments it trains mistral-7b/instructions.yaml if there is a GPU for i
 the launcher from adding a traceback of its own to an error.
 """
 
+import os
 import sys
 
 from leylora import console
 from leylora.training.processes import one_voice
+
+# Before torch is imported. Packed rows are of unlike lengths; memory that can grow in place does not fall to pieces.
+if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 
 
 @one_voice()

@@ -36,7 +36,7 @@ from leylora.adapters.merge import merge
 from leylora.adapters.report import Method
 from leylora.adapters.weights import Parent
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.held_out import (
+from leylora.evaluation.loss import (
     Variant,
     base_identity,
     compare,

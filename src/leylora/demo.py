@@ -17,10 +17,9 @@ from leylora.adapters.weights import Parent
 from leylora.combining import Merging, Training, compare_variants, do, print_table
 from leylora.data.build import build
 from leylora.data.mixture import Mixture
-from leylora.evaluation.compare import compare
-from leylora.evaluation.plans import Settings
+from leylora.evaluation.items import Sources
 from leylora.evaluation.report import write_report
-from leylora.evaluation.suites import Sources
+from leylora.evaluation.run import Settings, compare
 from leylora.files import read_jsonl, write_json
 from leylora.laws.law import Law
 from leylora.models.bases import TINY_BASES

@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 from leylora.adapters.merge import merge
 from leylora.adapters.weights import Parent
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.held_out import Variant, batches, compare, held_out_rows, load_for_scoring
+from leylora.evaluation.loss import Variant, batches, compare, held_out_rows, load_for_scoring
 from leylora.evaluation.weight_search import (
     COARSE,
     MOST_POINTS,
@@ -192,7 +192,7 @@ def test_what_cannot_be_searched_is_said(pair: Path, tmp_path: Path) -> None:
 
 
 def test_adapters_of_different_templates_are_not_mixed(pair: Path, tmp_path: Path) -> None:
-    from leylora.evaluation.held_out import template_of
+    from leylora.evaluation.loss import template_of
     from leylora.files import write_json
 
     for name, template in (("a", "leylora-mistral"), ("b", "leylora-falcon")):

@@ -1,7 +1,7 @@
 import pytest
 
 from leylora.errors import UsageError
-from leylora.models.attention import HUB_KERNEL, resolve_attention
+from leylora.models.attention import HUB_KERNEL, avoid_unfused_grouped_attention, resolve_attention
 from leylora.models.cards import Card, assumed_card
 
 A100 = Card("NVIDIA A100", 79.1, bf16=True)
@@ -61,3 +61,17 @@ def test_cards_as_people_write_them(text: str, name: str, gib: float, bf16: bool
 def test_a_card_without_a_size_is_asked_for_one() -> None:
     with pytest.raises(UsageError, match=r"'Voodoo' says no size; write 'NAME NNGB' or one of: T4, V100"):
         assumed_card("Voodoo")
+
+
+@pytest.mark.parametrize(("card", "shared"), [(T4, False), (A100, True), (None, True)])
+def test_grouped_keys_and_values_are_shared_only_where_a_fused_kernel_can(
+    monkeypatch: pytest.MonkeyPatch, card: Card | None, shared: bool
+) -> None:
+    import torch
+    from transformers.integrations import sdpa_attention
+
+    monkeypatch.setattr(sdpa_attention, "use_gqa_in_sdpa", sdpa_attention.use_gqa_in_sdpa)  # put back afterwards
+    monkeypatch.setattr("leylora.models.attention.find_card", lambda: card)
+    avoid_unfused_grouped_attention()
+    key = torch.zeros(1, 2, 8, 64)
+    assert sdpa_attention.use_gqa_in_sdpa(None, key, key) is shared

@@ -15,7 +15,7 @@ from leylora.training.adapter import attach
 from leylora.training.arguments import Arguments, parse
 from leylora.training.rows import tokenize
 from leylora.training.save import without_rslora
-from leylora.training.trainer import build_trainer, packing_efficiency
+from leylora.training.trainer import build_trainer, packing_efficiency, settle_checkpointing
 
 RECIPE = str(RECIPES / "tiny-mistral" / "instructions.yaml")
 MISTRAL = FAMILIES["mistral"]
@@ -94,8 +94,8 @@ def trainer(folder: Path, work: Path, *words: str) -> Any:
     return build_trainer(model, tokenizer, rows, None, asked, work)
 
 
-def test_adapters_are_float32_unless_the_run_is_bf16(tiny_base: Callable[[str], Path], tmp_path: Path) -> None:
-    """TRL 1.16 casts them to bf16 always, and an fp16 run then dies at its first step (seen only on a GPU)."""
+def test_adapters_are_float32_whatever_the_run_computes_in(tiny_base: Callable[[str], Path], tmp_path: Path) -> None:
+    """TRL 1.16 casts them to bf16 always: an fp16 run then dies at its first step, a bf16 run loses small updates."""
     from trl import SFTTrainer
 
     asked = arguments("--fp16", "true", "--bf16", "false", "--assistant_only_loss", "false", "--eval_strategy", "no")
@@ -112,10 +112,38 @@ def test_adapters_are_float32_unless_the_run_is_bf16(tiny_base: Callable[[str], 
     cast = {parameter.dtype for parameter in trainable(model).values()}
     assert cast == {torch.bfloat16}, "TRL no longer casts adapters: training/adapter.py has one fix to lose"
 
-    mended = trainer(tiny_base("tiny-mistral"), tmp_path / "ours", "--fp16", "true", "--bf16", "false")
-    assert {parameter.dtype for parameter in trainable(mended.model).values()} == {torch.float32}
-    brain = trainer(tiny_base("tiny-mistral"), tmp_path / "bf16", "--bf16", "true")
-    assert {parameter.dtype for parameter in trainable(brain.model).values()} == {torch.bfloat16}
+    for half, other in (("fp16", "bf16"), ("bf16", "fp16")):
+        mended = trainer(tiny_base("tiny-mistral"), tmp_path / half, f"--{half}", "true", f"--{other}", "false")
+        assert {parameter.dtype for parameter in trainable(mended.model).values()} == {torch.float32}
+        before = {name: weight.detach().clone() for name, weight in trainable(mended.model).items()}
+        if half == "bf16":  # a CPU trains no fp16
+            mended.args.max_steps = 4  # B moves in the second, after warm-up; A in the third, for B was zero
+            mended.train()
+            assert all(not torch.equal(weight, before[name]) for name, weight in trainable(mended.model).items())
+
+
+@pytest.mark.parametrize(
+    ("words", "attention", "wanted"),
+    [
+        (["--gradient_checkpointing", "false"], "sdpa", None),
+        ([], "kernels-community/flash-attn2", {"use_reentrant": False}),
+        ([], "sdpa", {"use_reentrant": False, "selective": True}),
+    ],
+)
+def test_selective_checkpointing_is_dropped_where_it_cannot_pay(
+    words: list[str], attention: str, wanted: dict[str, bool] | None
+) -> None:
+    asked = parse(["--config", str(RECIPES / "mistral-7b" / "law.yaml"), "--dry_run", *words])
+    settle_checkpointing(asked.training, attention)
+    assert asked.training.gradient_checkpointing_kwargs == wanted
+
+
+def test_a_recipe_of_a_large_model_trains_without_checkpointing(
+    tiny_base: Callable[[str], Path], tmp_path: Path
+) -> None:
+    details = '{"use_reentrant": false, "selective": true}'  # as in the 7B recipes; TRL alone stops with a traceback
+    off = ("--gradient_checkpointing", "false", "--gradient_checkpointing_kwargs", details, "--max_steps", "1")
+    trainer(tiny_base("tiny-mistral"), tmp_path, *off).train()
 
 
 def test_rows_are_packed_and_the_efficiency_is_their_share(tiny_base: Callable[[str], Path], tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import os
+import runpy
 from pathlib import Path
 
 import pytest
@@ -5,7 +7,7 @@ import yaml
 
 from leylora.errors import LeyloraError, UsageError
 from leylora.models.cards import Card
-from leylora.project import RECIPES
+from leylora.project import RECIPES, ROOT
 from leylora.training import arguments
 from leylora.training.arguments import parse, read_recipe
 
@@ -146,3 +148,13 @@ def test_a_recipe_without_model_or_data(tmp_path: Path, key: str) -> None:
 def test_numbers_that_train_nothing_are_refused(key: str, value: str) -> None:
     with pytest.raises(UsageError, match=rf"tiny-mistral/law\.yaml: {key} must be a number above 0, not {value}\."):
         parse(["--config", str(RECIPES / "tiny-mistral" / "law.yaml"), f"--{key}={value}"])
+
+
+def test_training_lets_memory_grow_in_place_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, wanted in ((None, "expandable_segments:True"), ("max_split_size_mb:64", "max_split_size_mb:64")):
+        monkeypatch.delenv("PYTORCH_CUDA_ALLOC_CONF", raising=False)
+        monkeypatch.setenv("PYTORCH_ALLOC_CONF", given or "")
+        if given is None:
+            monkeypatch.delenv("PYTORCH_ALLOC_CONF")
+        runpy.run_path(str(ROOT / "train" / "sft.py"), run_name="imported")
+        assert os.environ["PYTORCH_ALLOC_CONF"] == wanted

@@ -40,9 +40,7 @@ def test_bytes_of_weights_adapter_and_optimizer_are_exact(
     base = load_base(str(tiny_base(family)), compute_dtype=torch.float32, double_quant=double_quant)
     shape = shape_of(base.config)
     targets = FAMILIES[shape.model_type].linear_layers
-    plan = memory.Plan(
-        shape, 128, 1, 16, targets, optimizer="adamw_torch", double_quant=double_quant, half=False, bf16=False
-    )
+    plan = memory.Plan(shape, 128, 1, 16, targets, optimizer="adamw_torch", double_quant=double_quant, half=False)
     needed = memory.estimate(plan)
     layers = [module for module in base.modules() if isinstance(module, Linear4bit)]
     assert needed.weights_4bit == sum(map(four_bit_tensors, layers))
@@ -97,7 +95,7 @@ def test_each_saving_saves() -> None:
     dearer = [
         replace(plan, double_quant=False), replace(plan, four_bit=False), replace(plan, rank=64),
         replace(plan, checkpointing=False), replace(plan, selective=True), replace(plan, attention="eager"),
-        replace(plan, frozen_rank=16), replace(plan, bf16=False), replace(plan, half=False), replace(plan, batch=2),
+        replace(plan, frozen_rank=16), replace(plan, half=False), replace(plan, batch=2),
     ]  # fmt: skip
     assert all(memory.estimate(other).total > total for other in dearer)
     cheaper = [replace(plan, attention="flash"), replace(plan, optimizer="paged_adamw_8bit")]

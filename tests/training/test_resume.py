@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import torch
 from transformers import TrainerCallback, TrainerState
 
+import leylora
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, sha256_file, write_jsonl
 from leylora.models.families import FAMILIES
@@ -26,7 +28,7 @@ from leylora.training.adapter import attach
 from leylora.training.arguments import Arguments, parse
 from leylora.training.engine import Engine
 from leylora.training.packs import prepare_rows, source_of
-from leylora.training.record import RunRecord
+from leylora.training.record import RunRecord, installed_versions
 from leylora.training.resume import COMPLETE, checkpoints, fault_of, find_checkpoint, seal, what_changed
 from leylora.training.sft import run
 from leylora.training.trainer import build_trainer, train
@@ -215,13 +217,35 @@ def test_a_run_cut_off_after_its_last_step_only_has_to_be_saved(engine: Callable
         assert torch.equal(parameter, second.model.get_parameter(name)), name
 
 
-def test_half_precision_adapters_stay_in_half_precision(engine: Callable[..., Engine], tmp_path: Path) -> None:
-    """PEFT's own loading, which the Trainer would use, makes them float32, and the resumed run differs."""
-    first = engine("--max_steps", "2", "--bf16", "true")
+def test_optimizer_state_that_was_paged_is_ordinary_memory_after_loading(
+    engine: Callable[..., Engine], tmp_path: Path
+) -> None:
+    """bitsandbytes marks paged tensors by attributes that torch saves; of ordinary tensors they end the process."""
+    first = engine("--max_steps", "2")
     train(first, None)
-    second = engine("--max_steps", "2", "--bf16", "true")
-    train(second, tmp_path / "work" / "checkpoint-2")
-    assert {p.dtype for p in second.model.parameters() if p.requires_grad} == {torch.bfloat16}
+    file = tmp_path / "work" / "checkpoint-2" / "optimizer.pt"
+    saved = torch.load(file, weights_only=True)
+    for state in saved["state"].values():
+        state["exp_avg"].is_paged, state["exp_avg"].page_deviceid = True, 0
+    torch.save(saved, file)
+    assert torch.load(file, weights_only=True)["state"][0]["exp_avg"].is_paged, "torch no longer keeps the marks"
+
+    second = engine("--max_steps", "4")
+    second.create_optimizer_and_scheduler(4)
+    second._load_optimizer_and_scheduler(str(file.parent))
+    moments = [state["exp_avg"] for state in second.optimizer.state.values()]
+    assert moments
+    assert not any(hasattr(moment, "is_paged") or hasattr(moment, "page_deviceid") for moment in moments)
+
+
+def test_versions_are_known_where_leylora_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def known(package: str) -> str:
+        if package == "leylora":
+            raise PackageNotFoundError(package)
+        return "1.0"
+
+    monkeypatch.setattr("leylora.training.record.version", known)
+    assert installed_versions()["leylora"] == leylora.__version__
 
 
 def test_packs_do_not_depend_on_the_number_of_processes(place: Path, tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def test_zero3_wants_reentrant_checkpoints(monkeypatch: pytest.MonkeyPatch) -> N
     import leylora.training.processes as processes
 
     words = ["--config", str(RECIPES / "tiny-mistral" / "law.yaml"), "--bnb_4bit_quant_storage", "float32"]
+    words += ["--gradient_checkpointing", "true"]
     monkeypatch.setattr(processes, "uses_zero3", lambda: True)
     check_processes(parse([*words, "--gradient_checkpointing_kwargs", '{"use_reentrant":true}']))
     with pytest.raises(UsageError, match=r"Selective checkpointing does not work .* '\{\"use_reentrant\":true\}'"):

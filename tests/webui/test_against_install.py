@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -19,14 +19,13 @@ from leylora.webui.client import (
     LoraError,
     NoModelError,
     ServerFailedError,
+    ServerSettings,
     StreamCutError,
     UnauthorizedError,
 )
-from leylora.webui.client.options import ServerSettings
 from leylora.webui.compare import Plan, compare
-from leylora.webui.export import export
+from leylora.webui.export import export, remove
 from leylora.webui.install import find_install
-from leylora.webui.remove import remove
 
 from .real_server import (
     ADMIN_KEY,
@@ -187,9 +186,9 @@ def test_the_state_another_program_broke_is_repaired(mistral: Client, server: Ru
     headers = server.settings.headers(admin=True)
     for name, status in (("tiny-mistral-law", 200), ("empty", 400)):
         body = {"lora_names": [name]}
-        answer = httpx.post(f"{server.settings.url}/v1/internal/lora/load", json=body, headers=headers, timeout=60)
+        answer = httpx2.post(f"{server.settings.url}/v1/internal/lora/load", json=body, headers=headers, timeout=60)
         assert answer.status_code == status
-    unload = httpx.post(f"{server.settings.url}/v1/internal/lora/unload", headers=headers, timeout=60)
+    unload = httpx2.post(f"{server.settings.url}/v1/internal/lora/unload", headers=headers, timeout=60)
     assert unload.status_code == 500, "this version repairs itself; the client's way round may go"
     assert mistral.load_lora("tiny-mistral-law").change > 0.01
     mistral.unload_lora()

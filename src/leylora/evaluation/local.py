@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leylora.errors import LeyloraError, first_line
-from leylora.evaluation.asking import Continuation, Generated, Likelihood, sha256_of
+from leylora.evaluation.backends import Continuation, sha256_of
 from leylora.evaluation.results import Item, Variant
 from leylora.files import sha256_file
 from leylora.models.bases import Load
@@ -26,7 +26,7 @@ Tokens = tuple[int, ...]
 
 
 class LocalModel:
-    """A `leylora.evaluation.asking.Contestant` that is loaded here.
+    """A `leylora.evaluation.backends.Backend` that is loaded here.
 
     Args:
         name: folder or Hub name of the base.
@@ -90,7 +90,7 @@ class LocalModel:
         self._peft.base_model.enable_adapter_layers()
         self._peft.set_adapter(self._loaded[variant.adapter], inference_mode=True)
 
-    def plan(self, items: Sequence[Item]) -> list[list[Item]]:
+    def batches(self, items: Sequence[Item]) -> list[list[Item]]:
         """Batches of items of like length, longest first, so that memory runs out at once or not at all."""
         lengths = {item.id: len(self._ids(item.messages)) for item in items}
         batches: list[list[Item]] = []
@@ -101,14 +101,16 @@ class LocalModel:
             batches[-1].append(item)
         return batches
 
-    def generate(self, conversations: Sequence[Sequence[dict[str, str]]]) -> list[Generated]:
+    def generate(
+        self, conversations: Sequence[Sequence[dict[str, str]]], preset: str = "", temperature: float | None = None
+    ) -> list[tuple[str, int, bool]]:
         """Greedy answers. A prompt that leaves no room in the context is answered with nothing, unfinished."""
         import torch
         from transformers import GenerationConfig, StoppingCriteriaList
 
         prompts = [self._ids(messages) for messages in conversations]
         fits = [at for at, ids in enumerate(prompts) if len(ids) + self.max_new_tokens <= self.window]
-        answers = [Generated("", 0, finished=False)] * len(prompts)
+        answers = [("", 0, False)] * len(prompts)
         if not fits:
             return answers
         ids, mask = self._padded([prompts[at] for at in fits])
@@ -125,7 +127,7 @@ class LocalModel:
             answers[at] = self._read(row)
         return answers
 
-    def likelihoods(self, continuations: Sequence[Continuation]) -> list[Likelihood | None]:
+    def likelihoods(self, continuations: Sequence[Continuation]) -> list[tuple[float, int] | None]:
         """Log-likelihoods; None for a text that does not fit the context.
 
         Continuations that share all but their last token (the letters of one question) share one row of the batch.
@@ -139,7 +141,7 @@ class LocalModel:
         for batch in self._row_batches(rows):
             found |= self._forward({row: rows[row] for row in batch})
         totals = [found.get(((*prompt, *answer[:-1]), answer)) for prompt, answer in split]
-        return [None if total is None else Likelihood(total, len(answer))
+        return [None if total is None else (total, len(answer))
                 for total, (_, answer) in zip(totals, split, strict=True)]  # fmt: skip
 
     def _row_batches(self, rows: Iterable[Tokens]) -> list[list[Tokens]]:
@@ -191,7 +193,7 @@ class LocalModel:
         Raises:
             LeyloraError: the template does not keep the prompt's tokens first, so that no answer can be told apart.
         """
-        messages = [{"role": role, "content": text} for role, text in continuation.messages]
+        messages = list(continuation.messages)
         prompt = self._ids(messages)
         whole = self.tokenizer.apply_chat_template(
             [*messages, {"role": "assistant", "content": continuation.text}],
@@ -217,7 +219,7 @@ class LocalModel:
         mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=self._bare.device)
         return ids, mask
 
-    def _read(self, row: list[int]) -> Generated:
+    def _read(self, row: list[int]) -> tuple[str, int, bool]:
         """Cut at the end mark, then at the first stop string; count what was needed to get there."""
         finished = self.tokenizer.eos_token_id in row
         if finished:
@@ -228,7 +230,7 @@ class LocalModel:
         places = [at for stop in self.stops if (at := text.find(stop)) >= 0]
         if places:
             text, finished = text[: min(places)], True
-        return Generated(text.strip(), len(row), finished)
+        return text.strip(), len(row), finished
 
     def _at_stop(self, prompt_length: int) -> Any:
         """A criterion that ends a row once its newest tokens hold a stop string."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from leylora.adapters.config import CONFIG_FILE
 from leylora.errors import LeyloraError, first_line
-from leylora.evaluation.asking import Continuation, Generated, Likelihood
+from leylora.evaluation.backends import Continuation
 from leylora.evaluation.local import weights_sha256
 from leylora.evaluation.results import Item, Variant
 from leylora.models.load import load_tokenizer, silence_libraries
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Seq2SeqModel:
-    """A `leylora.evaluation.asking.Contestant`. A variant is an adapter on the base or a whole model in its place.
+    """A `leylora.evaluation.backends.Backend`. A variant is an adapter on the base or a whole model in its place.
 
     Everything is computed in float32 (T5 overflows in float16), without sampling or beams. Articles are cut at
     ``max_source_length`` tokens, as in training.
@@ -65,12 +65,14 @@ class Seq2SeqModel:
             raise LeyloraError(f"{variant.adapter} does not load on {self.name} ({first_line(error)}).") from None
         self._model.eval()
 
-    def plan(self, items: Sequence[Item]) -> list[list[Item]]:
+    def batches(self, items: Sequence[Item]) -> list[list[Item]]:
         """Batches of articles of like length."""
         ordered = sorted(items, key=lambda item: (-len(item.messages[-1]["content"]), item.id))
         return [ordered[at : at + self._batch_size] for at in range(0, len(ordered), self._batch_size)]
 
-    def generate(self, conversations: Sequence[Sequence[dict[str, str]]]) -> list[Generated]:
+    def generate(
+        self, conversations: Sequence[Sequence[dict[str, str]]], preset: str = "", temperature: float | None = None
+    ) -> list[tuple[str, int, bool]]:
         """A summary of each article."""
         import torch
         from transformers import GenerationConfig
@@ -87,24 +89,24 @@ class Seq2SeqModel:
             finished = self.tokenizer.eos_token_id in row
             kept = row[: row.index(self.tokenizer.eos_token_id) + 1] if finished else row
             text = self.tokenizer.decode(kept, skip_special_tokens=True).strip()
-            answers.append(Generated(text, len(kept), finished))
+            answers.append((text, len(kept), finished))
         return answers
 
-    def likelihoods(self, continuations: Sequence[Continuation]) -> list[Likelihood | None]:
+    def likelihoods(self, continuations: Sequence[Continuation]) -> list[tuple[float, int] | None]:
         """Log-likelihood of each summary with its end mark."""
         import torch
 
-        found: list[Likelihood | None] = []
+        found: list[tuple[float, int] | None] = []
         for at in range(0, len(continuations), self._batch_size):
             batch = continuations[at : at + self._batch_size]
-            articles = self._articles([[{"content": one.messages[-1][1]}] for one in batch])
+            articles = self._articles([one.messages for one in batch])
             ids = self.tokenizer(text_target=[one.text for one in batch], padding=True, return_tensors="pt")
             wanted = ids["attention_mask"].to(self._device)  # (B, T)
             labels = ids["input_ids"].to(self._device)
             with torch.inference_mode():
                 logits = self._model(**articles, labels=labels.masked_fill(wanted == 0, IGNORED)).logits.float()
             taken = logits.log_softmax(dim=-1).gather(2, labels[..., None])[..., 0] * wanted  # (B, T)
-            found += [Likelihood(float(total), int(count))
+            found += [(float(total), int(count))
                       for total, count in zip(taken.sum(dim=1), wanted.sum(dim=1), strict=True)]  # fmt: skip
         return found
 

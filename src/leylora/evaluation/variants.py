@@ -8,7 +8,7 @@ from leylora.adapters.config import CONFIG_FILE, read_config
 from leylora.adapters.files import WEIGHTS_FILE, adapter_sha256, check_single_adapter
 from leylora.adapters.report import REPORT_FILE
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.results import Role, Variant
+from leylora.evaluation.results import Finding, FindingKind, Role, Variant
 from leylora.files import read_json, sha256_file
 from leylora.project import shown
 
@@ -18,7 +18,11 @@ ORDER: tuple[Role, ...] = get_args(Role)
 BASE = Variant(name="base", role="base")
 
 
-def find_variants(base: str, asked: str = "auto", lora: Path = LORA) -> tuple[list[Variant], list[str]]:
+class StaleAdapterError(LeyloraError):
+    """The base has other weights now than when the adapter was trained."""
+
+
+def find_variants(base: str, asked: str = "auto", lora: Path = LORA) -> tuple[list[Variant], list[Finding]]:
     """The base and its adapters, in the order base, instructions, law, merged, others; and notes on those left out.
 
     Args:
@@ -41,13 +45,13 @@ def find_variants(base: str, asked: str = "auto", lora: Path = LORA) -> tuple[li
             _check_base(base, folder)
     for role, folder in found:
         if _role(folder) in ("instructions", "law") and role == "merged" and not (folder / REPORT_FILE).is_file():
-            notes.append(f"{shown(folder)} is asked as merged, but holds no {REPORT_FILE}.")
+            notes.append(Finding(kind="no-merge-report", adapter=shown(folder)))
     return _variants(found), notes
 
 
-def _auto(base: str, lora: Path) -> tuple[list[tuple[Role, Path]], list[str]]:
+def _auto(base: str, lora: Path) -> tuple[list[tuple[Role, Path]], list[Finding]]:
     groups: dict[Role, list[Path]] = {}
-    notes: list[str] = []
+    notes: list[Finding] = []
     for file in sorted(lora.glob(f"*/{CONFIG_FILE}")):
         folder = file.parent
         role = _role(folder)
@@ -59,17 +63,18 @@ def _auto(base: str, lora: Path) -> tuple[list[tuple[Role, Path]], list[str]]:
             check_single_adapter(folder)
             _check_base(base, folder)
         except LeyloraError as error:
-            notes.append(f"Left out: {error}")
+            stale = isinstance(error, StaleAdapterError)
+            kind: FindingKind = "stale-adapter" if stale else "unusable-adapter"
+            notes.append(Finding(kind=kind, adapter=shown(folder), error="" if stale else str(error)))
             continue
         groups.setdefault(role, []).append(folder)
     chosen = [(role, min(folders, key=lambda folder: (len(folder.name), folder.name)))
               for role, folders in groups.items()]  # fmt: skip
     for role, folder in chosen:
         if others := [one.name for one in groups[role] if one != folder]:
-            notes.append(f"{role}: {folder.name} of {len(others) + 1} adapters; name another with --adapters "
-                         f"(there: {', '.join(others)}).")  # fmt: skip
+            notes.append(Finding(kind="other-adapters", variant=role, adapter=folder.name, names=others))
     if not chosen:
-        notes.append(f"No adapter in {lora} belongs to {base}; only the base is asked.")
+        notes.append(Finding(kind="no-adapter", source=str(lora)))
     return chosen, notes
 
 
@@ -144,7 +149,7 @@ def _check_base(base: str, folder: Path) -> None:
     kind, _, digest = str((_json(folder / "run.json") or {}).get("revision", "")).partition(":")
     weights = sorted(Path(base).glob("*.safetensors"))
     if kind == "sha256" and weights and sha256_file(weights[0]) != digest:
-        raise LeyloraError(
+        raise StaleAdapterError(
             f"{shown(folder)} was trained on other weights than {base} holds now (the base was made again since); "
             "train the adapter again, or put the old base back."
         )

@@ -21,7 +21,7 @@ from leylora.adapters.compatible import check_mergeable
 from leylora.adapters.files import adapter_sha256, open_adapter
 from leylora.adapters.weights import Parent
 from leylora.errors import LeyloraError, UsageError, flattened
-from leylora.evaluation.held_out import base_identity, held_out_rows, load_for_scoring, row_losses, template_of
+from leylora.evaluation.loss import base_identity, held_out_rows, load_for_scoring, row_losses, template_of
 from leylora.files import read_json, write_json
 
 if TYPE_CHECKING:

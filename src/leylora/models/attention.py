@@ -10,10 +10,25 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 from leylora.errors import first_line
-from leylora.models.cards import Card
+from leylora.models.cards import Card, find_card
 
 HUB_KERNEL = "kernels-community/flash-attn2"
 FALLBACK = "sdpa"
+
+
+def avoid_unfused_grouped_attention() -> None:
+    """On a card older than Ampere, give every query head its own keys and values before attention.
+
+    Where no mask is needed, transformers 5 leaves grouped keys and values as they are and asks torch to share them
+    (``integrations/sdpa_attention.py: use_gqa_in_sdpa``). Only flash attention does, which these cards cannot run, so
+    torch falls back to plain matrix products in float32, 4 GiB a layer at 4,096 tokens, and generation takes half
+    as long again or more (transformers#48633).
+    """
+    card = find_card()
+    if card is not None and not card.bf16:
+        from transformers.integrations import sdpa_attention
+
+        sdpa_attention.use_gqa_in_sdpa = lambda *_, **__: False
 
 
 def resolve_attention(

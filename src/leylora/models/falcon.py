@@ -1,4 +1,4 @@
-"""Two faults of Falcon in transformers 5, and their mending. Both are silent without it.
+"""Three faults of Falcon in transformers 5, and their mending. All are silent without it.
 
 1. ``FalconLinear`` subclasses ``nn.Linear`` but the 4-bit loader replaces only exact ``nn.Linear`` layers, so
    ``load_in_4bit`` leaves the whole model in 16 bits (seen in transformers 5.23,
@@ -6,6 +6,9 @@
 2. ``FalconModel.forward`` builds its causal mask without ``position_ids``, so the documents of a packed row see
    each other unless a flash-attention kernel is used (``models/falcon/modeling_falcon.py``; Llama and Mistral
    pass them and are right).
+3. ``FalconAttention`` gives scaled dot-product attention 71 query heads and one key and value head. No fused kernel
+   takes that; torch falls back to plain matrix products in float32, which for two rows of 2,048 tokens need 13 GiB
+   in one layer (``modeling_falcon.py: FalconAttention.forward``).
 """
 
 from collections.abc import Iterator
@@ -59,6 +62,38 @@ def isolate_packed_documents(model: "PreTrainedModel") -> None:
         return args, kwargs
 
     decoder.register_forward_pre_hook(add_mask, with_kwargs=True)
+
+
+def widen_keys_and_values(model: "PreTrainedModel") -> None:
+    """Let a Falcon model's attention run in a fused kernel, for fault 3 above.
+
+    Keys and values are shown to attention once for each query head, as views that copy nothing. The cache, if there
+    is one, holds the one head that the model has.
+    """
+    if model.config.model_type != "falcon" or model.config._attn_implementation != "sdpa":
+        return
+    from transformers.models.falcon.modeling_falcon import FalconAttention
+
+    def widen(
+        module: "FalconAttention", args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return args, {**kwargs, "layer_past": _Widened(kwargs.get("layer_past"), module.num_heads)}
+
+    for module in model.modules():
+        if isinstance(module, FalconAttention):
+            module.register_forward_pre_hook(widen, with_kwargs=True)
+
+
+class _Widened:
+    """What ``FalconAttention`` asks for all keys and values so far: those of ``cache``, for every query head."""
+
+    def __init__(self, cache: Any, heads: int) -> None:
+        self.cache, self.heads = cache, heads
+
+    def update(self, key: "torch.Tensor", value: "torch.Tensor", *rest: Any) -> tuple["torch.Tensor", "torch.Tensor"]:
+        if self.cache is not None:
+            key, value = self.cache.update(key, value, *rest)
+        return key.expand(-1, self.heads, -1, -1), value.expand(-1, self.heads, -1, -1)
 
 
 def packed_causal_mask(position_ids: "torch.Tensor", dtype: "torch.dtype") -> "torch.Tensor":

@@ -6,7 +6,8 @@ device, so a 7B model never exists in 16 bits: the most that is held at once is 
 
 from typing import TYPE_CHECKING
 
-from leylora.models.falcon import isolate_packed_documents, plain_linear_layers
+from leylora.models.attention import avoid_unfused_grouped_attention
+from leylora.models.falcon import isolate_packed_documents, plain_linear_layers, widen_keys_and_values
 from leylora.models.load import check_quantized
 
 if TYPE_CHECKING:
@@ -118,5 +119,7 @@ def random_base(
     model.quantization_method = quantization.quant_method
     model.config.quantization_config = quantization
     isolate_packed_documents(model)
+    widen_keys_and_values(model)
+    avoid_unfused_grouped_attention()
     check_quantized(model)
     return model

@@ -64,11 +64,12 @@ def attach(base: "PreTrainedModel", arguments: Arguments, family: Family) -> "Pe
 
 
 def keep_fp32_master_weights(model: "PeftModel") -> None:
-    """Hold the trainable weights in float32 for runs that are not in bf16.
+    """Hold the trainable weights in float32, whatever the run computes in.
 
     TRL 1.16 casts the adapters of a quantised model to bf16 whatever was asked for (trainer/sft_trainer.py). With
-    ``fp16`` the gradient scaler then fails at the first step ("not implemented for 'BFloat16'"), and a float32
-    run would lose its precision. To be called after the trainer is built and before it trains.
+    ``fp16`` the gradient scaler then fails at the first step ("not implemented for 'BFloat16'"). In bf16 most updates
+    are smaller than the distance to the next number and round to nothing. To be called after the trainer is built and
+    before it trains.
     """
     import torch
 

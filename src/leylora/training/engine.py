@@ -81,6 +81,11 @@ class Engine(SFTTrainer):
         elif self.state.best_model_checkpoint is not None:
             load_trained(self.model, Path(self.state.best_model_checkpoint), TRAINED)
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            forget_paging(self.optimizer)
+
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         self.watch.saw(inputs, loss)
@@ -111,6 +116,18 @@ class LogAtCheckpoints(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         return self.on_step_end(args, state, control, **kwargs)
+
+
+def forget_paging(optimizer: torch.optim.Optimizer) -> None:
+    """Take bitsandbytes' marks of paged memory off state that was loaded into ordinary memory.
+
+    The marks are attributes of a tensor, which torch saves with it. Where several processes load a checkpoint straight
+    onto their cards they stay, and bitsandbytes 0.50 would have CUDA move pages that are none, which ends the process.
+    """
+    for state in optimizer.state.values():
+        for tensor in state.values():
+            for mark in ("is_paged", "page_deviceid"):
+                getattr(tensor, "__dict__", {}).pop(mark, None)
 
 
 def _not_written(checkpoint: Path, error: Exception) -> LeyloraError:

@@ -4,8 +4,8 @@ Bytes of weights, adapter, gradients and optimizer are counted exactly:
 
     4-bit weights   n/2, a scale for each 64 of them (4 bytes; with double quantisation 1 byte, and 4 for each 256
                     scales) and the tables, for every linear layer but the head (Dettmers et al. 2023, arXiv:2305.14314)
-    adapter         r · (in + out) a layer, in bf16, or float32 in runs that are not bf16
-    optimizer       8 bytes a weight for Adam in float32, 4 in bf16, 2 in 8 bits (and 8 for each 256)
+    adapter         r · (in + out) a layer, in float32, as are its gradients
+    optimizer       8 bytes a weight for Adam, 2 in 8 bits (and 8 for each 256)
 
 Activations are modelled, with T tokens of h numbers in flight:
 
@@ -42,7 +42,6 @@ class Plan:
         length, batch: tokens a packed row, rows a micro-batch; padding-free rows make one of ``batch * length``.
         targets: last name component of the layers with an adapter.
         half: whether weights outside 4 bits and activations take 2 bytes, not 4.
-        bf16: whether the adapter is in bf16; in fp16 runs it is in float32.
         frozen_rank: of an adapter below, 0 without one.
         checkpointing, selective: activations are computed again; but for those of attention.
     """
@@ -56,7 +55,6 @@ class Plan:
     four_bit: bool = True
     double_quant: bool = True
     half: bool = True
-    bf16: bool = True
     frozen_rank: int = 0
     checkpointing: bool = True
     selective: bool = False
@@ -105,13 +103,12 @@ def estimate(plan: Plan) -> Estimate:
         whole += shape.linear_parameters
     trained = adapter_parameters(shape, plan.rank, plan.targets)
     below = adapter_parameters(shape, plan.frozen_rank, plan.targets) * 4  # PEFT loads adapters in float32
-    size = 2 if plan.bf16 else 4
     return Estimate(
         weights_4bit=four_bit,
         weights_16bit=whole * (2 if plan.half else 4),
-        adapter=trained * size + below,
-        gradients=trained * size,
-        optimizer=_optimizer_bytes(plan.optimizer, trained, size),
+        adapter=trained * 4 + below,
+        gradients=trained * 4,
+        optimizer=_optimizer_bytes(plan.optimizer, trained),
         activations=_activation_bytes(plan),
         context=int(CONTEXT_BYTES),
     )
@@ -169,13 +166,13 @@ def _largest(sizes: range, changed: Callable[[int], Plan], memory_gib: float) ->
     return max((n for n in sizes if estimate(changed(n)).total <= memory_gib * GIB), default=0)
 
 
-def _optimizer_bytes(name: str, weights: int, weight_size: int) -> int:
-    """Two moments a weight, as Adam keeps them; a paged optimizer may move them to the computer's memory."""
+def _optimizer_bytes(name: str, weights: int) -> int:
+    """Two moments a weight in float32, as Adam keeps them; a paged optimizer may move them to the computer's memory."""
     if "8bit" in name:
         return 2 * weights + 2 * 4 * ceil(weights / 256)
     if name.startswith("sgd"):
         return 0
-    return 2 * weights * (4 if "32bit" in name else weight_size)
+    return 2 * weights * 4
 
 
 def _activation_bytes(plan: Plan) -> int:

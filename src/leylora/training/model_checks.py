@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from peft import PeftModel
     from transformers import PreTrainedTokenizerBase
+    from trl import SFTConfig
 
 LEAK = 0.1
 """Most that packing may change a document's logits, as a share of what seeing the other document changes them."""
@@ -57,18 +58,19 @@ def check_trainable(model: "PeftModel") -> str:
     return f"{parameters:,} adapter weights; head and embeddings untouched{', tied' if tied else ''}"
 
 
-def check_precision(model: "PeftModel", *, bf16: bool, half: bool) -> str:
-    """Adapters in float32 where the run is not in bf16: fp16's gradient scaler refuses any other type."""
+def check_precision(model: "PeftModel", args: "SFTConfig") -> str:
+    """Adapters in float32: fp16's gradient scaler refuses any other type, and bf16 loses most of their updates."""
     import torch
 
-    wanted = torch.bfloat16 if bf16 else torch.float32
     for name, weight in model.named_parameters():
-        if weight.requires_grad and weight.dtype != wanted and not (bf16 and weight.dtype == torch.float32):
+        if weight.requires_grad and weight.dtype != torch.float32:
             raise LeyloraError(
-                f"The trained weight {name} is held in {_name(weight.dtype)} and this run needs {_name(wanted)}; an "
-                "fp16 run would stop at its first step. Something cast the adapter after it was attached."
+                f"The trained weight {name} is held in {str(weight.dtype).removeprefix('torch.')} and must be in "
+                "float32: most updates would round to nothing, and an fp16 run would stop at its first step. Something "
+                "cast the adapter after it was attached."
             )
-    return f"adapter in {_name(wanted)}{', computing in fp16' if half and not bf16 else ''}"
+    half = "bf16" if args.bf16 else "fp16" if args.fp16 else None
+    return f"adapter in float32{f', computing in {half}' if half else ''}"
 
 
 def check_collator(collate: Any, rows: "Dataset", tokenizer: "PreTrainedTokenizerBase", end: int) -> str:
@@ -99,7 +101,8 @@ def check_packing(model: "PeftModel", collate: Any, rows: "Dataset") -> str:
     """Two documents packed into one row give the logits that each gives alone.
 
     The change that packing makes to the second document is held against the change it would see if the first were its
-    own beginning, so that the same bound serves float32 and the rounding of 16 bits.
+    own beginning, so that the same bound serves float32 and the rounding of 16 bits. Where that change is lost in
+    rounding itself (what another batch size alone changes), rounding is the bound.
     """
     import torch
 
@@ -121,9 +124,11 @@ def check_packing(model: "PeftModel", collate: Any, rows: "Dataset") -> str:
         together = _logits(model, inputs)[0, len(first) : len(first) + len(second)]
         alone = _logits(model, {"input_ids": torch.tensor([second], device=device)})[0]
         joined = _logits(model, {"input_ids": torch.tensor([first + second], device=device)})[0, len(first) :]
+        twice = _logits(model, {"input_ids": torch.tensor([second, second], device=device)})[0]
     model.train(was_training)
     error, leak = float((together - alone).abs().max()), float((joined - alone).abs().max())
-    if not error <= LEAK * leak:
+    rounding = float((twice - alone).abs().max())
+    if not error <= max(LEAK * leak, 2 * rounding):
         raise LeyloraError(
             f"Packed documents see each other: packing changes the second one's logits by {error:.2g} (seeing all of "
             f"the first changes them by {leak:.2g}). Use another attn_implementation (sdpa), or --packing false."
@@ -167,7 +172,3 @@ def _logits(model: "PeftModel", inputs: dict[str, Any]) -> "torch.Tensor":
     with torch.autocast(inputs["input_ids"].device.type, dtype=dtype if half else torch.bfloat16, enabled=half):
         logits: torch.Tensor = model(**inputs, use_cache=False).logits
     return logits.float()
-
-
-def _name(dtype: "torch.dtype") -> str:
-    return str(dtype).removeprefix("torch.")

@@ -147,10 +147,11 @@ class Preflight:
             four_bit=model.load_in_4bit,
             double_quant=model.use_bnb_nested_quant,
             half=training.bf16 or training.fp16,
-            bf16=training.bf16,
             frozen_rank=0 if not below else read_config(Path(below)).r if _is_adapter(below) else model.lora_r,
             checkpointing=again,
-            selective=again and bool((training.gradient_checkpointing_kwargs or {}).get("selective")),
+            selective=again
+            and "flash" not in here
+            and bool((training.gradient_checkpointing_kwargs or {}).get("selective")),
             attention="flash" if "flash" in here else here,
         )
 
@@ -265,7 +266,7 @@ class Preflight:
             self.note("4 bits", "off, as load_in_4bit asks")
         self.ok("vocabulary", model_checks.check_vocabulary(model, trainer.processing_class))
         self.ok("trained", model_checks.check_trainable(model))
-        self.ok("precision", model_checks.check_precision(model, bf16=args.bf16, half=args.fp16))
+        self.ok("precision", model_checks.check_precision(model, args))
         rows: Any = trainer.train_dataset
         self.ok("padding", model_checks.check_collator(trainer.data_collator, rows, trainer.processing_class, end))
         if args.packing and uses_zero3() and not asked.load_in_4bit:

@@ -107,7 +107,8 @@ def check_processes(arguments: "Arguments") -> None:
             f"bitsandbytes' optimizers cannot work on weights that FSDP has split, and optim is {optimizer}; add "
             "--optim adamw_torch (the split optimizer state of an adapter is small)."
         )
-    if zero3 and (training.gradient_checkpointing_kwargs or {}).get("selective"):
+    selective = training.gradient_checkpointing and (training.gradient_checkpointing_kwargs or {}).get("selective")
+    if zero3 and selective:
         raise UsageError(
             "Selective checkpointing does not work with DeepSpeed ZeRO-3; add "
             "--gradient_checkpointing_kwargs '{\"use_reentrant\":true}'."

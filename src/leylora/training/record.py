@@ -2,9 +2,11 @@
 
 import platform
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import BaseModel, ConfigDict
+
+import leylora
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets", "leylora")
 
@@ -80,7 +82,16 @@ class RunRecord(BaseModel):
 
 def installed_versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide what a run computes."""
-    return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+    return {"python": platform.python_version(), **{package: _version(package) for package in PACKAGES}}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        if package == "leylora":  # run from its sources, as with PYTHONPATH=src
+            return leylora.__version__
+        raise
 
 
 def peak_memory_gib() -> tuple[float, str]:

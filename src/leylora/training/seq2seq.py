@@ -46,7 +46,7 @@ def run(arguments: Seq2SeqArguments, overrides: list[str]) -> SummaryRecord:
         UsageError: the output's name is taken, or the model is not an encoder-decoder.
         LeyloraError: what stops a run; see `seq2seq_rows` and `models.load`.
     """
-    started = time.monotonic()
+    started, versions = time.monotonic(), installed_versions()
     name = check_adapter_name(arguments.output.name)
     if arguments.output.exists() and not arguments.run.overwrite:
         raise UsageError(f"{shown(arguments.output)} exists; add --overwrite true to replace it, or change output_dir.")
@@ -90,7 +90,7 @@ def run(arguments: Seq2SeqArguments, overrides: list[str]) -> SummaryRecord:
             unwritable_characters=lacking,
             steps=trainer.state.global_step,
             seed=args.seed,
-            versions=installed_versions(),
+            versions=versions,
             device=device,
             processes=args.world_size,
             trainable_parameters=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),

@@ -97,7 +97,7 @@ def run(arguments: Arguments, overrides: list[str]) -> RunRecord:
 
 
 def _run(arguments: Arguments, overrides: list[str], work: Path) -> RunRecord:
-    started = time.monotonic()
+    started, versions = time.monotonic(), installed_versions()
     ready = _prepare(arguments, work)
     train, trainer, model, checkpoint = ready.train, ready.trainer, ready.model, ready.checkpoint
 
@@ -121,7 +121,7 @@ def _run(arguments: Arguments, overrides: list[str], work: Path) -> RunRecord:
             init_from=asked.init_from,
             init_from_sha256=ready.made_from["the adapter it began from (init_from)"],
             seed=arguments.training.seed,
-            versions=installed_versions(),
+            versions=versions,
             device=device,
             processes=arguments.training.world_size,
             dataset=str(arguments.script.dataset_name),

@@ -17,6 +17,7 @@ from leylora.training.trackers import keep_tensorboard
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedTokenizerBase
+    from trl import SFTConfig
 
     from leylora.training.engine import Engine
     from leylora.training.progress import ProgressBar
@@ -31,7 +32,7 @@ def build_trainer(
     arguments: Arguments,
     work: Path,
 ) -> "Engine":
-    """TRL's trainer over rows that are already labelled, with adapters in the precision the run needs.
+    """TRL's trainer over rows that are already labelled, with adapters in float32.
 
     Rows that nobody has packed yet are packed here.
     """
@@ -51,6 +52,7 @@ def build_trainer(
     packed_evaluation = None
     if evaluation is not None:
         packed_evaluation = evaluation.packed or pack(evaluation.dataset, args, packing=packs_evaluation(args))
+    settle_checkpointing(args, str(model.config._attn_implementation))
     watch = Watch(train, tokenizer, stop_on_divergence=arguments.run.stop_on_divergence)
     bar = _progress_bar(model, train, arguments)
     trainer = Engine(
@@ -62,12 +64,24 @@ def build_trainer(
         eval_dataset=packed_evaluation,
         processing_class=tokenizer,
     )
-    if not args.bf16:
-        keep_fp32_master_weights(model)
+    keep_fp32_master_weights(model)
     for unwanted in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(unwanted)
     keep_tensorboard(trainer, arguments.output.name)
     return trainer
+
+
+def settle_checkpointing(args: "SFTConfig", attention: str) -> None:
+    """Drop the details of checkpointing where they would stop a run or only cost time.
+
+    TRL refuses ``selective`` when ``gradient_checkpointing`` is off. With a flash-attention kernel there is little to
+    save: attention is fast to compute again, and watching every operation costs more than that.
+    """
+    details = args.gradient_checkpointing_kwargs
+    if not args.gradient_checkpointing:
+        args.gradient_checkpointing_kwargs = None
+    elif details and "flash" in attention:
+        args.gradient_checkpointing_kwargs = {key: value for key, value in details.items() if key != "selective"}
 
 
 def add_sampler(

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_jsonl, read_text, write_jsonl, write_text
-from leylora.webui.client.schemas import Answer, LoraEffect, ModelInfo
+from leylora.webui.client import Answer, LoraEffect, ModelInfo
 from leylora.webui.compare_page import page
 
 

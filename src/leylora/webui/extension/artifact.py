@@ -13,7 +13,7 @@ import snowballstemmer
 from leylora.errors import LeyloraError
 from leylora.grounding.index import INDEX_FILE, default_laws, open_laws
 from leylora.laws.catalog import catalog
-from leylora.webui.artifacts import Artifact
+from leylora.webui.export import Artifact
 
 NAME = "leylora"
 PACKAGE = "leylora_for_webui"
