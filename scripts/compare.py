@@ -45,9 +45,8 @@ def main(
 ) -> None:
     """Ask base and adapters the same questions; write answers, scores with intervals, provenance and a report."""
     from leylora.evaluation.items import BENCHMARK, Sources, read_prompts
-    from leylora.evaluation.report import write_report
+    from leylora.evaluation.report import print_report, write_report
     from leylora.evaluation.run import GRADED, Settings, compare
-    from leylora.evaluation.show import print_results
 
     named = [word for text in [models, *(more or [])] for word in text.split(",") if word]
     suites = [word.strip() for word in suite.split(",") if word.strip()] if suite is not None else list(GRADED)
@@ -82,7 +81,7 @@ def main(
             endpoints=endpoint or [],
             command=command,
         )
-    print_results(results)
+    print_report(results, lang)
     console.say(f"Report: {write_report(out, lang)[0]}")
 
 

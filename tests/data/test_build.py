@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from leylora.data.build import NOT_LAW_TEXT, build
+from leylora.data.duplicates import runs, union
 from leylora.data.mixture import Mixture
-from leylora.data.overlap import runs, union
 from leylora.data.shelf import Shelf
 from leylora.data.verify_row import verify_row
 from leylora.errors import LeyloraError, UsageError

@@ -8,9 +8,8 @@ from pathlib import Path
 import ftfy
 import pytest
 
-from leylora.data.formats import Draft, convert, detect
 from leylora.data.gate import clean
-from leylora.data.records import Fault, Record, read_records
+from leylora.data.readers import Draft, Fault, Record, convert, detect, read_records
 from leylora.files import read_json, read_jsonl
 from leylora.laws.law import Law
 

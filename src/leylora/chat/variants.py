@@ -7,9 +7,8 @@ from pathlib import Path
 from leylora.adapters.config import read_config
 from leylora.adapters.files import WEIGHTS_FILE, check_single_adapter
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.variants import same_base
 from leylora.files import read_json, sha256_file
-from leylora.models.bases import TINY_BASES
+from leylora.models.bases import TINY_BASES, same_base
 from leylora.project import shown
 
 LORA = Path("LORA")

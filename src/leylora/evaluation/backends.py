@@ -15,6 +15,7 @@ from leylora.models.presets import preset as load_preset
 from leylora.models.templates import served_template
 from leylora.webui.client import Client, ServerSettings, WebuiError
 
+
 def sha256_of(value: Any) -> str:
     """SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(json.dumps(value, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
@@ -60,7 +61,9 @@ class Continuation:
     ends: bool = True
 
 
-GREEDY_PRESET = "deterministic"  # the preset of GENERATION-PRESETS; its settings are sent, so that a server needs no file
+GREEDY_PRESET = (
+    "deterministic"  # the preset of GENERATION-PRESETS; its settings are sent, so that a server needs no file
+)
 
 
 class LocalModel:
@@ -123,8 +126,8 @@ class LocalModel:
         """Batches of items of like length, longest first, so that memory runs out at once or not at all."""
         from leylora.models.generate import batches
 
-        alone = [item for item in items if item.preset or item.temperature is not None]  # each with its own seed
-        greedy = [item for item in items if not (item.preset or item.temperature is not None)]
+        alone = [item for item in items if item.seed is not None]  # sampled
+        greedy = [item for item in items if item.seed is None]
         lengths = [len(self.model.prompt(item.messages)) + self._max_new_tokens for item in greedy]
         grouped = batches(lengths, self._batch_tokens, self._batch_size)
         return [[greedy[at] for at in batch] for batch in grouped] + [[item] for item in alone]
@@ -135,14 +138,14 @@ class LocalModel:
         """Answers. A prompt that leaves no room in the context is answered with nothing, unfinished."""
         sampling = sampling_of(preset, temperature, max_new_tokens=self._max_new_tokens, seed=self._seed)
         prompts = [self.model.prompt(messages) for messages in conversations]
-        return [tuple(answer) for answer in self.model.generate(self._variant, prompts, sampling)]
+        return [*self.model.generate(self._variant, prompts, sampling)]
 
     def likelihoods(self, continuations: Sequence[Continuation]) -> list[tuple[float, int] | None]:
         """Log-likelihoods; None for a text that does not fit the context."""
         rows = [self.model.answer_row(one.messages, one.text, ends=one.ends) for one in continuations]
         fits = [row for row in rows if len(row.inputs) < self.model.positions]
         found = dict(zip(fits, self.model.score(self._variant, fits, batch_tokens=self._batch_tokens), strict=True))
-        return [tuple(found[row]) if row in found else None for row in rows]
+        return [found.get(row) for row in rows]
 
 
 def sampling_of(preset: str, temperature: float | None, *, max_new_tokens: int = 1, seed: int = 0) -> Sampling:
@@ -223,7 +226,9 @@ class EndpointModel:
         how: dict[str, Any] = {"max_tokens": self._max_new_tokens}
         sampled = bool(preset) or temperature is not None
         if self.is_webui:  # our preset's settings are sent, so that the server needs no file of it
-            how |= {"template": self._template} | ({} if sampled and not preset else {"preset": preset or GREEDY_PRESET})
+            how |= {"template": self._template} | (
+                {} if sampled and not preset else {"preset": preset or GREEDY_PRESET}
+            )
         else:
             how |= {"model": self._model} | ({"preset": preset} if preset else {"temperature": 0.0})
         if sampled:

@@ -1,8 +1,8 @@
 """Loss of a base model and of its adapters on held-out rows: one base in memory, adapters switched on it.
 
-    sets = held_out_rows(base, {"law": Path("data/build/law")}, ["test"])
-    losses = compare_losses(AdaptedModel(base), variants, sets)       # by variant's name and by set
-    losses["law"]["law"].mean, bootstrap_interval(losses["law"]["law"].sums)
+sets = held_out_rows(base, {"law": Path("data/build/law")}, ["test"])
+losses = compare_losses(AdaptedModel(base), variants, sets)       # by variant's name and by set
+losses["law"]["law"].mean, bootstrap_interval(losses["law"]["law"].sums)
 """
 
 import random
@@ -83,9 +83,7 @@ def held_out_rows(
     return sets
 
 
-def row_losses(
-    model: AdaptedModel, variant: Variant, rows: Rows, weights: Sequence[float] | None = None
-) -> RowLosses:
+def row_losses(model: AdaptedModel, variant: Variant, rows: Rows, weights: Sequence[float] | None = None) -> RowLosses:
     """Losses of a variant's rows; ``weights`` as in `AdaptedModel.using`."""
     columns = zip(rows.dataset["input_ids"], rows.dataset["labels"], strict=True)
     with model.using(variant, weights) as active:

@@ -6,22 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from leylora.data.families import FAMILIES
-from leylora.data.families import abstain as abstain_family
-from leylora.data.item import Item, Library
-from leylora.data.law_text import deadlines, definition, exceptions, fines, penalties, sentences, subject
-from leylora.data.wording import roughen
+from leylora.data.compose import Item, LawLookup, roughen
+from leylora.data.law_text import deadlines, defined, exceptions, fines, penalties, sentences, subject
+from leylora.data.questions import FAMILIES, ask
 from leylora.grounding.quantities import references
 from leylora.laws.law import Law
 
 
-def items(family: str, law: Law, number: str, library: Library) -> list[Item]:
-    return list(FAMILIES[family](law, law[number], library))
+def items(family: str, law: Law, number: str, lookup: LawLookup) -> list[Item]:
+    return list(ask([family], law, law[number], lookup))
 
 
 @pytest.fixture(scope="module")
-def library(laws: list[Law]) -> Library:
-    return Library(tuple(laws), 1)
+def lookup(laws: list[Law]) -> LawLookup:
+    return LawLookup(tuple(laws), 1)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +50,8 @@ def library(laws: list[Law]) -> Library:
          "semillas y herramientas.» Verifique reformas posteriores."),
     ],
 )  # fmt: skip
-def test_an_article_made_for_the_family(family: str, number: str, answer: str, muestra: Law, library: Library) -> None:
-    assert answer in [item.answer for item in items(family, muestra, number, library)]
+def test_an_article_made_for_the_family(family: str, number: str, answer: str, muestra: Law, lookup: LawLookup) -> None:
+    assert answer in [item.answer for item in items(family, muestra, number, lookup)]
 
 
 @pytest.mark.parametrize(
@@ -65,32 +63,30 @@ def test_an_article_made_for_the_family(family: str, number: str, answer: str, m
         *[(family, "31") for family in FAMILIES],  # two versions printed
     ],
 )  # fmt: skip
-def test_an_article_that_gives_a_family_nothing(family: str, number: str, muestra: Law, library: Library) -> None:
-    assert items(family, muestra, number, library) == []
+def test_an_article_that_gives_a_family_nothing(family: str, number: str, muestra: Law, lookup: LawLookup) -> None:
+    assert items(family, muestra, number, lookup) == []
 
 
-def test_reasons_to_abstain(muestra: Law, library: Library) -> None:
-    found = {item.task for row in muestra for item in FAMILIES["abstain"](muestra, row, library)}
-    found |= {item.task for row in muestra for item in FAMILIES["temporal"](muestra, row, library)}
+def test_reasons_to_abstain(muestra: Law, lookup: LawLookup) -> None:
+    found = {item.task for row in muestra for item in ask(["abstain", "temporal"], muestra, row, lookup)}
     assert found >= {"abstain-repealed", "abstain-not-supplied", "abstain-no-such-article", "abstain-unknown-law",
                      "abstain-wrong-law", "abstain-other-edition", "temporal-editions"}  # fmt: skip
     civil = replace(muestra, name="Código Civil")
-    abroad = {item.task for row in civil for item in FAMILIES["abstain"](civil, row, Library((civil,), 1))}
+    abroad = {item.task for row in civil for item in ask(["abstain"], civil, row, LawLookup((civil,), 1))}
     assert "abstain-other-country" in abroad
 
 
-def test_every_wording_can_be_filled_and_there_are_enough(laws: list[Law], library: Library) -> None:
+def test_every_wording_can_be_filled_and_there_are_enough(laws: list[Law], lookup: LawLookup) -> None:
     wordings: dict[str, set[str]] = {}
     for law in laws:
         for row in law:
-            for family in FAMILIES.values():
-                for item in family(law, row, library):
-                    wordings.setdefault(item.task, set()).update(item.phrasings)
-                    for phrasing in item.phrasings:
-                        filled = phrasing.format(
-                            **{"number": "1", "law": "L", "of_law": "de L", "the_law": "L"} | item.slots
-                        )
-                        assert "{" not in filled
+            for item in ask(FAMILIES, law, row, lookup):
+                wordings.setdefault(item.task, set()).update(item.phrasings)
+                for phrasing in item.phrasings:
+                    filled = phrasing.format(
+                        **{"number": "1", "law": "L", "of_law": "de L", "the_law": "L"} | item.slots
+                    )
+                    assert "{" not in filled
     assert all(len(found) >= 6 for found in wordings.values()), {task: len(found) for task, found in wordings.items()}
     every = " ".join(wording for found in wordings.values() for wording in found)
     assert re.search(r"\b(?:Dime|Cítame|Explícame|Necesito)\b", every)  # tú
@@ -99,7 +95,7 @@ def test_every_wording_can_be_filled_and_there_are_enough(laws: list[Law], libra
 
 def test_a_law_known_here_is_not_called_unknown(muestra: Law) -> None:
     mining = replace(muestra, name="Ley de Minería", siglas="")
-    every = [item for row in mining for item in abstain_family.items(mining, row, Library((mining,), 3))]
+    every = [item for row in mining for item in ask(["abstain"], mining, row, LawLookup((mining,), 3))]
     unknown = [item for item in every if item.task == "abstain-unknown-law"]
     assert unknown
     assert all(item.slots["law"] != "Ley de Minería" for item in unknown)
@@ -117,9 +113,9 @@ def test_reading_of_bodies() -> None:
         "multa de hasta veinte salarios básicos unificados"
     ]
     assert fines("multa de acuerdo con los dólares") == []
-    assert definition("Llámase minga el trabajo que un barrio hace en común para provecho de todos.") == (
+    assert defined("Llámase minga el trabajo que un barrio hace en común para provecho de todos.") == (
         "minga", "Llámase minga el trabajo que un barrio hace en común para provecho de todos.")  # fmt: skip
-    assert definition("No es un huerto el que nace del abandono de otro huerto vecino.") is None
+    assert defined("No es un huerto el que nace del abandono de otro huerto vecino.") is None
     assert exceptions("Nadie entrará, salvo los vecinos del barrio. Nadie saldrá, excepto el guardia de turno, salvo "
                       "que llueva con fuerza.") == [("Nadie entrará, salvo los vecinos del barrio.",
                                                      "salvo los vecinos del barrio")]  # fmt: skip
@@ -135,14 +131,14 @@ def test_references_to_other_laws_lead_nowhere(muestra: Law) -> None:
     assert references(muestra, foreign) == [("art. 2", "2")]
 
 
-def test_rough_questions_keep_quotes_numbers_and_the_words_that_matter(library: Library) -> None:
+def test_rough_questions_keep_quotes_numbers_and_the_words_that_matter(lookup: LawLookup) -> None:
     question = "¿Qué dice el artículo 15 de la Ley de Huertos sobre «El Niño»?"
     seen = set()
     for draw in range(400):
-        rough = roughen(question, library.random("rough", str(draw)), share=1.0)
+        rough = roughen(question, lookup.random("rough", str(draw)), share=1.0)
         seen.add(rough)
         assert "«El Niño»" in rough
         assert re.search(r"art[ií]culo 15", rough)
     assert len(seen) > 10
     assert any("¿" not in one for one in seen)
-    assert roughen(question, library.random("x"), share=0.0) == question
+    assert roughen(question, lookup.random("x"), share=0.0) == question
