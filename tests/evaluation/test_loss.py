@@ -62,7 +62,7 @@ def test_switching_adapters_leaves_no_trace(tiny_base: Callable[[str], Path], ro
 
 def test_a_missing_adapter_is_one_sentence(tiny_base: Callable[[str], Path], rows: Rows, tmp_path: Path) -> None:
     model = AdaptedModel(str(tiny_base("tiny-mistral")), compute_dtype=torch.float32)
-    with pytest.raises(LeyloraError, match="none does not load on .* as an adapter"):
+    with pytest.raises(LeyloraError, match=r"none does not load on .* as an adapter"):
         compare_losses(model, [Variant(name="x", adapter=str(tmp_path / "none"))], {"law": rows})
 
 

@@ -61,9 +61,7 @@ class Continuation:
     ends: bool = True
 
 
-GREEDY_PRESET = (
-    "deterministic"  # the preset of GENERATION-PRESETS; its settings are sent, so that a server needs no file
-)
+GREEDY_PRESET = "deterministic"  # of GENERATION-PRESETS; its settings are sent, so that a server needs no file of it
 
 
 class LocalModel:

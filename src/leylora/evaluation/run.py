@@ -594,7 +594,7 @@ def _choose(backend: Backend, items: Sequence[Item]) -> dict[str, Answer]:
 
 
 def prompt_sha256(item: Item) -> str:
-    """What identifies an item as it is put: the way of asking, the conversation, options, orders, reference, sampling."""
+    """What identifies an item as it is put: way of asking, conversation, options, orders, reference, sampling."""
     asked = item.model_dump(include={"suite", "id", "ask", "messages", "reference", "options", "orders"})
     if item.preset or item.temperature is not None:
         file = GENERATION_PRESETS / f"{item.preset}.yaml"  # one of the server's own is known by its name alone

@@ -16,7 +16,7 @@ from leylora.evaluation.results import Finding, Item, Model, Results
 from leylora.evaluation.run import ask_models, check_out, finish, labels_of, now
 from leylora.evaluation.seq2seq_model import Seq2SeqModel
 from leylora.files import read_json, sha256_file
-from leylora.models.bases import TINY_BASES
+from leylora.models.bases import TINY_BASES, same_base
 from leylora.models.load import load_config
 from leylora.project import SAMPLES, shown
 from leylora.training.seq2seq_rouge import lead, score_summaries
