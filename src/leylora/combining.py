@@ -32,9 +32,8 @@ from rich.table import Table
 from leylora import console
 from leylora.adapters.config import CONFIG_FILE
 from leylora.adapters.files import WEIGHTS_FILE, adapter_sha256
-from leylora.adapters.merge import merge
+from leylora.adapters.merge import Parent, merge
 from leylora.adapters.report import Method
-from leylora.adapters.weights import Parent
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.loss import (
     Variant,

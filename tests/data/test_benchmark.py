@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from leylora.data.benchmark import BenchmarkItem, check_item, load_benchmark, position_counts
-from leylora.data.overlap import runs, union
+from leylora.data.duplicates import runs, union
 from leylora.errors import LeyloraError
 from leylora.laws.law import Article, Law
 from leylora.project import ROOT

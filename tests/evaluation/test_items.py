@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leylora.data.benchmark import check_item, load_benchmark
-from leylora.data.overlap import marks, union
+from leylora.data.duplicates import marks, union
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.cited import Inventory, citations
 from leylora.evaluation.contamination import own_question

@@ -7,8 +7,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from leylora.adapters.merge import merge
-from leylora.adapters.weights import Parent
+from leylora.adapters.merge import Parent, merge
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.loss import Variant, batches, compare, held_out_rows, load_for_scoring
 from leylora.evaluation.weight_search import (

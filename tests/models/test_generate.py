@@ -166,7 +166,7 @@ def test_a_stream_ends_when_it_is_halted_or_left(
     before = threading.active_count()
     left = stream(model, tokenizer, prompts[0], long)
     next(left)
-    left.close()
+    left.close()  # type: ignore[attr-defined]  # it is a generator
     assert threading.active_count() == before
 
 
@@ -260,7 +260,12 @@ def test_rows_with_the_same_inputs_are_computed_once(
     letters = [tokenizer.encode(letter, add_special_tokens=False) for letter in "ABCD"]
     sizes: list[int] = []
     logits = module._logits
-    monkeypatch.setattr(module, "_logits", lambda m, groups, pad: sizes.append(len(groups)) or logits(m, groups, pad))
+
+    def counted(model: PreTrainedModel, groups: list[list[Row]], pad: int) -> tuple[torch.Tensor, int]:
+        sizes.append(len(groups))
+        return logits(model, groups, pad)
+
+    monkeypatch.setattr(module, "_logits", counted)
     score(model, [Row.of_answer(prompts[0], letter[-1:]) for letter in letters])
     assert sizes == [1]
 

@@ -7,7 +7,6 @@ import re
 
 ABBREVIATION = re.compile(r"\b(?:Art|Arts|No|num|lit|inc|Dr|Dra|Sr|Sra|R|O|S|a|etc|p|pág|Núm|Nro)\.$")
 BREAK = re.compile(r"(?<=[.;:])\s+(?=[«\"“(]?[A-ZÁÉÍÓÚÑ])|\n+")
-ITEM = re.compile(r"^\s*(?:\d{1,2}|[a-zñ]|[ivx]{1,4})[.)ªº]?[-.)]*\s")
 
 _WORD = r"[a-záéíóú]+"
 _COUNT = rf"(?:\d[\d.,]*|{_WORD}(?:\s+y\s+{_WORD})?(?:\s+(?:mil|cient[oa]s?|{_WORD}))?)"
@@ -29,9 +28,11 @@ DEADLINE = re.compile(
     rf"(?:hasta\s+)?{_COUNT}\s*(?:\(\d+\)\s*)?{_TIME}",
     re.IGNORECASE,
 )
-NUMBER_WORDS = re.compile(r"\d|\b(?:un|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|quince|veint\w+|"
-                          r"treinta|cuarenta|cincuenta|sesenta|setenta|ochenta|noventa|cien\w*|\w+cient[oa]s|mil)\b",
-                          re.IGNORECASE)  # fmt: skip
+NUMBER_WORDS = re.compile(
+    r"\d|\b(?:un|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|quince|veint\w+|treinta|cuarenta|"
+    r"cincuenta|sesenta|setenta|ochenta|noventa|cien\w*|\w+cient[oa]s|mil)\b",
+    re.IGNORECASE,
+)
 DEFINITION = re.compile(
     r"^(?:Se\s+(?:entiende\s+por|llaman?|denominan?|entenderá\s+por)|Lláma(?:se|nse)|Entiéndese\s+por|Denomínase)\s+"
     r"(?P<told>[^,.;:]{3,60}?)(?=,|\s+(?:a|al|el|la|los|las|lo|todo|toda|cuando|aquel\w*|que|cualquier)\s)"
@@ -43,27 +44,7 @@ EXCEPTION = re.compile(
     r"[^.;:\n]{8,260}",
     re.IGNORECASE,
 )
-NO_TERM = {
-    "otra",
-    "otro",
-    "en",
-    "no",
-    "si",
-    "cuando",
-    "también",
-    "este",
-    "esta",
-    "estos",
-    "estas",
-    "lo",
-    "que",
-    "todo",
-    "toda",
-    "quien",
-    "se",
-    "solo",
-    "sólo",
-}
+NO_TERM = re.compile(r"otr[ao]|en|no|si|cuando|también|est[ea]|est[oa]s|lo|que|tod[ao]|quien|se|s[oó]lo", re.IGNORECASE)
 DEICTIC = re.compile(
     r"\b(?:artículos?|incisos?|numerales?|literales?|títulos?|capítulos?|secci(?:ón|ones)|parágrafos?|reglas?|casos?)\s+"
     r"(?:anterior(?:es)?|precedentes?|siguientes?|que\s+(?:antecede|precede)n?)\b"
@@ -112,16 +93,16 @@ def deadlines(body: str) -> list[tuple[str, str]]:
     return found
 
 
-def definition(body: str) -> tuple[str, str] | None:
+def defined(body: str) -> tuple[str, str] | None:
     """``(term, defining sentence)`` when the body opens by defining something."""
     opening = sentences(body)[0] if body.strip() else ""
     match = DEFINITION.match(opening)
     if match is None or len(opening) < 30:
         return None
     term = (match.group("told") or match.group("named")).strip()
-    if len(term) < 4 or term.split()[0].lower() in NO_TERM:
+    if len(term) < 4 or NO_TERM.fullmatch(term.split()[0]):
         return None
-    return term[0].lower() + term[1:] if not term.isupper() else term, opening
+    return (term if term.isupper() else term[0].lower() + term[1:]), opening
 
 
 def exceptions(body: str) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import cached_property
 
-from leylora.data.item import names_of
+from leylora.data.compose import names_of
 from leylora.grounding.citations import format_citation, parse_citations, resolve
 from leylora.grounding.quantities import Quantity, quantities
 from leylora.laws.law import Article, Law

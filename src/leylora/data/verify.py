@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leylora.data.item import names_of
+from leylora.data.compose import names_of
 from leylora.data.shelf import Entry, Shelf
 from leylora.grounding.citations import parse_citations
 from leylora.grounding.prompt import REPEALED, Passage, is_abstention

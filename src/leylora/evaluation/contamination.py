@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leylora.data.overlap import marks
+from leylora.data.duplicates import marks
 from leylora.evaluation.results import Finding, Item, Mark, Model, Variant
 from leylora.evaluation.statistics import bootstrap_interval, by_cluster
 from leylora.files import read_json, read_jsonl

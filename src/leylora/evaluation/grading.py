@@ -20,7 +20,7 @@ import numpy as np
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import CHRF
 
-from leylora.data.spanish import is_spanish
+from leylora.data.gate import is_spanish
 from leylora.errors import LeyloraError
 from leylora.evaluation.cited import Inventory, citations
 from leylora.evaluation.results import Answer, Citation, Flag, Item, Mark, Reason

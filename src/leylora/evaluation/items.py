@@ -23,8 +23,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from leylora.data.benchmark import BenchmarkItem, load_benchmark
+from leylora.data.compose import LawLookup, of_law
 from leylora.data.conversation import Conversation
-from leylora.data.item import Library, of_law
 from leylora.data.laws import load_laws
 from leylora.data.verify import CANONICAL
 from leylora.errors import LeyloraError, UsageError
@@ -361,7 +361,7 @@ def choices_from_law(law: Law, numbers: Collection[str], seed: int = 0) -> list[
     number, the wrong ones are those of other articles of the same law. One question for each of the articles
     ``numbers`` whose subject is named by it alone, keys spread over places; none if there are fewer than four.
     """
-    library = Library((law,), seed)
+    library = LawLookup((law,), seed)
     topics = {article.number: topic for article in law if article.in_force and (topic := library.topic(law, article))}
     name, chance = of_law(law, law.siglas or law.name), Random(f"{seed} {law.id} {law.edition}")
     found: list[BenchmarkItem] = []
@@ -420,7 +420,7 @@ class SpanishRow(BaseModel):
 
     @property
     def prompt(self) -> str:
-        """The user turn, worded as the readers of `leylora.data.formats` word such rows for training."""
+        """The user turn, worded as the readers of `leylora.data.readers` word such rows for training."""
         if self.task == "qa":
             return f"Responda con base en el texto.\n\nTexto: {self.text}\n\nPregunta: {self.question}"
         if self.task == "summary":

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import BaseModel
 
-from leylora.adapters.compatible import check_mergeable
 from leylora.adapters.files import adapter_sha256, open_adapter
-from leylora.adapters.weights import Parent
+from leylora.adapters.merge import Parent, check_mergeable
 from leylora.errors import LeyloraError, UsageError, flattened
 from leylora.evaluation.loss import base_identity, held_out_rows, load_for_scoring, row_losses, template_of
 from leylora.files import read_json, write_json

@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from leylora import console
+from leylora.adapters.merge import Parent
 from leylora.adapters.report import Method
-from leylora.adapters.weights import Parent
 from leylora.errors import UsageError
 from leylora.evaluation.weight_search import COARSE, Criterion, Surface, search_weights
-from leylora.files import write_json
+from leylora.files import save_figure, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,13 +88,8 @@ def surface_table(surface: Surface) -> Table:
 
 def save_surface(surface: Surface, folder: Path) -> None:
     """Write `SURFACE_FILE` and `PICTURES` into ``folder``; the same surface gives the same bytes."""
-    import matplotlib
-
     write_json(folder / SURFACE_FILE, {**surface.model_dump(), "best": surface.best.model_dump()})
-    figure = heat(surface)
-    with matplotlib.rc_context({"svg.hashsalt": "leylora"}):
-        for name in PICTURES:
-            figure.savefig(folder / name, dpi=130, metadata={"Date": None} if name.endswith(".svg") else None)
+    save_figure(heat(surface), *(folder / name for name in PICTURES))
 
 
 def heat(surface: Surface) -> "Figure":

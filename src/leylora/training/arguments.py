@@ -120,7 +120,7 @@ def parse(argv: list[str]) -> Arguments:
     if run.replay_mixture:
         if run.replay_dataset:
             raise UsageError("replay_dataset and replay_mixture name the same thing; give one of them.")
-        from leylora.data.built import built_dataset
+        from leylora.data.mixture import built_dataset
 
         run.replay_dataset = str(built_dataset(Path(run.replay_mixture)))
     if not 0.0 < run.replay_fraction < 1.0:

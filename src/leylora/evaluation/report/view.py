@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from leylora.adapters.weights import layer_of
+from leylora.adapters.report import layer_of
 from leylora.evaluation.judge import JudgeSummary
 from leylora.evaluation.report.answers import Gallery, Question, galleries, questions
 from leylora.evaluation.report.charts import Curve, bar_row, dot_row, heat_strip, key_line, loss_chart
