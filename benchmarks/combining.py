@@ -22,7 +22,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from leylora import console
-from leylora.adapters.weights import Parent
+from leylora.adapters.merge import Parent
 from leylora.combining import HEAL_WEIGHTS, Merging, Training, do, in_this_process
 from leylora.files import read_json, write_json
 from leylora.models.bases import TINY_BASES

@@ -34,9 +34,8 @@ from leylora.adapters.adapted import AdaptedModel
 from leylora.adapters.config import CONFIG_FILE
 from leylora.adapters.discover import BASE, Variant, common_template, read_variant
 from leylora.adapters.files import WEIGHTS_FILE, adapter_sha256
-from leylora.adapters.merge import merge
+from leylora.adapters.merge import Parent, merge
 from leylora.adapters.report import Method
-from leylora.adapters.weights import Parent
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.loss import compare_losses, held_out_rows
 from leylora.evaluation.statistics import bootstrap_interval, kept_share

@@ -1,5 +1,6 @@
 """The terminal chat: in a real pseudo-terminal, with Ctrl-C; and its commands, line by line."""
 
+import io
 import json
 import os
 import re
@@ -8,22 +9,19 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from leylora.chat.conversation import whole
-from leylora.chat.dialogue import Chat, Settings, Turn, choose, open_chat, sources_of, verdict
-from leylora.chat.engine import Engine
-from leylora.chat.sampling import Sampling
+from leylora.adapters.discover import choose_base
+from leylora.chat.dialogue import Chat, Turn, choose, open_chat, sources_of, verdict
 from leylora.chat.terminal import Terminal, plain
-from leylora.chat.variants import choose_base
 from leylora.errors import LeyloraError, UsageError
 from leylora.grounding.checking import CheckedCitation
 from leylora.grounding.ground import Grounded
 from leylora.grounding.index import Hit, IndexedArticle, IndexedLaw
 
-GREEDY = Sampling(do_sample=False, max_new_tokens=6)
 LAW = IndexedLaw("huertos", "Ley de Huertos", "LH", (), "2020-02-03", frozenset({"1"}))
 ARTICLE = IndexedArticle(
     LAW, "1", "Objeto", "Esta Ley regula los huertos.", "vigente", "", "Art. 1, Ley de Huertos", ()
@@ -31,7 +29,7 @@ ARTICLE = IndexedArticle(
 
 
 @pytest.fixture
-def say(monkeypatch: pytest.MonkeyPatch, engine: Engine, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def say(monkeypatch: pytest.MonkeyPatch, chat: Chat, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Types lines into a chat and returns what it printed."""
 
     def typed(*lines: str, turns: list[Turn] | None = None) -> str:
@@ -44,8 +42,7 @@ def say(monkeypatch: pytest.MonkeyPatch, engine: Engine, capsys: pytest.CaptureF
                 raise EOFError from None
 
         monkeypatch.setattr("builtins.input", read)
-        chat = Chat(engine, None, Settings("base", GREEDY), "deterministic")
-        Terminal(chat, turns if turns is not None else []).run()
+        Terminal(replace(chat), turns if turns is not None else []).run()
         return capsys.readouterr().out
 
     return typed
@@ -90,7 +87,7 @@ def test_the_oldest_turns_leave_and_it_is_said(say: Callable[..., str]) -> None:
 
 
 def test_citations_and_sources_are_shown(
-    say: Callable[..., str], engine: Engine, capsys: pytest.CaptureFixture[str]
+    say: Callable[..., str], chat: Chat, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hit = Hit(ARTICLE, ARTICLE.body, 1.0, 1.0)
     checked = (
@@ -102,7 +99,7 @@ def test_citations_and_sources_are_shown(
     turn = Turn("¿Qué?", "Eso.", "base", None, grounded, checked)
     assert [verdict(one) for one in checked] == ["✓ verificada", "✗ no existe", "⚠ fuera de las fuentes"]
     assert sources_of(turn) == [ARTICLE]
-    terminal = Terminal(Chat(engine, None, Settings("base", GREEDY), "deterministic"))
+    terminal = Terminal(chat)
     terminal._conclude(turn)
     assert "✗ no existe: Art. 99. La ley no tiene ese artículo." in capsys.readouterr().out
     assert "1. Art. 1, Ley de Huertos  Objeto" in say("/sources", turns=[turn])
@@ -114,28 +111,36 @@ def test_a_models_words_cannot_steer_the_terminal() -> None:
     assert plain("a\x1b[2J\x07b\tc\nd\x9b") == "a[2Jb\tc\nd"
 
 
-def test_bytes_that_are_no_text_do_not_end_the_chat(say: Callable[..., str], engine: Engine) -> None:
-    assert whole("ñ 中 😀 \udcff") == "ñ 中 😀 �"
+def test_bytes_that_are_no_text_do_not_end_the_chat(say: Callable[..., str]) -> None:
     assert "tokens/s" in say("Hola \udcff\udcfe")
-    assert engine.plain_prompt("\ud800") == engine.plain_prompt("�")
+
+
+def test_what_comes_through_a_pipe_is_answered(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("Hola \xff\n/adapter\n".encode("latin-1"))))
+    Terminal(chat).run()
+    out = capsys.readouterr().out
+    assert "tokens/s" in out
+    assert "→ base" in out
 
 
 def test_ctrl_c_while_an_adapter_is_loaded_does_not_end_the_chat(
-    say: Callable[..., str], engine: Engine, monkeypatch: pytest.MonkeyPatch
+    say: Callable[..., str], chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "prepare", lambda name: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(chat.model, "prepare", lambda variant: signal.raise_signal(signal.SIGINT))
     assert "Ahora responde tiny-mistral-law." in say("/adapter tiny-mistral-law")
 
 
 def test_a_second_ctrl_c_leaves_the_answer_and_not_the_chat(
-    say: Callable[..., str], engine: Engine, monkeypatch: pytest.MonkeyPatch
+    say: Callable[..., str], chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stuck(*_: object) -> Iterator[None]:
+    def stuck(*_: object, **__: object) -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         yield
 
-    monkeypatch.setattr(engine, "chat", stuck)
+    monkeypatch.setattr(chat.model, "stream", stuck)
     out = say("Hola", "/preset")
     assert "(Interrumpida.)" in out
     assert "→ deterministic" in out

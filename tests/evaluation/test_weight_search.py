@@ -9,8 +9,7 @@ from peft import LoraConfig, get_peft_model
 
 from leylora.adapters.adapted import AdaptedModel
 from leylora.adapters.discover import BASE, Variant
-from leylora.adapters.merge import merge
-from leylora.adapters.weights import Parent
+from leylora.adapters.merge import Parent, merge
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.loss import compare_losses, held_out_rows
 from leylora.evaluation.weight_search import (
