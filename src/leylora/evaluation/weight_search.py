@@ -23,22 +23,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-<<<<<<< HEAD
 from leylora import console
 from leylora.adapters.adapted import AdaptedModel
-from leylora.adapters.compatible import check_mergeable
 from leylora.adapters.discover import Variant, common_template, read_variant
 from leylora.adapters.files import adapter_sha256, open_adapter
+from leylora.adapters.merge import Parent, check_mergeable
 from leylora.adapters.report import Method
-from leylora.adapters.merge import Parent
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.loss import held_out_rows, row_losses
-=======
-from leylora.adapters.files import adapter_sha256, open_adapter
-from leylora.adapters.merge import Parent, check_mergeable
-from leylora.errors import LeyloraError, UsageError, flattened
-from leylora.evaluation.loss import base_identity, held_out_rows, load_for_scoring, row_losses, template_of
->>>>>>> main
 from leylora.files import read_json, write_json
 from leylora.models.bases import base_sha256
 from leylora.models.load import silence_libraries
