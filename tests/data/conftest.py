@@ -13,7 +13,7 @@ import yaml
 
 from leylora.data.build import build
 from leylora.data.mixture import Mixture
-from leylora.data.shelf import Shelf
+from leylora.data.verify import CitableLaws
 from leylora.laws.law import Article, Division, Law, Numeral
 
 PATH = (Division(kind="titulo", number="I", name="De los huertos"), Division(kind="capitulo", number="Primero"))
@@ -185,8 +185,8 @@ def laws() -> list[Law]:
 
 
 @pytest.fixture(scope="session")
-def shelf(laws: list[Law]) -> Shelf:
-    return Shelf(laws)
+def shelf(laws: list[Law]) -> CitableLaws:
+    return CitableLaws(laws)
 
 
 THINGS = "pozos canales molinos hornos telares puentes faros muelles caminos graneros talleres huertas".split()  # noqa: SIM905

@@ -17,8 +17,7 @@ from leylora.data.build import NOT_LAW_TEXT, build
 from leylora.data.conversation import Conversation
 from leylora.data.duplicates import runs, union
 from leylora.data.mixture import Mixture
-from leylora.data.shelf import Shelf
-from leylora.data.verify_row import verify_row
+from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import sha256_file
 from leylora.grounding.prompt import read_grounded_prompt
@@ -97,7 +96,7 @@ def test_questions_on_one_reading_text_stay_together(mixture_of: Make, tmp_path:
 
 
 def test_every_law_row_passes_the_verifier(built: Path, plain_laws: list[Law]) -> None:
-    shelf = Shelf(plain_laws)
+    shelf = CitableLaws(plain_laws)
     rows = [Conversation.model_validate(row) for split in ("train", "test") for row in read(built, split)]
     assert sum(bool(row.law_id) for row in rows) > 300
     assert [row.id for row in rows if row.law_id and verify_row(row, shelf)] == []

@@ -11,8 +11,7 @@ import pytest
 
 from leylora.data.generate import TaskSettings, generate
 from leylora.data.law_text import is_deictic
-from leylora.data.shelf import Shelf
-from leylora.data.verify_row import verify_row
+from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import UsageError
 from leylora.grounding.prompt import read_grounded_prompt
 from leylora.laws.law import Law
@@ -20,7 +19,7 @@ from leylora.laws.law import Law
 LOOSE = TaskSettings(max_template_share=1.0, max_closed_share=1.0, max_abstain_share=1.0)
 
 
-def test_every_row_is_verified_bounded_and_complete(laws: list[Law], shelf: Shelf) -> None:
+def test_every_row_is_verified_bounded_and_complete(laws: list[Law], shelf: CitableLaws) -> None:
     rows, report = generate(laws, LOOSE, 5)
     assert report.rows == len(rows) > 300
     assert not [reason for reason in report.dropped if reason.startswith("verifier")], report.samples
