@@ -185,7 +185,10 @@ class Screen:
             left = end - time.monotonic()
             assert left > 0, f"{pattern!r} did not show: {self.seen[-500:].decode(errors='replace')}"
             if select.select([self.handle], [], [], left)[0]:
-                self.seen += os.read(self.handle, 65536)
+                try:
+                    self.seen += os.read(self.handle, 65536)
+                except OSError:  # EIO: the program has ended
+                    raise AssertionError(f"it ended before {pattern!r}: {self.seen.decode(errors='replace')}") from None
         before, self.seen = self.seen[: found.end()], self.seen[found.end() :]
         return before.decode()
 
