@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from leylora import console
-from leylora.adapters.weights import Parent
+from leylora.adapters.merge import Parent
 from leylora.combining import Merging, Training, compare_variants, do, print_table
 from leylora.data.build import build
 from leylora.data.mixture import Mixture

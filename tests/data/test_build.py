@@ -9,10 +9,12 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import datasets
 import pytest
 from typer.testing import CliRunner
 
 from leylora.data.build import NOT_LAW_TEXT, build
+from leylora.data.conversation import Conversation
 from leylora.data.duplicates import runs, union
 from leylora.data.mixture import Mixture
 from leylora.data.shelf import Shelf
@@ -90,8 +92,6 @@ def test_questions_on_one_reading_text_stay_together(mixture_of: Make, tmp_path:
 
 
 def test_every_law_row_passes_the_verifier(built: Path, plain_laws: list[Law]) -> None:
-    from leylora.data.conversation import Conversation
-
     shelf = Shelf(plain_laws)
     rows = [Conversation.model_validate(row) for split in ("train", "test") for row in read(built, split)]
     assert sum(bool(row.law_id) for row in rows) > 300
@@ -105,7 +105,17 @@ def test_the_share_of_instructions(built: Path) -> None:
     assert json.loads((built / "report.json").read_text("utf-8"))["held_out_laws"] == ["obras"]
 
 
-def test_the_same_bytes_whatever_the_process(
+PROGRAM = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    print("loaded:", *sorted({"torch", "transformers", "datasets", "openai"} & set(sys.modules)))
+"""
+
+
+def test_the_same_bytes_in_every_process_and_nothing_heavy_is_loaded(
     mixture_of: Make, sayings: dict, plain_laws: list[Law], tmp_path: Path
 ) -> None:
     mixture_of(splits=SPLITS, laws={}, instructions={"sources": [sayings]})
@@ -115,9 +125,11 @@ def test_the_same_bytes_whatever_the_process(
     for seed in ("1", "99"):
         out = tmp_path / f"out{seed}"
         options = {"--mixture": tmp_path / "mezcla.yaml", "--laws": tmp_path / "laws", "--out": out}
-        command = [sys.executable, str(ROOT / "scripts" / "build_dataset.py")]
+        command = [sys.executable, "-c", PROGRAM, str(ROOT / "scripts" / "build_dataset.py")]
         command += [str(word) for pair in options.items() for word in pair]
-        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        env = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
+        assert done.stdout.splitlines()[-1] == "loaded:"
         files = sorted(path for path in out.rglob("*") if path.is_file())
         hashes.append({str(path.relative_to(out)): sha256_file(path) for path in files})
     assert hashes[0] == hashes[1]
@@ -125,8 +137,6 @@ def test_the_same_bytes_whatever_the_process(
 
 
 def test_what_was_written_loads_with_datasets(built: Path, tmp_path: Path) -> None:
-    import datasets
-
     everything = datasets.load_dataset(str(built), cache_dir=str(tmp_path / "cache"))
     assert set(everything) == {"train", "validation", "test"}
     assert everything["train"].num_rows == len(read(built, "train"))

@@ -24,9 +24,8 @@ from leylora.webui.client import (
     UnauthorizedError,
 )
 from leylora.webui.compare import Plan, compare
-from leylora.webui.export import export
+from leylora.webui.export import export, remove
 from leylora.webui.install import find_install
-from leylora.webui.remove import remove
 
 from .real_server import (
     ADMIN_KEY,

@@ -26,8 +26,8 @@ MODES = ("instruct", "chat", "chat-instruct")
 Message = dict[str, Any]
 
 _OTHERS = {"truncation_length": 0, "ban_eos_token": False, "skip_special_tokens": True}  # no keys of a preset
-_WHOLE = {"top_k", "seed", "max_tokens", "truncation_length", "dry_allowed_length", "mirostat_mode",
-          "no_repeat_ngram_size", "repetition_penalty_range"}  # fmt: skip
+_WHOLE = {"top_k", "seed", "max_tokens", "truncation_length", "dry_allowed_length", "mirostat_mode"}
+_WHOLE |= {"no_repeat_ngram_size", "repetition_penalty_range"}
 _LIMITS: dict[str, tuple[float, float]] = {
     "max_tokens": (1, float("inf")),
     "truncation_length": (1, float("inf")),

@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from leylora.adapters.weights import layer_of
+from leylora.adapters.report import layer_of
 from leylora.evaluation.judge import JudgeSummary
 from leylora.evaluation.report.answers import Gallery, Question, galleries, questions
 from leylora.evaluation.report.charts import Curve, bar_row, dot_row, heat_strip, key_line, loss_chart
@@ -115,6 +115,7 @@ def make_view(results: Results, judge: JudgeSummary | None, texts: Texts) -> Vie
     shown = galleries(results, texts)
     free, graded, left_out = questions(results, texts, shown)
     some = [texts("filter.some", shown=len(graded), of=len(graded) + left_out)] if left_out else []
+    partial = [texts("judge.same-family", family=name) for name in judge.same_family] if judge else []
     tabled = _tabled(results)
     sections = [
         section("summary", lines=_summary(results, texts)),
@@ -122,7 +123,7 @@ def make_view(results: Results, judge: JudgeSummary | None, texts: Texts) -> Vie
         section("table", tables=[_heat_table(results, texts, *one) for one in tabled.items()], look="heat-table"),
         section("retention", tables=_retention(results, texts), look="rows"),
         section("differences", tables=_differences(results, texts), look="rows"),
-        section("judge", tables=_judge_table(judge, texts)),
+        section("judge", *partial, tables=_judge_table(judge, texts)),
         section("prompts", questions=free),
         section("gallery", texts("help.answers"), galleries=shown if graded else []),
         section("answers", *some, questions=graded),
@@ -435,8 +436,8 @@ def _provenance(results: Results, texts: Texts) -> list[Fact]:
                 models.append((adapter, one.sha256))
     for suite in provenance.suites:
         tasks = ", ".join(f"{texts.name('task', task)} {count}" for task, count in suite.tasks.items())
-        name = texts.name("suite", suite.name)
-        suites.append((f"{name}: {suite.items} ({tasks}), {', '.join(suite.sources)}", suite.sha256))
+        counted = f"{texts.name('suite', suite.name)}: {suite.items} ({tasks})"
+        suites.append((", ".join((counted, *suite.sources)), suite.sha256))
     return [
         *(Fact(texts(f"provenance.{name}"), [(text, "")]) for name, text in facts.items()),
         Fact(texts("provenance.models"), models),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from leylora.errors import LeyloraError
 from leylora.grounding.indexing import INDEX_FILE, default_laws, open_laws
-from leylora.webui.artifacts import Artifact
+from leylora.webui.export import Artifact
 
 NAME = "leylora"
 PACKAGE = "leylora_for_webui"
