@@ -5,13 +5,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from leylora.adapters.discover import Role
 from leylora.evaluation import results as r
 from leylora.evaluation.scoring import tally
 from leylora.files import write_json, write_jsonl
 from leylora.laws.law import Article, Law
 
 MODELS = ("mistral-7b", "llama-2-7b", "falcon-7b")
-VARIANTS: tuple[r.Role, ...] = ("base", "instructions", "law", "merged")
+VARIANTS: tuple[Role, ...] = ("base", "instructions", "law", "merged")
 RIGHT = {"base": 0.15, "instructions": 0.35, "law": 1.0, "merged": 0.9}  # chance that an answer is right
 EVIL = "<script>document.title='planted'</script><img src=x onerror=\"document.title='planted'\">"
 HASHES: dict[str, Any] = {"key": "k" * 64, "prompt_sha256": "p" * 64, "settings_sha256": "s" * 64}
