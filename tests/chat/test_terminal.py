@@ -20,11 +20,12 @@ from leylora.adapters.discover import choose_base
 from leylora.chat.dialogue import Chat, Turn, choose, open_chat, sources_of, verdict
 from leylora.chat.terminal import Terminal, plain
 from leylora.errors import LeyloraError, UsageError
-from leylora.grounding.checking import CheckedCitation
+from leylora.grounding.checker import CheckedCitation, Finding, Kind
+from leylora.grounding.citations import Citation, IndexedArticle, IndexedLaw
 from leylora.grounding.ground import Grounded
-from leylora.grounding.index import Hit, IndexedArticle, IndexedLaw
+from leylora.grounding.search import Hit
 
-LAW = IndexedLaw("huertos", "Ley de Huertos", "LH", (), "2020-02-03", frozenset({"1"}))
+LAW = IndexedLaw("huertos", "Ley de Huertos", "LH", (), "2020-02-03", (), ("1",))
 ARTICLE = IndexedArticle(
     LAW, "1", "Objeto", "Esta Ley regula los huertos.", "vigente", "", "Art. 1, Ley de Huertos", ()
 )
@@ -92,10 +93,11 @@ def test_citations_and_sources_are_shown(
     say: Callable[..., str], chat: Chat, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hit = Hit(ARTICLE, ARTICLE.body, 1.0, 1.0)
+    missing, not_shown = Finding(Kind.NO_ARTICLE, "99", "Ley de Huertos"), Finding(Kind.NOT_GIVEN)
     checked = (
-        CheckedCitation("Art. 1, Ley de Huertos", (0, 5), "verified", "Está entre las fuentes.", ARTICLE),
-        CheckedCitation("Art. 99", (6, 9), "does not exist", "La ley no tiene ese artículo."),
-        CheckedCitation("Art. 2", (6, 9), "not in the sources", "No se le mostró."),
+        CheckedCitation("Art. 1, Ley de Huertos", (0, 5), Citation("huertos", "1", None, None, (0, 5)), LAW, ARTICLE),
+        CheckedCitation("Art. 99", (6, 9), Citation("huertos", "99", None, None, (6, 9)), LAW, None, (missing,)),
+        CheckedCitation("Art. 2", (6, 9), Citation("huertos", "2", None, None, (6, 9)), LAW, ARTICLE, (not_shown,)),
     )
     grounded = Grounded("¿Qué?", "", "", (hit,))
     turn = Turn("¿Qué?", "Eso.", "base", None, grounded, checked)
@@ -103,7 +105,7 @@ def test_citations_and_sources_are_shown(
     assert sources_of(turn) == [ARTICLE]
     terminal = Terminal(chat)
     terminal._conclude(turn)
-    assert "✗ no existe: Art. 99. La ley no tiene ese artículo." in capsys.readouterr().out
+    assert "✗ no existe: Art. 99. Ley de Huertos, ed. s. f., no tiene artículo 99." in capsys.readouterr().out
     assert "1. Art. 1, Ley de Huertos  Objeto" in say("/sources", turns=[turn])
     assert "Esta Ley regula los huertos." in say("/sources 1", turns=[turn])
     assert "No hay artículo 7: /sources 1." in say("/sources 7", turns=[turn])
