@@ -77,7 +77,7 @@ def main(
         parents = with_overrides([parse_parent(text) for text in adapters or []], weight or [])
         surface = None
         if search:
-            from leylora.evaluation.weight_surface import save_surface, searched
+            from leylora.evaluation.weight_search import save_surface, searched
 
             how = {"base": base, "same_base": same_base, "load_in_4bit": load == "4bit", "most_rows": rows}
             surface, parents = searched(parents, development or [], out, method, criterion=criterion, **how)

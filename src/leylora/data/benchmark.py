@@ -12,9 +12,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from leylora.data.verify import named_articles
 from leylora.errors import LeyloraError
 from leylora.files import read_jsonl
+from leylora.grounding.checker import named_articles
 from leylora.grounding.quantities import Quantity, quantities
 from leylora.laws.law import Article, Law
 from leylora.text import fold, words

@@ -4,17 +4,10 @@ import re
 
 from leylora.data.conversation import Conversation
 from leylora.data.law_text import fines, penalties
-from leylora.data.shelf import Entry, Shelf, whole_law_citation
-from leylora.data.verify import (
-    CANONICAL,
-    NAMED_NUMERAL,
-    QUOTE,
-    WHOLE_LAW,
-    Fault,
-    dates,
-    named_articles,
-    verify_answer,
-)
+from leylora.data.shelf import Shelf, whole_law_citation
+from leylora.data.verify import CANONICAL, QUOTE, WHOLE_LAW, Fault, verify_answer
+from leylora.grounding.checker import NAMED_NUMERAL, named_articles, whole_text
+from leylora.grounding.citations import COUNTRIES
 from leylora.grounding.prompt import (
     NO_SUCH_ARTICLE,
     NOT_SUPPLIED,
@@ -25,14 +18,11 @@ from leylora.grounding.prompt import (
     passage,
     read_grounded_prompt,
 )
-from leylora.grounding.quantities import references
+from leylora.grounding.quantities import dates, references
 from leylora.laws.law import Law
 from leylora.text import fold, one_line
 
-COUNTRY = re.compile(
-    r"\b(?:Colombia|Perú|Peru|Chile|España|Espana|México|Mexico|Argentina|Bolivia|Venezuela|Uruguay|Panamá|Panama)\b",
-    re.IGNORECASE,
-)
+COUNTRY = re.compile(rf"\b{COUNTRIES}", re.IGNORECASE)
 GAP = "____"
 
 
@@ -54,9 +44,7 @@ def verify_row(row: Conversation, shelf: Shelf) -> list[Fault]:
         if cited[0] != law.cite(row.article):
             faults.append(Fault("cites another article than the row's", cited[0]))
         elif not faults:
-            entry = shelf.find(cited[0])
-            assert entry is not None  # verify_answer found it
-            faults += _fits_question(row, question, asked, entry)
+            faults += _fits_question(row, question, asked, law, shelf)
         return faults
     if not WHOLE_LAW.findall(row.answer) or not row.answer.rstrip().endswith(f"({whole_law_citation(law)})"):
         faults.append(Fault("abstention does not end in the law and edition", row.answer[-80:]))
@@ -66,10 +54,10 @@ def verify_row(row: Conversation, shelf: Shelf) -> list[Fault]:
 def _prompt_faults(row: Conversation, law: Law, supplied: list[Passage], shelf: Shelf) -> list[Fault]:
     faults = []
     for given in supplied:
-        entry = shelf.find(given.citation)
-        if entry is None:
+        found = shelf.index.canonical(given.citation)
+        if found is None:
             faults.append(Fault("supplies an unknown article", given.citation))
-        elif given != passage(entry.law, entry.article):
+        elif given != passage(found[0].law, found[0]):
             faults.append(Fault("supplies an altered article", given.citation))
     first = row.messages[0]
     if first.role == "system" and whole_law_citation(law) not in first.content:
@@ -77,18 +65,20 @@ def _prompt_faults(row: Conversation, law: Law, supplied: list[Passage], shelf: 
     return faults
 
 
-def _fits_question(row: Conversation, question: str, asked: list[str], entry: Entry) -> list[Fault]:
+def _fits_question(row: Conversation, question: str, asked: list[str], law: Law, shelf: Shelf) -> list[Fault]:
     """An answer that is true of its article must also be about what was asked, and complete."""
-    article, faults = entry.article, []
+    article, faults = law[row.article], []
     quotes = [one_line(quote) for quote in QUOTE.findall(CANONICAL.sub("", row.answer))]
     if asked and article.number not in asked:
-        sources = [entry.law.article(number) for number in asked if number in entry.law]
-        if not any(number == article.number for source in sources for _, number in references(entry.law, source)):
+        sources = [law[number] for number in asked if number in law]
+        if not any(number == article.number for source in sources for _, number in references(law, source)):
             faults.append(Fault("answers about another article than asked", f"asked {asked}, cites {article.number}"))
     days = dates(question)
     if days and row.edition not in days:
         faults.append(Fault("answers from another edition than asked", f"asked {days}, row has {row.edition}"))
-    source = fold(entry.text)
+    found = shelf.index.canonical(law.cite(row.article))
+    assert found is not None  # verify_answer found it
+    source = fold(whole_text(found[0]))
     for words in () if row.task == "cross-reference" else QUOTE.findall(question):
         filled = words.replace(GAP, quotes[0].rstrip(".")) if GAP in words and quotes else words
         if fold(one_line(filled)).rstrip("…., ") not in source:

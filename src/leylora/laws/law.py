@@ -209,6 +209,11 @@ class Law:
         day = self.last_reform or self.published
         return day.isoformat() if day else ""
 
+    @cached_property
+    def numbers(self) -> tuple[str, ...]:
+        """The numbers of the articles in printed order."""
+        return tuple(article.number for article in self.articles)
+
     def article(self, number: int | str) -> Article:
         """The article called ``number``: 76, "76", "30.1", "152-innumerado-2".
 
