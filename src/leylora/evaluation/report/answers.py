@@ -217,6 +217,6 @@ def galleries(results: Results, texts: Texts) -> list[Gallery]:
             if len(examples) < EACH and anchor_of(item) not in examples:
                 one = said(item, results.answers[place], marks[place], texts)
                 examples[anchor_of(item)] = (title_of(item), anchor_of(item), one)
-        count = texts("gallery.of", shown=len(examples), of=len(places))
+        count = texts("gallery.of", shown=len(examples), of=len(places)) if places else texts("gallery.none")
         shown.append(Gallery(texts(f"gallery.{kind}"), count, list(examples.values())))
     return shown
