@@ -21,12 +21,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from leylora import console
+from leylora.adapters.discover import Variant, find_variants
 from leylora.errors import LeyloraError, UsageError, first_line
-from leylora.evaluation.backends import Continuation
+from leylora.evaluation.backends import Continuation, LocalModel
 from leylora.evaluation.items import LETTERS, Sources, choice_messages, questions, spread
-from leylora.evaluation.local import LocalModel
-from leylora.evaluation.results import Item, Variant
-from leylora.evaluation.variants import find_variants
+from leylora.evaluation.results import Item
 from leylora.files import write_json
 from leylora.models.cards import find_card
 from leylora.models.families import family_of
@@ -108,7 +107,7 @@ def asked(model: LocalModel, spoken: Sequence[Item], choices: Sequence[Item]) ->
     seconds = time.perf_counter() - started
     known = [(one[0], item) for one, item in zip(scored, spoken, strict=True) if one is not None]
     texts = [text for _, item in known for text in (*(turn["content"] for turn in item.messages), item.reference)]
-    read = sum(map(len, model.tokenizer(texts)["input_ids"])) if texts else 0
+    read = sum(map(len, model.model.tokenizer(texts)["input_ids"])) if texts else 0
     size = sum(len(item.reference.encode()) for _, item in known)
     return {
         "generated_per_second": per_second,

@@ -15,8 +15,7 @@ from peft import LoraConfig, get_peft_model
 from typer.testing import CliRunner
 
 from leylora.errors import LeyloraError
-from leylora.evaluation.backends import Continuation
-from leylora.evaluation.local import LocalModel
+from leylora.evaluation.backends import Continuation, LocalModel
 from leylora.evaluation.results import Item
 from leylora.models.load import load_base
 from leylora.models.templates import instruction_template

@@ -15,7 +15,8 @@ import pytest
 from leylora.adapters.adapted import AdaptedModel
 from leylora.adapters.discover import adapters_of
 from leylora.chat.dialogue import NOTICE, Chat, Settings
-from leylora.grounding.indexing import open_laws
+from leylora.grounding.index import open_laws
+from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
 from leylora.models.generate import Finish, Piece
 from leylora.models.presets import Sampling
@@ -54,7 +55,7 @@ def chat(model: AdaptedModel, lora: Path, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("laws")
     sample_law().save(folder / "huertos")
     variants = {one.name: one for one in adapters_of(model.name, lora)[0]}
-    return Chat(model, variants, open_laws(folder), Settings("tiny-mistral-law", GREEDY), "deterministic")
+    return Chat(model, variants, open_laws(folder, catalog()), Settings("tiny-mistral-law", GREEDY), "deterministic")
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,11 @@ import re
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -18,11 +20,12 @@ from leylora.adapters.discover import choose_base
 from leylora.chat.dialogue import Chat, Turn, choose, open_chat, sources_of, verdict
 from leylora.chat.terminal import Terminal, plain
 from leylora.errors import LeyloraError, UsageError
-from leylora.grounding.checking import CheckedCitation
+from leylora.grounding.checker import CheckedCitation, Finding, Kind
+from leylora.grounding.citations import Citation, IndexedArticle, IndexedLaw
 from leylora.grounding.ground import Grounded
-from leylora.grounding.index import Hit, IndexedArticle, IndexedLaw
+from leylora.grounding.search import Hit
 
-LAW = IndexedLaw("huertos", "Ley de Huertos", "LH", (), "2020-02-03", frozenset({"1"}))
+LAW = IndexedLaw("huertos", "Ley de Huertos", "LH", (), "2020-02-03", (), ("1",))
 ARTICLE = IndexedArticle(
     LAW, "1", "Objeto", "Esta Ley regula los huertos.", "vigente", "", "Art. 1, Ley de Huertos", ()
 )
@@ -90,10 +93,11 @@ def test_citations_and_sources_are_shown(
     say: Callable[..., str], chat: Chat, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hit = Hit(ARTICLE, ARTICLE.body, 1.0, 1.0)
+    missing, not_shown = Finding(Kind.NO_ARTICLE, "99", "Ley de Huertos"), Finding(Kind.NOT_GIVEN)
     checked = (
-        CheckedCitation("Art. 1, Ley de Huertos", (0, 5), "verified", "Está entre las fuentes.", ARTICLE),
-        CheckedCitation("Art. 99", (6, 9), "does not exist", "La ley no tiene ese artículo."),
-        CheckedCitation("Art. 2", (6, 9), "not in the sources", "No se le mostró."),
+        CheckedCitation("Art. 1, Ley de Huertos", (0, 5), Citation("huertos", "1", None, None, (0, 5)), LAW, ARTICLE),
+        CheckedCitation("Art. 99", (6, 9), Citation("huertos", "99", None, None, (6, 9)), LAW, None, (missing,)),
+        CheckedCitation("Art. 2", (6, 9), Citation("huertos", "2", None, None, (6, 9)), LAW, ARTICLE, (not_shown,)),
     )
     grounded = Grounded("¿Qué?", "", "", (hit,))
     turn = Turn("¿Qué?", "Eso.", "base", None, grounded, checked)
@@ -101,7 +105,7 @@ def test_citations_and_sources_are_shown(
     assert sources_of(turn) == [ARTICLE]
     terminal = Terminal(chat)
     terminal._conclude(turn)
-    assert "✗ no existe: Art. 99. La ley no tiene ese artículo." in capsys.readouterr().out
+    assert "✗ no existe: Art. 99. Ley de Huertos, ed. s. f., no tiene artículo 99." in capsys.readouterr().out
     assert "1. Art. 1, Ley de Huertos  Objeto" in say("/sources", turns=[turn])
     assert "Esta Ley regula los huertos." in say("/sources 1", turns=[turn])
     assert "No hay artículo 7: /sources 1." in say("/sources 7", turns=[turn])
@@ -146,6 +150,34 @@ def test_a_second_ctrl_c_leaves_the_answer_and_not_the_chat(
     assert "→ deterministic" in out
 
 
+def test_a_second_ctrl_c_does_not_wait_for_the_token_that_is_being_computed(
+    say: Callable[..., str], chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed, computing = threading.Event(), threading.Event()
+    forward = chat.model.model.forward
+
+    @wraps(forward)
+    def slow(*args: object, **more: object) -> object:
+        computing.set()
+        assert computed.wait(60)
+        return forward(*args, **more)
+
+    def press_twice() -> None:
+        assert computing.wait(60)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    monkeypatch.setattr(chat.model.model, "forward", slow)
+    presses = threading.Thread(target=press_twice)
+    presses.start()
+    assert "(Interrumpida.)" in say("Hola", "/quit")
+    assert not computed.is_set()
+    computed.set()
+    presses.join()
+    assert "tokens/s" in say("Hola")  # the answer that was left gives the model back
+
+
 def test_what_there_is_to_talk_to(
     tiny_base: Callable[[str], Path], lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +217,10 @@ class Screen:
             left = end - time.monotonic()
             assert left > 0, f"{pattern!r} did not show: {self.seen[-500:].decode(errors='replace')}"
             if select.select([self.handle], [], [], left)[0]:
-                self.seen += os.read(self.handle, 65536)
+                try:
+                    self.seen += os.read(self.handle, 65536)
+                except OSError:  # EIO: the program has ended
+                    raise AssertionError(f"it ended before {pattern!r}: {self.seen.decode(errors='replace')}") from None
         before, self.seen = self.seen[: found.end()], self.seen[found.end() :]
         return before.decode()
 

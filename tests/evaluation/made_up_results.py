@@ -5,13 +5,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from leylora.adapters.discover import Role
 from leylora.evaluation import results as r
 from leylora.evaluation.scoring import tally
 from leylora.files import write_json, write_jsonl
 from leylora.laws.law import Article, Law
 
 MODELS = ("mistral-7b", "llama-2-7b", "falcon-7b")
-VARIANTS: tuple[r.Role, ...] = ("base", "instructions", "law", "merged")
+VARIANTS: tuple[Role, ...] = ("base", "instructions", "law", "merged")
 RIGHT = {"base": 0.15, "instructions": 0.35, "law": 1.0, "merged": 0.9}  # chance that an answer is right
 EVIL = "<script>document.title='planted'</script><img src=x onerror=\"document.title='planted'\">"
 HASHES: dict[str, Any] = {"key": "k" * 64, "prompt_sha256": "p" * 64, "settings_sha256": "s" * 64}
@@ -54,7 +55,7 @@ def write_results(
     row: dict[str, Any] = {"law_id": "muestra", "kind": "articulo", "rubric": None, "body": "x", "status": "vigente"}
     articles = tuple(Article(number=str(at), **row) for at in range(items))
     law = Law("muestra", "Ley de Muestra", "LM", (), "", None, date(2024, 1, 1), "", 0, "", articles, (), {})
-    failed = r.Finding(kind="not-answered", model=models[0], variant="law", error=f"no such adapter {planted}")
+    failed = r.Finding(kind="not-answered", model="ausente-7b", error=f"no such model {planted}")
     marks, scores = tally(known, asked, answers, laws=[law], costs=costs, findings=[failed])
     for suite, found in asked.items():
         write_jsonl(r.items_file(out, suite), [one.model_dump(mode="json") for one in found])
@@ -98,7 +99,7 @@ def _answer(draw: random.Random, model: str, role: str, item: r.Item, planted: s
     right = draw.random() < RIGHT[role]
     facts: dict[str, Any] = {"nll": draw.uniform(9, 10) - 5 * RIGHT[role], "reference_bytes": 13, "reference_tokens": 4}
     if item.suite == "prompts":
-        facts = {"error": f"no such adapter {planted}"} if (model, role) == (MODELS[0], "law") else {"seconds": 3.4}
+        facts = {"error": f"timed out {planted}"} if (model, role) == (MODELS[0], "law") else {"seconds": 3.4}
     if item.ask == "choose":
         facts |= {"option_logprobs": [[-2.0, -0.1, -3.0] if right else [-0.1, -2.0, -3.0]] * 3}
     elif "error" not in facts:

@@ -40,6 +40,7 @@ class Server(BaseHTTPRequestHandler):
     def _json(self, value: Any, status: int = 200) -> None:
         data = json.dumps(value).encode()
         self.send_response(status)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

@@ -170,6 +170,7 @@ def test_a_judge_of_a_contestants_family_is_named(folder: Path, server: Server) 
     assert run(folder, server).same_family == []
     (family,) = run(folder, server, name="Mistral-Large").same_family
     assert family == "mistral"
+    assert "El juez es de la familia mistral" in write_report(folder)[0].read_text("utf-8")
 
 
 def test_the_report_shows_the_verdicts(folder: Path, server: Server) -> None:

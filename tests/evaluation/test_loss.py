@@ -6,16 +6,11 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
+from leylora.adapters.adapted import AdaptedModel
+from leylora.adapters.discover import BASE, Variant
 from leylora.errors import LeyloraError
-from leylora.evaluation.loss import (
-    RowLosses,
-    Variant,
-    compare,
-    interval,
-    retention,
-    retention_interval,
-    row_losses,
-)
+from leylora.evaluation.loss import RowLosses, compare_losses, row_losses
+from leylora.evaluation.statistics import bootstrap_interval, kept_share
 from leylora.models.load import load_base, load_tokenizer
 from leylora.models.templates import instruction_template, training_template
 from leylora.training.rows import IGNORED, Rows, tokenize
@@ -36,8 +31,8 @@ def rows(tiny_base: Callable[[str], Path]) -> Rows:
 
 
 def test_row_losses_are_the_models_own(tiny_base: Callable[[str], Path], rows: Rows) -> None:
-    model = load_base(str(tiny_base("tiny-mistral")), compute_dtype=torch.float32)
-    measured = row_losses(model, rows)
+    adapted = AdaptedModel(str(tiny_base("tiny-mistral")), compute_dtype=torch.float32)
+    measured, model = row_losses(adapted, BASE, rows), adapted.model
     for number, row in enumerate(rows.dataset):
         ids, labels = torch.tensor([row["input_ids"]]), torch.tensor([row["labels"]])
         with torch.no_grad():
@@ -54,41 +49,40 @@ def test_switching_adapters_leaves_no_trace(tiny_base: Callable[[str], Path], ro
         config = LoraConfig(r=4, target_modules=["q_proj", "up_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
         get_peft_model(load_base(str(base), compute_dtype=torch.float32), config).save_pretrained(tmp_path / name)
     variants = [
-        Variant("base", None),
-        Variant("a", tmp_path / "a"),
-        Variant("b", tmp_path / "b"),
-        Variant("again", None),
+        BASE,
+        *(Variant(name=name, adapter=str(tmp_path / name)) for name in "ab"),
+        Variant(name="again", role="base"),
     ]
-    together = compare(load_base(str(base), compute_dtype=torch.float32), variants, {"law": rows})
-    alone = compare(load_base(str(base), compute_dtype=torch.float32), variants[2:3], {"law": rows})
+    together = compare_losses(AdaptedModel(str(base), compute_dtype=torch.float32), variants, {"law": rows})
+    alone = compare_losses(AdaptedModel(str(base), compute_dtype=torch.float32), variants[2:3], {"law": rows})
     assert together["b"]["law"].mean == pytest.approx(alone["b"]["law"].mean, rel=1e-6)
     assert together["again"]["law"].mean == pytest.approx(together["base"]["law"].mean, rel=1e-6)
     assert abs(together["a"]["law"].mean - together["b"]["law"].mean) > 1e-3
 
 
 def test_a_missing_adapter_is_one_sentence(tiny_base: Callable[[str], Path], rows: Rows, tmp_path: Path) -> None:
-    base = load_base(str(tiny_base("tiny-mistral")), compute_dtype=torch.float32)
-    with pytest.raises(LeyloraError, match="does not load on this base as an adapter"):
-        compare(base, [Variant("x", tmp_path / "none")], {"law": rows})
+    model = AdaptedModel(str(tiny_base("tiny-mistral")), compute_dtype=torch.float32)
+    with pytest.raises(LeyloraError, match=r"none does not load on .* as an adapter"):
+        compare_losses(model, [Variant(name="x", adapter=str(tmp_path / "none"))], {"law": rows})
 
 
-def test_retention_is_the_share_of_the_gain() -> None:
-    base, single = losses([10, 20], [5, 5]), losses([5, 10], [5, 5])
-    assert retention(base, single, single) == 1.0
-    assert retention(base, single, base) == 0.0
-    assert retention(base, single, losses([6, 12], [5, 5])) == pytest.approx(0.8)
-    assert np.isnan(retention(single, base, base))
+def test_the_kept_share_is_that_of_the_gain() -> None:
+    base, single = losses([10, 20], [5, 5]).sums, losses([5, 10], [5, 5]).sums
+    assert kept_share(base, single, single)[0] == 1.0
+    assert kept_share(base, single, base)[0] == 0.0
+    assert kept_share(base, single, losses([6, 12], [5, 5]).sums)[0] == pytest.approx(0.8)
+    assert np.isnan(kept_share(base, base, single)[0])  # no gain to keep
 
 
 def test_intervals_hold_the_truth_and_shrink_with_rows() -> None:
     random = np.random.default_rng(0)
     few, many = (losses(list(random.gamma(4, 5, n)), [10] * n) for n in (30, 3000))
     for measured in (few, many):
-        low, high = interval(measured)
+        low, high = bootstrap_interval(measured.sums)
         assert low < measured.mean < high
         assert low < 2.0 < high
-    assert np.diff(interval(many)) < np.diff(interval(few)) / 5
-    gains = losses(list(few.nll * 0.5), [10] * 30)
-    low, high = retention_interval(few, gains, losses(list(few.nll * 0.6), [10] * 30))
+    assert np.diff(bootstrap_interval(many.sums)) < np.diff(bootstrap_interval(few.sums)) / 5
+    gains, kept = losses(list(few.nll * 0.5), [10] * 30), losses(list(few.nll * 0.6), [10] * 30)
+    _, low, high = kept_share(few.sums, gains.sums, kept.sums)
     assert low == pytest.approx(0.8)  # every row keeps the same share, so resampling rows cannot move it
     assert high == pytest.approx(0.8)

@@ -299,13 +299,17 @@ def test_free_prompts_are_side_by_side_and_a_failure_is_a_row_with_its_reason(fo
     first, second = section(load_results(folder), "prompts").questions
     assert (first.title, second.title) == ("Escriba un saludo, número 0.", "Escriba un saludo, número 1.")
     headings = [said.heading for said in first.answers]
-    assert len(headings) == len(MODELS) * 4 * 2
+    assert len(headings) == len(MODELS) * 4 * 2 + 1
     assert headings[:2] == ["mistral-7b, base", "mistral-7b, base, Tibio, temperatura 0,7"]
     failed = [said for said in first.answers if said.verdict == "failed"]
-    assert [said.heading for said in failed] == ["mistral-7b, ley", "mistral-7b, ley, Tibio, temperatura 0,7"]
-    assert "no such adapter" in failed[0].pieces[0][0]
+    assert [said.heading for said in failed] == [
+        "mistral-7b, ley",
+        "mistral-7b, ley, Tibio, temperatura 0,7",
+        "ausente-7b",
+    ]
+    assert "no such model" in failed[2].pieces[0][0]
     assert {said.verdict for said in first.answers} == {"ungraded", "failed"}
-    assert "- **mistral-7b, ley**: no such adapter" in (folder / "report.md").read_text("utf-8")
+    assert "- **mistral-7b, ley**: timed out" in (folder / "report.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("language", get_args(Language))
@@ -320,7 +324,7 @@ def test_the_terminal_shows_every_headline_in_80_columns(
     assert all(Texts(language).value(score.value, score.unit) in printed for score in said)
     table, _, rest = printed.partition({"es": "Ley: aciertos.", "en": "Law: right answers."}[language])
     assert max(map(len, table.splitlines())) <= 80
-    assert "no such adapter" in rest
+    assert "no such model" in rest
 
 
 def test_a_report_is_made_without_torch(folder: Path) -> None:

@@ -17,15 +17,14 @@ from peft import LoraConfig, get_peft_model
 from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation import grading
-from leylora.evaluation.backends import Continuation
+from leylora.evaluation.backends import Continuation, LocalModel
 from leylora.evaluation.items import Sources
-from leylora.evaluation.local import LocalModel
 from leylora.evaluation.results import Answer, Results, Variant, answers_file, load_results
-from leylora.evaluation.run import Facts, Ledger, Settings, compare
+from leylora.evaluation.run import Facts, Ledger, Settings, compare, plan
 from leylora.evaluation.scoring import tally
-from leylora.evaluation.variants import find_variants
 from leylora.files import sha256_file
 from leylora.models.families import FAMILIES
+from leylora.models.generate import IGNORED
 from leylora.models.load import load_base
 from leylora.models.templates import instruction_template
 
@@ -254,11 +253,12 @@ def test_one_adapter_gone_stale_does_not_stop_the_others(base: Path, lora: Path,
     run = json.loads(record.read_text("utf-8"))
     record.write_text(json.dumps(run | {"revision": "sha256:" + "0" * 64}), "utf-8")
     (tmp_path / "LORA" / "tiny-mistral-combined" / WEIGHTS_FILE).unlink()
-    found, findings = find_variants(str(base), "auto", tmp_path / "LORA")
-    assert [variant.name for variant in found] == ["base", "instructions"]
-    assert [one.kind for one in findings] == ["unusable-adapter", "stale-adapter"]
-    assert [Path(one.adapter).name for one in findings] == ["tiny-mistral-combined", "tiny-mistral-law"]
-    assert WEIGHTS_FILE in findings[0].error
+    (model,), findings = plan([str(base)], "auto", [], ASKED, tmp_path / "LORA")
+    assert [variant.name for variant in model.variants] == ["base", "instructions"]
+    assert {one.kind for one in findings} == {"unusable-adapter"}
+    assert {Path(one.adapter).name for one in findings} == {"tiny-mistral-combined", "tiny-mistral-law"}
+    assert any(WEIGHTS_FILE in one.error for one in findings)
+    assert any("was trained on other weights than" in one.error for one in findings)
 
 
 MESSAGES = [
@@ -278,21 +278,24 @@ def test_answers_and_likelihoods_do_not_depend_on_the_batch(
     folder = tiny_base(family)
     name = next(one.instruction_template for one in FAMILIES.values() if one.name == family.removeprefix("tiny-"))
     model = LocalModel(str(folder), instruction_template(name), max_new_tokens=12)
-    model.use(Variant(name="law", role="law", adapter=str(make_adapter(folder, tmp_path / "a", 3))))
+    variant = Variant(name="law", role="law", adapter=str(make_adapter(folder, tmp_path / "a", 3)))
+    model.use(variant)
     together = model.generate(MESSAGES)
     assert together == [model.generate([messages])[0] for messages in MESSAGES]
     wanted = [Continuation(messages, text, ends=ends) for messages in MESSAGES for text in ("A", "B", "Tres días.")
               for ends in (True, False)]  # fmt: skip
     values: list[Any] = model.likelihoods(wanted)
     for continuation, value in zip(wanted, values, strict=True):
-        prompt, answer = model._split(continuation)
+        row = model.model.answer_row(continuation.messages, continuation.text, ends=continuation.ends)
+        answer = [token for token in row.targets if token != IGNORED]
+        prompt = row.inputs[: len(row.inputs) - len(answer) + 1]
         ids = torch.tensor([[*prompt, *answer]])
-        with torch.no_grad():
-            logprobs = model.model(input_ids=ids).logits[0].float().log_softmax(-1)  # unpadded, one by one
+        with torch.no_grad(), model.model.using(variant) as active:
+            logprobs = active(input_ids=ids).logits[0].float().log_softmax(-1)  # unpadded, one by one
         alone = sum(logprobs[len(prompt) - 1 + at, token].item() for at, token in enumerate(answer))
         assert value[0] == pytest.approx(alone, abs=2e-4)
         assert value[1] == len(answer)
-        assert (answer[-1] == model.tokenizer.eos_token_id) is continuation.ends
+        assert (answer[-1] == model.model.tokenizer.eos_token_id) is continuation.ends
 
 
 def test_what_does_not_fit_the_context_is_left_out_and_said(tiny_base: Callable[[str], Path]) -> None:

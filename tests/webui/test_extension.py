@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from leylora.grounding.indexing import INDEX_FILE, open_laws
+from leylora.grounding.index import INDEX_FILE, open_laws
 from leylora.laws import parse_law, read_source
+from leylora.laws.catalog import catalog
 from leylora.webui import guide
 from leylora.webui.check import check_install
 from leylora.webui.export import export, remove
@@ -187,7 +188,7 @@ def chat(laws: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[st
     module.chat = types.ModuleType("modules.chat")
     module.chat.generate_chat_prompt = generate_chat_prompt
     monkeypatch.setitem(sys.modules, "modules", module)
-    open_laws(laws).close()
+    open_laws(laws, catalog()).close()
     monkeypatch.setattr(hooks, "_index", None)
     monkeypatch.setattr(hooks, "params", dict(hooks.params))
     hooks.open_index(laws / INDEX_FILE)

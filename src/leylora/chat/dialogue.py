@@ -15,10 +15,12 @@ from leylora import console
 from leylora.adapters.adapted import AdaptedModel
 from leylora.adapters.discover import BASE, LORA, Variant, adapters_of, choose_base, find_adapter, read_variant
 from leylora.errors import UsageError
-from leylora.grounding.checking import CheckedCitation, Verdict, check_answer
+from leylora.grounding.checker import CheckedCitation, Verdict, check_answer
+from leylora.grounding.citations import IndexedArticle
 from leylora.grounding.ground import Grounded, ground
-from leylora.grounding.index import IndexedArticle, LawIndex
-from leylora.grounding.indexing import open_laws
+from leylora.grounding.index import open_laws
+from leylora.grounding.search import LawIndex
+from leylora.laws.catalog import catalog
 from leylora.models.bases import Load
 from leylora.models.generate import Finish, Piece, TooLongError
 from leylora.models.load import silence_libraries
@@ -114,7 +116,7 @@ def open_chat(
     """
     if preset_name:
         preset(preset_name)
-    index = None if laws is None else open_laws(laws)
+    index = None if laws is None else open_laws(laws, catalog())
     base, variants, first = choose(model, adapter, lora)
     silence_libraries()
     console.note(f"Loading {base} ({load}) with {len(variants) - 1} adapters …")
@@ -183,7 +185,7 @@ def ask(
         text, finish = text + piece.text, piece.finish
         yield piece
     answer = text.strip()
-    checked = () if index is None else tuple(check_answer(answer, found, index))
+    checked = () if index is None else tuple(check_answer(answer, index, given=found.articles if found else ()))
     yield Turn(question, answer, settings.variant, finish, found, checked)
 
 

@@ -32,8 +32,8 @@ from leylora.chat.dialogue import (
     verdict,
 )
 from leylora.errors import LeyloraError, UsageError
-from leylora.grounding.checking import CheckedCitation, marked
-from leylora.grounding.index import IndexedArticle
+from leylora.grounding.checker import CheckedCitation, explain, marked
+from leylora.grounding.citations import IndexedArticle
 from leylora.models.generate import Piece, TooLongError
 from leylora.models.presets import Sampling, preset, preset_for, presets
 
@@ -389,7 +389,7 @@ def sources(turn: Turn) -> str:
     cited = {one.article.citation: one for one in turn.checked if one.article is not None}
     verdicts = "".join(
         f'<li><span class="{_CLASSES[one.mark]}">{verdict(one)}</span> · {html.escape(one.text)}. '
-        f"{html.escape(one.reason)}</li>"
+        f"{html.escape(explain(one))}</li>"
         for one in turn.checked
     )
     if turn.grounded is not None and turn.finish is not None and not turn.checked:

@@ -32,6 +32,7 @@ from leylora.chat.dialogue import (
 )
 from leylora.errors import LeyloraError
 from leylora.files import write_text
+from leylora.grounding.checker import explain
 from leylora.models.generate import Piece, TooLongError
 from leylora.models.presets import preset, preset_for, presets
 from leylora.project import shown
@@ -127,7 +128,7 @@ class Terminal:
         self.turns.append(turn)
         console.say("" if turn.answer else "(respuesta vacía)")
         for cited in turn.checked:
-            said = f"  {verdict(cited)}: {plain(cited.text)}. {cited.reason}"
+            said = f"  {verdict(cited)}: {plain(cited.text)}. {explain(cited)}"
             console.out.print(said, style=_STYLES[cited.mark], markup=False)
         if turn.grounded is not None and turn.finish is not None and not turn.checked:
             console.out.print("  ⚠ La respuesta no cita ningún artículo.", style="yellow")

@@ -5,6 +5,8 @@ All functions take the body's text and return pieces of it verbatim, so that an 
 
 import re
 
+from leylora.grounding.clauses import DEFINITION
+
 ABBREVIATION = re.compile(r"\b(?:Art|Arts|No|num|lit|inc|Dr|Dra|Sr|Sra|R|O|S|a|etc|p|pág|Núm|Nro)\.$")
 BREAK = re.compile(r"(?<=[.;:])\s+(?=[«\"“(]?[A-ZÁÉÍÓÚÑ])|\n+")
 
@@ -32,12 +34,6 @@ NUMBER_WORDS = re.compile(
     r"\d|\b(?:un|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|quince|veint\w+|treinta|cuarenta|"
     r"cincuenta|sesenta|setenta|ochenta|noventa|cien\w*|\w+cient[oa]s|mil)\b",
     re.IGNORECASE,
-)
-DEFINITION = re.compile(
-    r"^(?:Se\s+(?:entiende\s+por|llaman?|denominan?|entenderá\s+por)|Lláma(?:se|nse)|Entiéndese\s+por|Denomínase)\s+"
-    r"(?P<told>[^,.;:]{3,60}?)(?=,|\s+(?:a|al|el|la|los|las|lo|todo|toda|cuando|aquel\w*|que|cualquier)\s)"
-    r"|^(?P<named>(?:(?:El|La|Los|Las|Un|Una)\s+)?[A-ZÁÉÍÓÚÑa-záéíóúñ]+(?:\s+[a-záéíóúñ]+){0,5}?)\s+"
-    r"(?:es|son)\s+(?:un|una|unos|unas|el|la|los|las|aquel\w*|todo|toda)\s+",
 )
 EXCEPTION = re.compile(
     r"\b(?:salvo|excepto|a\s+excepción\s+de|con\s+excepción\s+de|sin\s+perjuicio\s+de|a\s+menos\s+(?:que|de))\b"

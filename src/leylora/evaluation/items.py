@@ -25,7 +25,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from leylora.data.benchmark import BenchmarkItem, load_benchmark
 from leylora.data.compose import LawLookup, of_law
 from leylora.data.conversation import Conversation
-from leylora.data.laws import load_laws
 from leylora.data.verify import CANONICAL
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.grading import passes
@@ -45,7 +44,7 @@ from leylora.grounding.prompt import (
     read_grounded_prompt,
 )
 from leylora.laws.catalog import catalog, find_in_catalog
-from leylora.laws.law import Law
+from leylora.laws.law import Law, load_laws
 from leylora.project import ROOT, shown
 
 SUITES = ("law", "instructions", "spanish", "prompts")
@@ -118,7 +117,7 @@ def questions(names: Sequence[str], sources: Sources, *, limit: int | None = Non
         if name == "spanish":
             found, files, findings = list(spanish_items()), [SPANISH], []
         elif name == "prompts":
-            found, files, findings = list(prompt_items(sources)), [], []
+            found, files, findings = list(prompt_items(sources, seed)), [], []
         elif name == "instructions":
             rows, findings = _held_out(sources.instruction_rows, seed)
             if not rows:
@@ -491,7 +490,7 @@ def _rows(path: Path, kind: type[R]) -> Iterator[R]:
         yield row
 
 
-def prompt_items(sources: Sources) -> Iterator[Item]:
+def prompt_items(sources: Sources, seed: int = 0) -> Iterator[Item]:
     """Every free prompt with every preset and temperature."""
     for number, messages in enumerate(sources.prompts, start=1):
         for preset, temperature in itertools.product(sources.presets, sources.temperatures):
@@ -505,19 +504,23 @@ def prompt_items(sources: Sources) -> Iterator[Item]:
                 messages=messages,
                 preset=preset,
                 temperature=temperature,
+                seed=seed if preset or temperature is not None else None,
             )
 
 
-def read_prompts(path: Path) -> tuple[list[dict[str, str]], ...]:
-    """The prompts of a file: of a .jsonl, its key ``prompt`` (or ``instruction``) and, if there, ``system``; of any
-    other, one a line.
+def read_prompts(given: str) -> list[list[dict[str, str]]]:
+    """The prompts of a file: of a .jsonl, its key ``prompt`` (or ``instruction``) and ``system``, where it has one; of
+    any other file, one a line. What is not a file is a prompt itself.
 
     Raises:
         LeyloraError: the file cannot be read, or a line of a .jsonl has no such key.
     """
+    path = Path(given)
+    if path.suffix not in (".jsonl", ".txt") and (len(given) > 200 or not path.is_file()):
+        return [[{"role": "user", "content": given}]]
     if path.suffix != ".jsonl":
         lines = (line.strip() for line in read_text(path).splitlines())
-        return tuple([{"role": "user", "content": line}] for line in lines if line)
+        return [[{"role": "user", "content": line}] for line in lines if line]
     prompts = []
     for number, row in read_jsonl(path):
         prompt, system = row.get("prompt") or row.get("instruction"), row.get("system")
@@ -525,4 +528,4 @@ def read_prompts(path: Path) -> tuple[list[dict[str, str]], ...]:
             raise LeyloraError(f"{path}, line {number}: no text under 'prompt'; add it or remove the line.")
         turns = [{"role": "system", "content": str(system)}] if system else []
         prompts.append([*turns, {"role": "user", "content": prompt}])
-    return tuple(prompts)
+    return prompts

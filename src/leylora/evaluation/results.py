@@ -22,11 +22,11 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from leylora.adapters.discover import Variant
 from leylora.errors import LeyloraError
 from leylora.files import read_json, read_jsonl
 
 SCHEMA = 2
-Role = Literal["base", "instructions", "law", "merged", "other"]
 Ask = Literal["generate", "choose", "likelihood"]
 Setting = Literal["closed-book", "grounded", ""]
 Verdict = Literal["right", "wrong", "invented", "unknown"]
@@ -72,8 +72,8 @@ class Item(Record):
         supplied: canonical citations of the articles in the prompt.
         abstain: whether declining is right.
         checks: rules a format item's answer must pass, as `leylora.evaluation.grading` spells them.
-        preset, temperature: of a free prompt (suite ``prompts``): a preset of GENERATION-PRESETS and what is laid over
-            it; everything else is asked without sampling. Free prompts with the same ``cluster`` are one prompt.
+        preset, temperature, seed: of a free prompt (suite ``prompts``): a preset of GENERATION-PRESETS and what is laid
+            over it; everything else is asked without sampling. Free prompts with the same ``cluster`` are one prompt.
     """
 
     suite: str
@@ -96,6 +96,7 @@ class Item(Record):
     checks: list[dict[str, Any]] = []
     preset: str = ""
     temperature: float | None = None
+    seed: int | None = None
 
 
 class Answer(Record):
@@ -407,27 +408,6 @@ class Scores(Record):
     retention: list[Retention]
     costs: list[Cost]
     findings: list[Finding]
-
-
-class Variant(Record):
-    """One column of the comparison.
-
-    Attributes:
-        adapter: folder, or the LoRA's name at an endpoint; "" for the base.
-        sha256: of the adapter (`leylora.adapters.files.adapter_sha256`); "" for the base or when it is not at hand.
-        same_as: an earlier variant of this model with the same weights.
-        run: the adapter's whole run.json (`leylora.training.record.RunRecord`), None when it has none.
-        merge: the adapter's whole merge_report.json (`leylora.adapters.report`), None when it is no merge.
-    """
-
-    name: str
-    role: Role
-    adapter: str = ""
-    sha256: str = ""
-    same_as: str = ""
-    rank: int | None = None
-    run: dict[str, Any] | None = None
-    merge: dict[str, Any] | None = None
 
 
 class Model(Record):

@@ -24,9 +24,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from leylora import console
+from leylora.adapters.discover import LORA, Note, Variant, common_template, find_variants
 from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.backends import Backend, Continuation, EndpointModel, sha256_of
+from leylora.evaluation.backends import Backend, Continuation, EndpointModel, LocalModel, sha256_of
 from leylora.evaluation.items import LETTERS, Questions, Sources, choice_messages, questions
 from leylora.evaluation.results import (
     Answer,
@@ -38,19 +39,17 @@ from leylora.evaluation.results import (
     Provenance,
     Record,
     Results,
-    Variant,
     answers_file,
     items_file,
     load_results,
     marks_file,
 )
 from leylora.evaluation.scoring import Place, tally
-from leylora.evaluation.variants import LORA, find_variants
-from leylora.files import read_json, write_json, write_jsonl, write_text
-from leylora.models.bases import Load, base_sha256
-from leylora.models.families import family_of
-from leylora.models.load import load_config
+from leylora.files import read_json, sha256_file, write_json, write_jsonl, write_text
+from leylora.models.bases import Load, base_sha256, config_of
+from leylora.models.families import FAMILIES
 from leylora.models.templates import instruction_template
+from leylora.project import GENERATION_PRESETS
 from leylora.training.record import installed_versions, peak_memory_gib
 
 GRADED = ("law", "instructions", "spanish")
@@ -138,21 +137,24 @@ def compare(
     check_out(out)
     planned, findings = plan(models, adapters, endpoints, settings, lora)
     asked = questions(suites, _with_rows(sources or Sources(), planned), limit=settings.limit, seed=settings.seed)
-    how = {"load": settings.load, "max_new_tokens": settings.max_new_tokens, "seed": settings.seed}
+    how = {"load": settings.load, "max_new_tokens": settings.max_new_tokens}
 
     def open_backend(model: Model) -> Backend:
         if model.endpoint:
             return EndpointModel(
-                model.endpoint, model.source, template=model.template or None, max_new_tokens=settings.max_new_tokens
+                model.endpoint,
+                model.source,
+                template=model.template or None,
+                max_new_tokens=settings.max_new_tokens,
+                seed=settings.seed,
             )
-        from leylora.evaluation.local import LocalModel
-
         return LocalModel(
             model.source,
             instruction_template(model.template),
             load=settings.load,
             max_new_tokens=settings.max_new_tokens,
             batch_size=settings.batch_size,
+            seed=settings.seed,
         )
 
     gathered = ask_models(planned, asked, out, open_backend, how, findings)
@@ -235,26 +237,40 @@ def _plan_model(
             variants=server.variants(adapters),
         )
         return model, [Finding(kind="endpoint", model=label, source=server.url)]
-    config = load_config(name)
-    if config.is_encoder_decoder:
+    config = config_of(name)
+    kind = str(config["model_type"])
+    if config.get("is_encoder_decoder"):
         raise UsageError(f"{name} is an encoder-decoder model such as T5; compare it with --suite summary.")
-    family = family_of(config)
-    variants, findings = find_variants(name, adapters, lora)
-    trained = {str(one.run["instruction_template"]) for one in variants if (one.run or {}).get("instruction_template")}
-    if settings.template is None and len(trained) > 1:
-        told = ", ".join(sorted(trained))
-        raise LeyloraError(f"The adapters were trained with different templates ({told}); give --template.")
-    template = settings.template or next(iter(trained), family.instruction_template)
+    if kind not in FAMILIES:
+        raise UsageError(
+            f"{name} is of type '{kind}', which has no family here (known: {', '.join(FAMILIES)}); add one to "
+            "src/leylora/models/families.py."
+        )
+    variants, notes = find_variants(name, adapters, lora)
+    template = settings.template or common_template(variants) or FAMILIES[kind].instruction_template
     model = Model(
         label=label,
         source=name,
-        family=family.name,
+        family=FAMILIES[kind].name,
         load=settings.load,
         template=template,
         template_sha256=sha256_of(instruction_template(template)),
         variants=variants,
     )
-    return model, [finding.model_copy(update={"model": label}) for finding in findings]
+    return model, [_finding(label, note) for note in notes]
+
+
+def _finding(model: str, note: Note) -> Finding:
+    match note.kind:
+        case "left out":
+            return Finding(kind="unusable-adapter", model=model, adapter=note.adapter, error=note.detail)
+        case "several":
+            names = list(note.others)
+            return Finding(kind="other-adapters", model=model, variant=note.role, adapter=note.adapter, names=names)
+        case "none":
+            return Finding(kind="no-adapter", model=model, source=note.detail)
+        case "not a merge":
+            return Finding(kind="no-merge-report", model=model, adapter=note.adapter)
 
 
 def _with_rows(sources: Sources, models: Sequence[Model]) -> Sources:
@@ -578,10 +594,13 @@ def _choose(backend: Backend, items: Sequence[Item]) -> dict[str, Answer]:
 
 
 def prompt_sha256(item: Item) -> str:
-    """What identifies an item as it is put: the way of asking, the conversation, options, orders, reference."""
+    """What identifies an item as it is put: way of asking, conversation, options, orders, reference, sampling."""
     asked = item.model_dump(include={"suite", "id", "ask", "messages", "reference", "options", "orders"})
-    sampled = {"preset": item.preset, "temperature": item.temperature}
-    return sha256_of(asked | sampled if any(sampled.values()) else asked)
+    if item.preset or item.temperature is not None:
+        file = GENERATION_PRESETS / f"{item.preset}.yaml"  # one of the server's own is known by its name alone
+        content = sha256_file(file) if file.is_file() else item.preset
+        asked |= {"preset": content, "temperature": item.temperature, "seed": item.seed}
+    return sha256_of(asked)
 
 
 # Finish

@@ -196,16 +196,20 @@ def retention(base: Sums, single: Sums, kept: Sums, seed: int = 0) -> tuple[floa
     gain = paired_difference(single, base, seed)
     if math.isnan(gain.value) or gain.p > 0.05 or not (gain.low > 0 or gain.high < 0):
         return None
+    return kept_share(base, single, kept, seed)
+
+
+def kept_share(base: Sums, single: Sums, kept: Sums, seed: int = 0) -> tuple[float, float, float]:
+    """(kept - base) / (single - base) with a 95 % interval, whether the gain is significant or not; NaN without one."""
     counts = draws(len(base.clusters), seed)
     below = [counts @ sums.denominator for sums in (base, single, kept)]
     usable = (below[0] > 0) & (below[1] > 0) & (below[2] > 0)
-    values = [(counts @ sums.numerator)[usable] / under[usable]
-              for sums, under in zip((base, single, kept), below, strict=True)]  # fmt: skip
-    gains = values[1] - values[0]
-    same_sign = np.sign(gains) == np.sign(gain.value)  # the few resamples in which the gain vanishes have no share
-    shares = (values[2] - values[0])[same_sign] / gains[same_sign]
-    low, high = _percentiles(shares)
-    return (kept.value - base.value) / gain.value, low, high
+    pairs = zip((base, single, kept), below, strict=True)
+    values = [(counts @ sums.numerator)[usable] / under[usable] for sums, under in pairs]
+    gain, gains = single.value - base.value, values[1] - values[0]
+    same_sign = (np.sign(gains) == np.sign(gain)) & (gains != 0)  # in a few resamples the gain vanishes
+    low, high = _percentiles((values[2] - values[0])[same_sign] / gains[same_sign])
+    return (kept.value - base.value) / gain if gain else math.nan, low, high
 
 
 def risk_coverage_area(confidence: np.ndarray, wrong: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

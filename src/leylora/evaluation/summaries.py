@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leylora.adapters.config import CONFIG_FILE
+from leylora.adapters.discover import BASE, LORA, Variant
 from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import UsageError
 from leylora.evaluation.items import Questions, describe
-from leylora.evaluation.results import Finding, Item, Model, Results, Variant
+from leylora.evaluation.results import Finding, Item, Model, Results
 from leylora.evaluation.run import ask_models, check_out, finish, labels_of, now
 from leylora.evaluation.seq2seq_model import Seq2SeqModel
-from leylora.evaluation.variants import BASE, LORA, same_base
 from leylora.files import read_json, sha256_file
-from leylora.models.bases import TINY_BASES
+from leylora.models.bases import TINY_BASES, same_base
 from leylora.models.load import load_config
 from leylora.project import SAMPLES, shown
 from leylora.training.seq2seq_rouge import lead, score_summaries

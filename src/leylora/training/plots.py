@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leylora.files import save_figure
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -15,12 +17,7 @@ BLUE, ORANGE, GREY = "#1f5f8b", "#d1662b", "0.35"
 
 def draw(log: "Sequence[LossPoint]", name: str, folder: Path) -> None:
     """Draw the curves into ``folder`` as `PICTURE_FILES`; the same log gives the same bytes."""
-    import matplotlib
-
-    figure = curves(log, name)
-    with matplotlib.rc_context({"svg.hashsalt": "leylora"}):
-        for file in PICTURE_FILES:
-            figure.savefig(folder / file, dpi=110, metadata={"Date": None} if file.endswith(".svg") else None)
+    save_figure(curves(log, name), *(folder / file for file in PICTURE_FILES), dpi=110)
 
 
 def curves(log: "Sequence[LossPoint]", name: str) -> "Figure":

@@ -96,6 +96,14 @@ def _question(results: Results, texts: Texts, anchor: str, answered: Sequence[tu
         article = f"({item.law_id}, art. {item.article}{', ed. ' if item.edition else ''}{item.edition})"
     setting = texts.part(f"setting:{item.setting}") if item.setting else ""
     names = (texts.name("suite", item.suite), texts.name("task", item.task), setting, item.id)
+    answers = [
+        said(one, answer, results.marks.get((answer.model, answer.variant, answer.suite, answer.item)), texts)
+        for one, answer in answered
+    ]
+    for one in results.scores.findings if item.suite == FREE else []:
+        if one.kind == "not-answered":  # a model or variant without any answer
+            heading = ", ".join(filter(None, (one.model, texts.name("variant", one.variant))))
+            answers.append(Said(heading, one.model, one.variant, "failed", [(one.error, "")], False, {}, ""))
     reference = (texts("question.abstain") if item.abstain else "", item.reference, article)
     return Question(
         anchor,
@@ -104,10 +112,7 @@ def _question(results: Results, texts: Texts, anchor: str, answered: Sequence[tu
         "" if item.suite == FREE else " · ".join(filter(None, names)),
         "" if asked.strip() == title_of(item) else asked,
         " ".join(filter(None, reference)),
-        [
-            said(one, answer, results.marks.get((answer.model, answer.variant, answer.suite, answer.item)), texts)
-            for one, answer in answered
-        ],
+        answers,
     )
 
 
@@ -212,6 +217,6 @@ def galleries(results: Results, texts: Texts) -> list[Gallery]:
             if len(examples) < EACH and anchor_of(item) not in examples:
                 one = said(item, results.answers[place], marks[place], texts)
                 examples[anchor_of(item)] = (title_of(item), anchor_of(item), one)
-        count = texts("gallery.of", shown=len(examples), of=len(places))
+        count = texts("gallery.of", shown=len(examples), of=len(places)) if places else texts("gallery.none")
         shown.append(Gallery(texts(f"gallery.{kind}"), count, list(examples.values())))
     return shown

@@ -14,10 +14,11 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, FalconConfig, MistralConfig, PreTrainedTokenizerFast
 
+from leylora.adapters.check import TEXTS, check_merge
 from leylora.adapters.fold import fold_into_base, measure_drift
-from leylora.adapters.logits import TEXTS, check_merge
 from leylora.adapters.merge import merge
 from leylora.errors import LeyloraError, UsageError
+from leylora.models.bases import Load
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "merge_adapters.py"
 WORDS = sorted({word for text in TEXTS for word in text.replace("?", " ? ").replace(".", " . ").split()})
@@ -138,21 +139,19 @@ def test_embeddings_with_lora_merge_and_fold_exactly(base: tuple[Path, list[str]
     torch.testing.assert_close(logits(folded), wanted, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("in_4bit", [True, False])
-def test_check_finds_an_exact_merge_exact_and_a_wrong_one_wrong(
-    pair: list[Path], tmp_path: Path, in_4bit: bool
-) -> None:
+@pytest.mark.parametrize("load", ["4bit", "16bit"])
+def test_check_finds_an_exact_merge_exact_and_a_wrong_one_wrong(pair: list[Path], tmp_path: Path, load: Load) -> None:
     out = tmp_path / "LORA" / "both"
     merge([(pair[0], 0.5), (pair[1], 2.0)], out, picture=False)
-    found = check_merge(out, load_in_4bit=in_4bit)
+    found = check_merge(out, load=load)
     assert found.effect is not None
     assert found.effect > 0.05
-    assert found.gap < (1e-2 if in_4bit else 1e-5) * found.effect  # the 4-bit kernels round to 16 bits
+    assert found.gap < (1e-2 if load == "4bit" else 1e-5) * found.effect  # the 4-bit kernels round to 16 bits
     assert found.agreement == 1.0
     weights = out / "adapter_model.safetensors"
     save_file({key: 0.5 * tensor for key, tensor in load_file(weights).items()}, weights)
     with pytest.raises(LeyloraError, match="does not reproduce its parents"):
-        check_merge(out, load_in_4bit=in_4bit)
+        check_merge(out, load=load)
 
 
 def test_check_needs_the_parents_as_they_were(pair: list[Path], tmp_path: Path) -> None:
@@ -225,7 +224,7 @@ def test_the_command_checks_and_folds(pair: list[Path], tmp_path: Path, capsys: 
     out = tmp_path / "LORA" / "both"
     for arguments in (
         [str(pair[0]), f"{pair[1]}=0.5", "--out", str(out)],
-        ["--check", str(out), "--full"],
+        ["--check", str(out), "--load", "16bit"],
         [str(out), "--into-base", str(tmp_path / "full")],
     ):
         script.app(arguments, standalone_mode=False)

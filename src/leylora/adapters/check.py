@@ -1,19 +1,30 @@
-"""What an adapter does to a model's output: next-token logits of two variants on the same texts, compared."""
+"""What an adapter does to a model's output: next-token logits of two variants on the same texts, compared.
+
+check_merge(merged)         the base with both parents against the base with their merge
+compare_logits(a, b, base)  any two variants; `leylora.adapters.fold` compares a folded model so
+comparison_table(columns)   for the terminal
+"""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from leylora.adapters.files import adapter_sha256, open_adapter
 from leylora.adapters.report import REPORT_FILE, MergeReport
 from leylora.errors import LeyloraError
 from leylora.files import read_json
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
+from leylora.models.bases import Load
+from leylora.models.generate import evaluating
+from leylora.models.load import load_base, load_config, load_tokenizer
 
 #: Short texts in the two registers the adapters are for.
 TEXTS = (
@@ -43,12 +54,10 @@ class Comparison:
     effect: float | None = None
 
 
-def compare(
-    reference: "Sequence[Tensor]", variant: "Sequence[Tensor]", base: "Sequence[Tensor] | None" = None
+def compare_logits(
+    reference: Sequence[Tensor], variant: Sequence[Tensor], base: Sequence[Tensor] | None = None
 ) -> Comparison:
     """Compare logits, one (length, vocabulary) tensor a text."""
-    import torch
-
     wanted, found = torch.cat(list(reference)), torch.cat(list(variant))
     log_wanted, log_found = wanted.double().log_softmax(-1), found.double().log_softmax(-1)
     return Comparison(
@@ -60,31 +69,26 @@ def compare(
     )
 
 
-def logits_of(model: "PreTrainedModel", encoded: "Sequence[Tensor]") -> "list[Tensor]":
+def logits_of(model: PreTrainedModel, encoded: Sequence[Tensor]) -> list[Tensor]:
     """Next-token logits in float32 on the CPU, (length, vocabulary) for each text of token ids (length,)."""
-    import torch
-
-    model.eval()
-    with torch.inference_mode():
+    with evaluating(model), torch.no_grad():
         return [model(input_ids=ids[None].to(model.device)).logits[0].float().cpu() for ids in encoded]
 
 
-def encode(base: str, revision: str | None, texts: Sequence[str] = TEXTS) -> "list[Tensor]":
+def encode(base: str, revision: str | None, texts: Sequence[str] = TEXTS) -> list[Tensor]:
     """Token ids of the texts by the base model's tokenizer."""
-    from leylora.models.load import load_config, load_tokenizer
-
     load_config(base, revision)  # says clearly what is wrong with a name or a path
     tokenizer = load_tokenizer(base, revision)
     return [tokenizer(text, return_tensors="pt").input_ids[0] for text in texts]
 
 
-def check_merge(merged: Path, base: str | None = None, *, load_in_4bit: bool = True) -> Comparison:
+def check_merge(merged: Path, base: str | None = None, *, load: Load = "4bit") -> Comparison:
     """Load the base once and compare base + parents, weighted as the merge weighted them, with base + merged.
 
     Args:
         merged: a merged adapter; its ``merge_report.json`` says where the parents lie.
         base: the base model; by default the one the adapter names.
-        load_in_4bit: load the base as the adapters were trained on it; computation is in float32 either way.
+        load: precision of the base; computation is in float32 either way.
 
     Raises:
         LeyloraError: the report or a parent is missing, a parent has changed since, there are whole weights beside
@@ -100,8 +104,8 @@ def check_merge(merged: Path, base: str | None = None, *, load_in_4bit: bool = T
     if name is None:
         raise LeyloraError(f"{merged} does not name its base model; give it with --base.")
     encoded = encode(name, config.revision)
-    bare, together, alone = _three_variants(name, config.revision, report, folders, merged, encoded, load_in_4bit)
-    comparison = compare(together, alone, bare)
+    bare, together, alone = _three_variants(name, config.revision, report, folders, merged, encoded, load)
+    comparison = compare_logits(together, alone, bare)
     exact = all(module.sum_error == 0 for module in report.modules)
     if exact and comparison.gap > TOLERANCE * (comparison.effect or 0.0):
         raise LeyloraError(
@@ -126,23 +130,11 @@ def _three_variants(
     report: MergeReport,
     parents: Sequence[Path],
     merged: Path,
-    encoded: "Sequence[Tensor]",
-    load_in_4bit: bool,
-) -> "tuple[list[Tensor], list[Tensor], list[Tensor]]":
+    encoded: Sequence[Tensor],
+    load: Load,
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     """Logits of the base alone, with all parents at once, and with the merged adapter."""
-    import torch
-    from peft import PeftModel
-    from peft.tuners.lora import LoraLayer
-
-    from leylora.models.load import load_base
-
-    model = load_base(
-        base,
-        revision=revision,
-        load="4bit" if load_in_4bit else "16bit",
-        compute_dtype=torch.float32,
-        device_map={"": 0} if torch.cuda.is_available() else None,
-    )
+    model = load_base(base, load, revision=revision, compute_dtype=torch.float32)
     bare = logits_of(model, encoded)
     names = [f"parent{at}" for at in range(len(parents))]
     adapted = PeftModel.from_pretrained(model, parents[0], adapter_name=names[0])
@@ -159,3 +151,22 @@ def _three_variants(
     adapted.load_adapter(merged, adapter_name="merged")
     adapted.base_model.set_adapter("merged")
     return bare, together, logits_of(adapted, encoded)
+
+
+def comparison_table(columns: Mapping[str, Comparison]) -> Table:
+    """Logit comparisons side by side, one named column each; see `Comparison`."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("logits, over every position", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right")
+    rows: dict[str, Callable[[Comparison], str]] = {
+        "effect of the adapter, root mean square": lambda c: "" if c.effect is None else f"{c.effect:.3g}",
+        "gap between the two, root mean square": lambda c: f"{c.gap:.3g}",
+        "gap / effect": lambda c: f"{c.gap / c.effect:.2%}" if c.effect else "",
+        "worst gap": lambda c: f"{c.worst:.3g}",
+        "KL divergence, nats a token": lambda c: f"{c.divergence:.2e}",
+        "same most likely token": lambda c: f"{c.agreement:.2%}",
+    }
+    for title, value in rows.items():
+        table.add_row(title, *(value(comparison) for comparison in columns.values()))
+    return table
