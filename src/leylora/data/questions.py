@@ -21,7 +21,7 @@ from leylora.data.law_text import (
     penalties,
     sentences,
 )
-from leylora.data.shelf import whole_law_citation
+from leylora.data.verify import whole_law_citation
 from leylora.grounding.prompt import NO_SUCH_ARTICLE, NOT_SUPPLIED, OTHER_COUNTRY, OTHER_EDITION, REPEALED, UNKNOWN_LAW
 from leylora.grounding.quantities import TIME, quantities
 from leylora.laws.catalog import catalog
