@@ -199,7 +199,7 @@ class LawLookup:
 
 
 class _Facts:
-    """Of one law: how often each rubric and subject occurs, its text in lower case, its highest plain article number."""
+    """Of one law: how often each rubric and subject occurs, its text in lower case, its highest article number."""
 
     def __init__(self, law: Law) -> None:
         self._law = law
