@@ -11,6 +11,8 @@ import httpx2
 import pytest
 import yaml
 
+from leylora.evaluation.items import Sources
+from leylora.evaluation.run import Settings, compare
 from leylora.models.templates import instruction_template, render, stop_strings
 from leylora.webui.check import check_install
 from leylora.webui.client import (
@@ -23,7 +25,6 @@ from leylora.webui.client import (
     StreamCutError,
     UnauthorizedError,
 )
-from leylora.webui.compare import Plan, compare
 from leylora.webui.export import export, remove
 from leylora.webui.install import find_install
 
@@ -223,18 +224,24 @@ def test_the_two_keys(server: Running) -> None:
         Client(ServerSettings.from_environment(server.settings.url, ADMIN_KEY)).info()
 
 
-def test_compare(client: Client, tmp_path: Path) -> None:
-    plan = Plan(
-        prompts=(QUESTION,),
-        models=("tiny-mistral", "no-such-model"),
-        loras=("", "tiny-mistral-law", "tiny-falcon-law"),
-        presets=("deterministic",),
-        max_tokens=30,
+def test_free_prompts_are_compared(server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBUI_API_KEY", API_KEY)
+    monkeypatch.setenv("WEBUI_ADMIN_KEY", ADMIN_KEY)
+    prompts = ([{"role": "user", "content": QUESTION}],)
+    found = compare(
+        ["tiny-mistral", "no-such-model"],
+        tmp_path / "out",
+        adapters="tiny-mistral-law,tiny-falcon-law",
+        suites=["prompts"],
+        sources=Sources(prompts=prompts, presets=("deterministic",)),
+        settings=Settings(max_new_tokens=30),
+        endpoints=[server.settings.url],
     )
-    rows = compare(client, plan, tmp_path / "out")
-    assert [bool(row.error) for row in rows] == [False, False, True, True, True, True]
-    assert rows[1].text == ANSWER
-    assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 6
+    texts = {variant: answer.text for (_, variant, _, _), answer in found.answers.items()}
+    assert texts.keys() == {"base", "law"}
+    assert texts["law"] == ANSWER
+    failed = [one for one in found.scores.findings if one.kind == "not-answered"]
+    assert [(one.model, bool(one.variant)) for one in failed] == [("tiny-mistral", True), ("no-such-model", False)]
 
 
 def test_removal_leaves_what_was_there(server: Running) -> None:
