@@ -22,6 +22,7 @@ from leylora.evaluation.report import write_report
 from leylora.evaluation.run import Settings, compare
 from leylora.files import read_jsonl, write_json
 from leylora.laws.law import Law
+from leylora.laws.parse import parse_file
 from leylora.models.bases import TINY_BASES
 from leylora.models.tiny import check_family, make_tiny_base
 from leylora.project import MIXTURES, RECIPES, SAMPLES
@@ -135,7 +136,7 @@ class Demo:
 
     def parse(self, file: Path, law_id: str) -> Law:
         """A law's corpus, saved with its audit."""
-        law = Law.from_file(file, law_id=law_id)
+        law = parse_file(file, law_id=law_id)
         folder = law.save(BUILD / "demo" / "laws" / law.id)
         console.say(f"law           {file.name}: {len(law)} articles of {law.name} -> {folder}")
         return law

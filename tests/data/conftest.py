@@ -235,7 +235,7 @@ def write_jsonl(path: Path, rows: list[dict]) -> None:
 
 
 def make_mixture(folder: Path, **keys: object) -> Mixture:
-    """Write 110 rows of chance words as ``dichos.jsonl`` and a mixture of ``keys`` beside it; load the mixture."""
+    """Write 110 rows of chance words as ``dichos.jsonl`` and a mixture of ``keys`` next to it; load the mixture."""
     chance = random.Random(5)
     words = [*THINGS, *WORKS, *TERMS, "casa", "río", "patio", "fiesta", "domingo", "vecina", "mercado", "lluvia"]
     rows = [

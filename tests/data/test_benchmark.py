@@ -41,7 +41,7 @@ def test_the_shipped_items_load_and_are_balanced() -> None:
     lengths = [
         len(item.options[item.correct]) / max(map(len, item.options)) for item in items if item.correct is not None
     ]
-    assert sum(share == 1 for share in lengths) / len(lengths) < 0.5  # the longest option is no giveaway
+    assert sum(share == 1 for share in lengths) / len(lengths) < 0.5  # the longest option does not give the answer away
 
 
 def test_no_item_repeats_the_words_of_a_sample_text() -> None:
@@ -104,7 +104,7 @@ WRONG = [
     ("lacks 'faros'", item(kind="number-to-topic", answer="los faros", evidence=["faros"])),
     ("gives no evidence", item(kind="definition", answer="algo")),
     ("lacks the right option '9 días'", choice(["8 meses", "9 días", "1 mes", "2 años"], 1)),
-    ("the wrong option '8 dólares' stands in the article too", choice(["8 días", "8 dólares", "1 mes", "2 años"], 0)),
+    ("the wrong option '8 dólares' is in the article too", choice(["8 días", "8 dólares", "1 mes", "2 años"], 0)),
     ("has the evidence too", item(kind="grounded", supplied=["3", "15"], evidence=["molinos"])),
     ("does not exist or is not in force", item(kind="grounded", supplied=["3", "41"], evidence=["molinos"])),
     (

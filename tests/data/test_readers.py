@@ -348,7 +348,7 @@ def test_offline_without_a_cached_copy_says_what_to_do(tmp_path: Path) -> None:
     assert "set `path:` instead of `hub:`" in done.stdout
 
 
-# --- whatever the rows are: rows or faults, never another exception ---------------------------------------------------
+# --- any rows give rows or faults, never another exception -------------------------------------------------------
 
 
 TEXT = st.text(st.characters(), max_size=40)  # lone surrogates included

@@ -165,7 +165,7 @@ def _option_faults(item: BenchmarkItem, article: Article) -> list[str]:
         if at == item.correct and not held:
             faults.append(f"the article lacks the right option {option!r}")
         if at != item.correct and held and figures != quantities(item.answer):
-            faults.append(f"the wrong option {option!r} stands in the article too")
+            faults.append(f"the wrong option {option!r} is in the article too")
     return faults
 
 

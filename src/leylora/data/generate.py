@@ -158,7 +158,7 @@ def _check(laws: Sequence[Law], settings: TaskSettings) -> None:
 def _choose(law: Law, article: Article, lookup: LawLookup, settings: TaskSettings) -> list[Item]:
     """At most the settings' number of items of each kind, every task once before any comes twice, rare ones first.
 
-    An answer that points outside itself ("el artículo anterior") is no closed-book answer.
+    An answer that points outside itself ("el artículo anterior") is not used closed-book.
     """
     wanted: dict[Kind, int] = {
         "grounded": settings.grounded_per_article,

@@ -1,8 +1,8 @@
 """Questions and answers written by a language model behind any OpenAI-compatible endpoint, off by default.
 
 The model sees one article and writes questions with their answers as JSON. Each becomes a grounded row with wrong
-articles beside the right one, and goes through the same verifier as every other row; on top of it, most words of
-the answer must be the article's. What fails is counted and dropped. Replies are kept in a JSON Lines file, so a
+articles in the prompt, and passes the same verifier as every other row; most words of the answer must also be the
+article's. What fails is counted and dropped. Replies are kept in a JSON Lines file, so a
 second build asks nothing twice and gives the same rows.
 """
 
@@ -79,7 +79,8 @@ def write_rows(
     ]
     chosen = lookup.random("model-written").sample(wanted, min(writer.max_articles, len(wanted)))
     replies = _Replies(writer, transport)
-    pools = {law.id: DistractorPool(law, [row.number for other, row in wanted if other is law]) for law in laws}
+    numbers = [[row.number for other, row in wanted if other is law] for law in laws]
+    pools = {(law.id, law.edition): DistractorPool(law, mine) for law, mine in zip(laws, numbers, strict=True)}
     rows: list[Conversation] = []
     for done, (law, article) in enumerate(chosen, start=1):
         shown = passage(law, article)
@@ -94,7 +95,7 @@ def write_rows(
                 _, row = compose(
                     law,
                     item,
-                    pools[law.id],
+                    pools[law.id, law.edition],
                     lookup.random("model-written", law.id, article.number, str(number)),
                     number=100 + number,
                     distractors=settings.distractors,

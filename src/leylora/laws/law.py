@@ -1,6 +1,6 @@
 """A law as the rest of the project sees it: articles that can be named, and a record of how they were read.
 
-law = Law.from_file("constitucion.pdf")
+law = parse_file("constitucion.pdf")
 law["76"].numeral(7).literal("a").text
 law.cite("76")                       # "Art. 76, Constitución de la República del Ecuador, ed. 2011-07-13"
 """
@@ -125,18 +125,6 @@ class Law:
     articles: tuple[Article, ...] = field(repr=False)
     provisions: tuple[Article, ...] = field(repr=False)
     audit: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def from_file(cls, path: Path | str, law_id: str | None = None) -> "Law":
-        """Parse a PDF, HTML, Markdown or text file.
-
-        Raises:
-            LeyloraError: the file cannot be read, is encrypted or scanned, is set in columns, or holds no article.
-        """
-        from leylora.laws.parser import parse_law
-        from leylora.laws.source import read_source
-
-        return parse_law(read_source(Path(path)), law_id)
 
     @classmethod
     def load(cls, folder: Path | str) -> "Law":

@@ -64,9 +64,11 @@ def questions(results: Results, texts: Texts, first: Sequence[Gallery]) -> tuple
     Free prompts and the examples of ``first`` are taken before the others; these in turn from each task and setting.
     """
     asked: dict[str, list[tuple[Item, Answer]]] = {}
-    for answer in results.answers.values():
-        item = results.items[answer.suite, answer.item]
-        asked.setdefault(anchor_of(item), []).append((item, answer))
+    variants = [(model.label, variant.name) for model in results.provenance.models for variant in model.variants]
+    for model, variant in variants:
+        for (suite, name), item in results.items.items():
+            if answer := results.answers.get((model, variant, suite, name)):
+                asked.setdefault(anchor_of(item), []).append((item, answer))
     groups: dict[tuple[str, str, str], list[str]] = {}
     for item in results.items.values():
         groups.setdefault((item.suite, item.task, item.setting), []).append(anchor_of(item))
