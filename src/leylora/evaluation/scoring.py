@@ -12,9 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from leylora.evaluation.cited import Inventory
 from leylora.evaluation.contamination import contamination, duplicate_variants, memorised
-from leylora.evaluation.grading import grade
+from leylora.evaluation.grading import KnownArticles, grade
 from leylora.evaluation.results import (
     Answer,
     Cost,
@@ -169,9 +168,9 @@ def tally(
     Raises:
         LeyloraError: an item's key does not name its right option.
     """
-    inventories = {suite: Inventory.of(asked, laws) for suite, asked in items.items()}
+    known = {suite: KnownArticles.of(asked, laws) for suite, asked in items.items()}
     marks = {
-        place: [grade(item, answer, inventories[place[2]]) for item, answer in zip(items[place[2]], given, strict=True)]
+        place: [grade(item, answer, known[place[2]]) for item, answer in zip(items[place[2]], given, strict=True)]
         for place, given in answers.items()
     }
     marked = [Marked(*place, marks=given) for place, given in marks.items()]
