@@ -489,7 +489,7 @@ def ask_all(
     Args:
         tick: called with the number of items done since the last call.
     """
-    known = {item.id: found for item in items if (found := ledger.find(item, facts))}
+    known = {item.id: there for item in items if (there := ledger.find(item, facts))}
     tick(len(known))
     if backend is None or len(known) == len(items):
         return [known[item.id] for item in items]
