@@ -263,7 +263,7 @@ def test_adapters_that_do_not_belong_stop_before_anything_is_loaded(base: Path, 
         (str(stale), "was trained on other weights than"),
         (str(on_top), "was trained on top of LORA/i and means nothing without it"),
         ("nowhere", "There is no adapter 'nowhere'"),
-        (f"lawyer={stale}", "'lawyer' is no part of a comparison"),
+        (f"lawyer={stale}", "'lawyer' is not a role"),
     ):
         with pytest.raises(LeyloraError, match=message):
             compare([str(base)], tmp_path / "out", adapters=adapters, settings=ASKED, lora=lora)
