@@ -30,7 +30,7 @@ def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(base: Path, out: Path, *more: str) -> list[str]:
-    fixed = ["--config", RECIPE, "--model_name_or_path", str(base), "--dataset_name", str(NEWS)]
+    fixed = ["--model", "tiny-mistral", "--model_name_or_path", str(base), "--dataset_name", str(NEWS)]
     return [*fixed, "--output_dir", str(out), "--max_steps", "6", "--max_source_length", "64", *more]
 
 
@@ -139,7 +139,7 @@ def first_summary(model: torch.nn.Module, tokenizer: object, article: str) -> st
 )
 def test_what_a_summary_run_cannot_honour(more: list[str], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        parse(["--config", RECIPE, *more])
+        parse(["--model", "tiny-mistral", *more])
 
 
 @pytest.mark.parametrize(

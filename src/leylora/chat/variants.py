@@ -62,7 +62,7 @@ def adapter_variant(folder: Path) -> Variant:
     check_single_adapter(folder)
     run = folder / "run.json"
     record = read_json(run) if run.is_file() else {}
-    below = record.get("on_top_of")
+    below = record.get("frozen_adapter") or record.get("on_top_of")
     if not below:
         return Variant(folder.name, (folder,))
     lower = next((path for path in (folder.parent / Path(below).name, Path(below)) if path.is_dir()), None)
@@ -71,7 +71,10 @@ def adapter_variant(folder: Path) -> Variant:
             f"{shown(folder)} was trained on top of {below}, which is not there; put it back, or use their merge."
         )
     check_single_adapter(lower)
-    if record.get("on_top_of_sha256") not in (None, sha256_file(lower / WEIGHTS_FILE)):
+    if record.get("frozen_adapter_sha256", record.get("on_top_of_sha256")) not in (
+        None,
+        sha256_file(lower / WEIGHTS_FILE),
+    ):
         raise LeyloraError(
             f"{shown(folder)} was trained on top of another {lower.name} than the one that is there; train it again, "
             "or use a merge of the two that were made together."

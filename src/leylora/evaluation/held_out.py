@@ -16,7 +16,7 @@ from leylora.models.cards import GIB
 from leylora.models.families import family_of
 from leylora.models.load import load_base, load_config, load_tokenizer
 from leylora.models.templates import instruction_template, training_template
-from leylora.training.rows import IGNORED, Rows, load_conversations, tokenize
+from leylora.training.data import IGNORED, TokenizedDataset, load_conversations, tokenize
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -70,7 +70,7 @@ def held_out_rows(
     template: str | None = None,
     max_length: int | None = None,
     most: int | None = None,
-) -> dict[str, Rows]:
+) -> dict[str, TokenizedDataset]:
     """Tokenised rows of each dataset folder, by the names in ``folders``.
 
     Args:
@@ -126,7 +126,7 @@ def base_identity(name: str, revision: str | None = None) -> str:
     return "sha256:" + hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def row_losses(model: "PreTrainedModel", rows: Rows) -> RowLosses:
+def row_losses(model: "PreTrainedModel", rows: TokenizedDataset) -> RowLosses:
     """Score rows of about one length together, padded on the right.
 
     Attention is causal, so that no token sees the padding behind it: a row scores as it would by itself, and nothing
@@ -164,7 +164,7 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
 
 
 def compare(
-    base: "PreTrainedModel", variants: Sequence[Variant], sets: dict[str, Rows]
+    base: "PreTrainedModel", variants: Sequence[Variant], sets: dict[str, TokenizedDataset]
 ) -> dict[str, dict[str, RowLosses]]:
     """Losses by variant and by held-out set, with one copy of the base in memory.
 

@@ -10,7 +10,7 @@ from leylora.evaluation.asking import Continuation, Generated, Likelihood
 from leylora.evaluation.local import weights_sha256
 from leylora.evaluation.results import Item, Variant
 from leylora.models.load import load_tokenizer, silence_libraries
-from leylora.training.rows import IGNORED
+from leylora.training.data import IGNORED
 
 if TYPE_CHECKING:
     import torch

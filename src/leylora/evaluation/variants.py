@@ -118,7 +118,7 @@ def _role(folder: Path) -> Role:
 
 def _parent_of(folder: Path) -> str:
     run = _json(folder / "run.json") or {}
-    return str(run.get("on_top_of") or "")
+    return str(run.get("frozen_adapter") or run.get("on_top_of") or "")
 
 
 def _json(path: Path) -> dict[str, Any] | None:
