@@ -28,7 +28,7 @@ from trl import SFTConfig, pack_dataset
 
 from leylora import console
 from leylora.errors import LeyloraError, UsageError, first_line
-from leylora.files import read_jsonl, sha256_file
+from leylora.files import read_json, read_jsonl
 from leylora.models.templates import turn_end
 from leylora.training.config import Arguments
 
@@ -383,5 +383,7 @@ def _tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         for path in sorted(Path(folder).glob("*.json")):
-            digest.update(f"{path.name}\0{sha256_file(path)}\0".encode())
+            content = read_json(path)
+            content.pop("local_files_only", None)  # transformers 5.23 saves whether there was a network
+            digest.update(f"{path.name}\0{json.dumps(content, sort_keys=True)}\0".encode())
     return digest.hexdigest()
