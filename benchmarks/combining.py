@@ -22,14 +22,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from leylora import console
-from leylora.adapters.weights import Parent
+from leylora.adapters.merge import Parent
 from leylora.combining import HEAL_WEIGHTS, Merging, Training, do, in_this_process
 from leylora.files import read_json, write_json
 from leylora.models.bases import TINY_BASES
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
+    from leylora.adapters.adapted import AdaptedModel
     from leylora.training.data import TokenizedDataset
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
@@ -148,7 +147,7 @@ class Scores:
         stored: dict[str, Any] = read_json(path) if path.is_file() else {}
         setting = {"steps": STEPS, "rows_a_step": ROWS_A_STEP}
         self.data: dict[str, Any] = stored if stored.get("setting") == setting else {"setting": setting, "cells": {}}
-        self.loaded: tuple[str, PreTrainedModel, dict[str, TokenizedDataset]] | None = None
+        self.loaded: tuple[str, AdaptedModel, dict[str, TokenizedDataset]] | None = None
 
     @property
     def cells(self) -> dict[str, dict[str, Any]]:
@@ -159,11 +158,12 @@ class Scores:
         name = f"{bench.family}/{bench.seed}/{key}"
         if name in self.cells:
             return
-        from leylora.evaluation.held_out import Variant, compare
+        from leylora.adapters.discover import BASE, Variant
+        from leylora.evaluation.loss import compare_losses
 
-        folder = None if key == "base" else bench.adapter(key)
+        variant = BASE if key == "base" else Variant(name=key, adapter=str(bench.adapter(key)))
         model, sets = self.model(bench.family)
-        losses = compare(model, [Variant(key, folder)], sets)[key]
+        losses = compare_losses(model, [variant], sets)[key]
         cell = {skill: round(measured.mean, 5) for skill, measured in losses.items()}
         self.cells[name] = {**self.cells.get(name, {}), **cell, **self.data.get("weights", {}).get(name, {})}
         write_json(self.path, self.data)
@@ -178,13 +178,14 @@ class Scores:
         self.data.setdefault("weights", {})[f"{bench.family}/{bench.seed}/{key}"] = {"weights": best.weights}
         return best.weights
 
-    def model(self, family: str) -> "tuple[PreTrainedModel, dict[str, TokenizedDataset]]":
+    def model(self, family: str) -> "tuple[AdaptedModel, dict[str, TokenizedDataset]]":
         if self.loaded is None or self.loaded[0] != family:
-            from leylora.evaluation.held_out import held_out_rows, load_for_scoring
+            from leylora.adapters.adapted import AdaptedModel
+            from leylora.evaluation.loss import held_out_rows
 
             base = str(TINY_BASES / family)
             folders = {skill: Path(f"data/build/tiny-{skill}") for skill in SKILLS}
-            self.loaded = (family, load_for_scoring(base), held_out_rows(base, folders, ["test"], max_length=512))
+            self.loaded = (family, AdaptedModel(base), held_out_rows(base, folders, ["test"], max_length=512))
         return self.loaded[1], self.loaded[2]
 
 

@@ -81,11 +81,10 @@ def main(
 ) -> None:
     """Time the gate, the near-duplicate search against datasketch, and the making of law questions."""
     from leylora.data.duplicates import near_duplicates
-    from leylora.data.formats import convert
     from leylora.data.gate import clean
     from leylora.data.generate import TaskSettings, generate
-    from leylora.data.laws import load_laws
-    from leylora.data.records import Record
+    from leylora.data.readers import Record, convert
+    from leylora.laws.law import load_laws
 
     made = make_rows(rows)
     figures: list[dict[str, Any]] = []

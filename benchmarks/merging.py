@@ -148,7 +148,7 @@ def measure(parents: list[Path], out: Path, method: str, *, apart: bool) -> dict
 def _merge_here(parents: list[Path], out: Path, method: Any) -> dict[str, Any]:
     from leylora.adapters.merge import merge
 
-    rank = RANK if method in ("svd", "compress") else None
+    rank = RANK if method == "svd" else None
     runs, error = [], 0.0
     for _ in range(REPEATS):
         started = time.perf_counter()

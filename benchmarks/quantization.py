@@ -21,13 +21,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from leylora import console
+from leylora.adapters.discover import Variant, find_variants
 from leylora.errors import LeyloraError, UsageError, first_line
-from leylora.evaluation.asking import Continuation
-from leylora.evaluation.law_items import LETTERS, choice_messages
-from leylora.evaluation.local import LocalModel
-from leylora.evaluation.results import Item, Variant
-from leylora.evaluation.suites import Sources, questions, spread
-from leylora.evaluation.variants import find_variants
+from leylora.evaluation.backends import Continuation, LocalModel
+from leylora.evaluation.items import LETTERS, Sources, choice_messages, questions, spread
+from leylora.evaluation.results import Item
 from leylora.files import write_json
 from leylora.models.cards import find_card
 from leylora.models.families import family_of
@@ -86,7 +84,11 @@ def measure(
         model = LocalModel(name, template, model=base, max_new_tokens=max_new_tokens)
         for variant in variants:
             model.use(variant)
-            row = {"load": precision, "adapter": variant.adapter, "dtype": str(base.dtype).removeprefix("torch.")}
+            row: dict[str, Any] = {
+                "load": precision,
+                "adapter": variant.adapter,
+                "dtype": str(base.dtype).removeprefix("torch."),
+            }
             row |= {"size_gib": base.get_memory_footprint() / 2**30, "load_seconds": seconds}
             row |= {"peak_gib": torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None}
             rows.append(row | asked(model, spoken, choices))
@@ -102,14 +104,14 @@ def asked(model: LocalModel, spoken: Sequence[Item], choices: Sequence[Item]) ->
     """Tokens written a second, tokens read a second, bits per byte of the references, accuracy over all orders."""
     model.generate([spoken[0].messages])  # the first call chooses kernels and claims memory
     started = time.perf_counter()
-    written = sum(model.generate([item.messages])[0].tokens for item in spoken[:PROMPTS])
+    written = sum(model.generate([item.messages])[0][1] for item in spoken[:PROMPTS])
     per_second = written / (time.perf_counter() - started)
     started = time.perf_counter()
-    scored = model.likelihoods([Continuation.of(item.messages, item.reference) for item in spoken])
+    scored = model.likelihoods([Continuation(item.messages, item.reference) for item in spoken])
     seconds = time.perf_counter() - started
-    known = [(one.logprob, item) for one, item in zip(scored, spoken, strict=True) if one is not None]
+    known = [(one[0], item) for one, item in zip(scored, spoken, strict=True) if one is not None]
     texts = [text for _, item in known for text in (*(turn["content"] for turn in item.messages), item.reference)]
-    read = sum(map(len, model.tokenizer(texts)["input_ids"])) if texts else 0
+    read = sum(map(len, model.model.tokenizer(texts)["input_ids"])) if texts else 0
     size = sum(len(item.reference.encode()) for _, item in known)
     return {
         "generated_per_second": per_second,
@@ -124,8 +126,8 @@ def accuracy(model: LocalModel, item: Item) -> float:
     hits = []
     for order in item.orders:
         messages = choice_messages(item, order)
-        scored = model.likelihoods([Continuation.of(messages, letter, ends=False) for letter in LETTERS[: len(order)]])
-        logprobs = [-math.inf if one is None else one.logprob for one in scored]
+        scored = model.likelihoods([Continuation(messages, letter, ends=False) for letter in LETTERS[: len(order)]])
+        logprobs = [-math.inf if one is None else one[0] for one in scored]
         hits.append(math.inf not in map(abs, logprobs) and order[logprobs.index(max(logprobs))] == item.correct)
     return fmean(hits)
 

@@ -1,9 +1,11 @@
 """Finding the right article: how often, against plain BM25, and how fast. `python benchmarks/retrieval.py LAWS`
 
+`python benchmarks/retrieval.py LAWS development` prints the half on which things are chosen, and writes nothing.
+
 LAWS is a folder of the four parsed laws of data/benchmark (Constitución 2011, COIP 2025, Código Civil 2014, LOGJCC
 2020). Questions: those of data/benchmark/ecuador.jsonl that an article answers, and the paraphrases and off-topic
 questions of data/benchmark/retrieval.jsonl. They are split in halves by article (off-topic ones by their text): all
-weights, the thesaurus and the threshold were chosen on the development half, everything printed is the test half.
+weights and the threshold were chosen on the development half, everything printed is the test half.
 """
 
 import hashlib
@@ -21,13 +23,11 @@ from typing import Any
 from rich.table import Table
 
 from leylora import console
-from leylora.data.laws import load_laws
 from leylora.grounding.ground import ground
-from leylora.grounding.index import LawIndex
-from leylora.grounding.indexing import build_index
-from leylora.grounding.query import read_query
-from leylora.grounding.words import stem, terms
-from leylora.laws.law import Law
+from leylora.grounding.index import build_index
+from leylora.grounding.search import LawIndex, read_query, stem, terms
+from leylora.laws.catalog import catalog
+from leylora.laws.law import Law, load_laws
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "benchmark"
 OUT = Path(__file__).with_suffix(".json")
@@ -38,11 +38,11 @@ Found = list[tuple[str, str]]
 Search = Callable[[str], Found]
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, half: str) -> None:
     laws = load_laws(folder)
     with tempfile.TemporaryDirectory() as scratch:
         seconds, index = _built(folder, Path(scratch))
-        groups = _groups(laws, _questions("test"))
+        groups = _groups(laws, _questions(half))
         peers: dict[str, Search] = {
             "leylora": lambda text: [(hit.article.law.id, hit.article.number) for hit in index.search(text, DEEPEST)],
             "plain BM25": _plain(laws, "unicode61 remove_diacritics 2"),
@@ -54,7 +54,8 @@ def main(folder: Path) -> None:
         timing = _timing(index, [row["question"] for rows in groups.values() for row in rows])
         refusals = _refusals(index, groups)
     result = {"build_seconds": round(seconds, 2), "search_ms": timing, "test_half": found, "refusals": refusals}
-    OUT.write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    if half == "test":
+        OUT.write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     _show(result)
 
 
@@ -64,7 +65,7 @@ def _built(folder: Path, scratch: Path) -> tuple[float, LawIndex]:
     for _ in range(3):
         stem.cache_clear()
         start = time.perf_counter()
-        path = build_index(folder, scratch / "index.sqlite")
+        path = build_index(folder, catalog(), scratch / "index.sqlite")
         times.append(time.perf_counter() - start)
     return statistics.median(times), LawIndex(path)
 
@@ -168,7 +169,7 @@ def _refusals(index: LawIndex, groups: dict[str, list[Question]]) -> dict[str, f
 
 def _show(result: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False)
-    for column in ("questions (test half)", "", "n", "recall@1", "recall@5", "MRR"):
+    for column in ("questions", "", "n", "recall@1", "recall@5", "MRR"):
         table.add_column(column)
     for name, groups in result["test_half"].items():
         for group, scores in groups.items():
@@ -180,6 +181,6 @@ def _show(result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if sys.argv[2:] not in ([], ["development"]):
         sys.exit(__doc__)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:] or ["test"])

@@ -21,9 +21,9 @@ def main(
 ) -> None:
     """Write train, validation and test rows with their report and data card."""
     from leylora.data.build import build
-    from leylora.data.laws import load_laws
+    from leylora.data.card import show
     from leylora.data.mixture import Mixture
-    from leylora.data.summary import show
+    from leylora.laws.law import load_laws
     from leylora.project import shipped
 
     plan = Mixture.load(shipped(mixture))

@@ -28,14 +28,15 @@ def main(
     laws: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Parsed laws for the extension. Default: data/build/laws.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files of the same name that are yours.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace your files of the same name.")] = False,
     lora_root: Annotated[Path, typer.Option(metavar="PATH", help="Where the adapters lie.")] = Path("LORA"),
 ) -> None:
     """Copy adapters with their presets and templates into text-generation-webui, so that they load there.
 
     An adapter brings its template and its preset. Your own files and entries are kept; --remove undoes an export.
     """
-    from leylora.webui import show
+    from leylora.webui import export as exports
+    from leylora.webui import guide
 
     if sum(option is not None for option in (webui, check)) != 1:
         raise UsageError("Say where to: --webui PATH, or --check PATH.")
@@ -47,7 +48,7 @@ def main(
         from leylora.webui.check import check_install
 
         verdicts = check_install(check)
-        console.out.print(show.verdicts(verdicts))
+        console.out.print(guide.verdicts(verdicts))
         if faulty := [verdict for verdict in verdicts if verdict.faults]:
             raise LeyloraError(f"{len(faulty)} of {len(verdicts)} would not work; the table says why.")
         return
@@ -57,13 +58,9 @@ def main(
 
         made = extension_artifact(laws)
     if webui is not None and remove:
-        from leylora.webui.remove import remove as take_out
-
-        console.out.print(show.report(take_out(webui, dry_run)))
+        console.out.print(guide.report(exports.remove(webui, dry_run)))
     elif webui is not None:
-        from leylora.webui.export import export
-
-        console.out.print(show.report(export(webui, names or (), lora_root, dry_run, force, made)))
+        console.out.print(guide.report(exports.export(webui, names or (), lora_root, dry_run, overwrite, made)))
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ def main(
     The questions and answers are sent to the endpoint. The report of the folder is written again with the verdicts.
     """
     from leylora.evaluation.judge import EndpointJudge, judge
-    from leylora.evaluation.reading import load_results
     from leylora.evaluation.report import write_report
+    from leylora.evaluation.results import load_results
 
     pairs = []
     for text in pair or ["merged:base"]:
@@ -44,8 +44,8 @@ def main(
             f"({row.flipped} by order), {row.losses} lost, {row.refused} not judged; "
             f"{row.length:.0f} against {row.length_against:.0f} characters"
         )
-    for note in summary.notes:
-        console.note(f"warning: {note}")
+    for family in summary.same_family:
+        console.note(f"warning: the judge is of the {family} family, as one of the compared models is: not impartial.")
     console.note(f"Wrote {write_report(folder, lang)[0]}.")
 
 

@@ -7,8 +7,8 @@ import typer
 
 from leylora import console
 from leylora.adapters.report import Method
-from leylora.adapters.weights import parse_parent, parse_rank, with_overrides
 from leylora.errors import UsageError
+from leylora.models.bases import Load
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 SEARCH, CHECK = "First: search the weights of two adapters", "Instead: check a merge"
@@ -22,11 +22,10 @@ def main(
     method: Annotated[Method, typer.Option(help="How to merge; docs/merging.md says which when.")] = "concat",
     rank: Annotated[str | None, typer.Option(help="Rank to cut to: a number, or energy:0.99.")] = None,
     weight: Annotated[list[str] | None, typer.Option(help="NAME:PATTERN=WEIGHT, such as law:0-15=0.5.")] = None,
-    density: Annotated[float | None, typer.Option(help="Share of entries ties (0.5) and dare (0.9) keep.")] = None,
+    density: Annotated[float | None, typer.Option(help="Share of entries that ties keeps; 0.5.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, float16, bfloat16; by default the parents'.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of dare's draw.")] = 0,
     same_base: Annotated[bool, typer.Option("--same-base", help="Different base names mean one model.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an adapter at --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an adapter at --out.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would come out; write nothing.")] = False,
     base: Annotated[str | None, typer.Option(help="Base model for --search, --check and --into-base.")] = None,
     search: Annotated[bool, typer.Option("--search", rich_help_panel=SEARCH, help="Merge with the best.")] = False,
@@ -36,24 +35,23 @@ def main(
     criterion: Annotated[str, typer.Option(rich_help_panel=SEARCH, help="Best minimum or mean kept.")] = "minimum",
     rows: Annotated[int, typer.Option(rich_help_panel=SEARCH, help="Rows of each skill at most.")] = 200,
     check: Annotated[Path | None, typer.Option(rich_help_panel=CHECK, help="A merged adapter.")] = None,
-    in_4bit: Annotated[bool, typer.Option("--4bit/--full", rich_help_panel=CHECK, help="How to load the base.")] = True,
+    load: Annotated[Load, typer.Option(help="Base precision, for --search and --check.")] = "4bit",
     into_base: Annotated[Path | None, typer.Option(rich_help_panel=FOLD, help="New folder, base + adapter.")] = None,
     drift: Annotated[bool, typer.Option(rich_help_panel=FOLD, help="Compare with 4-bit base + adapter.")] = True,
     convert: Annotated[Path | None, typer.Option(rich_help_panel=CONVERT, help="Holds adapter_model.bin.")] = None,
 ) -> None:
     """Merge adapters of one base model into one adapter, exactly or optimally, in about a second."""
-    from leylora.adapters.table import comparison_table, report_table
-
     if convert is not None:
-        from leylora.adapters.convert import convert_pickled
+        from leylora.adapters.files import convert_pickled
 
         console.note(f"Wrote {convert_pickled(convert)}; adapter_model.bin may be deleted.")
     elif check is not None:
-        from leylora.adapters.logits import check_merge
+        from leylora.adapters.check import check_merge, comparison_table
 
-        compared = check_merge(check, base, load_in_4bit=in_4bit)
+        compared = check_merge(check, base, load=load)
         console.out.print(comparison_table({"merge against parents": compared}))
     elif into_base is not None:
+        from leylora.adapters.check import comparison_table
         from leylora.adapters.fold import fold_into_base, measure_drift
 
         if adapters is None or len(adapters) != 1:
@@ -70,7 +68,8 @@ def main(
             columns = {"folded against live 4-bit": moved.folded, "bases, 16-bit against 4-bit": moved.bases}
             console.out.print(comparison_table(columns))
     else:
-        from leylora.adapters.merge import merge
+        from leylora.adapters.merge import merge, parse_parent, parse_rank, with_overrides
+        from leylora.adapters.report import report_table
 
         if out is None:
             raise UsageError("Say where the merged adapter goes, such as: --out LORA/C")
@@ -78,14 +77,22 @@ def main(
         parents = with_overrides([parse_parent(text) for text in adapters or []], weight or [])
         surface = None
         if search:
-            from leylora.evaluation.weight_surface import save_surface, searched
+            from leylora.evaluation.weight_search import save_surface, searched
 
-            how = {"base": base, "same_base": same_base, "load_in_4bit": in_4bit, "most_rows": rows}
+            how = {"base": base, "same_base": same_base, "load_in_4bit": load == "4bit", "most_rows": rows}
             surface, parents = searched(parents, development or [], out, method, criterion=criterion, **how)
         report = merge(
-            parents, out, method, cut, energy=energy, density=density, dtype=dtype, seed=seed,
-            same_base=same_base, overwrite=force, dry_run=dry_run,
-        )  # fmt: skip
+            parents,
+            out,
+            method,
+            cut,
+            energy=energy,
+            density=density,
+            dtype=dtype,
+            same_base=same_base,
+            overwrite=overwrite,
+            dry_run=dry_run,
+        )
         console.out.print(report_table(report))
         if surface is not None and not dry_run:
             save_surface(surface, out)

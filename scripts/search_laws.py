@@ -7,6 +7,12 @@ import typer
 
 from leylora import console
 
+STATUS = {
+    "derogado": "derogado",
+    "derogado_parcial": "derogado en parte",
+    "inconstitucional_parcial": "inconstitucional en parte",
+    "dudoso": "texto dudoso",
+}
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -25,17 +31,38 @@ def main(
     """
     import json
 
-    from leylora.grounding.indexing import open_laws
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
 
-    index = open_laws(laws)
+    from leylora.grounding.index import open_laws
+    from leylora.grounding.search import snippet
+    from leylora.laws.catalog import catalog
+
+    index = open_laws(laws, catalog())
     hits = index.search(query, limit)
     if json_:
         for hit in hits:
             print(json.dumps(hit.as_json(), ensure_ascii=False))
     elif hits:
-        from leylora.grounding.results import table
-
-        console.out.print(table(hits, index.sought(query)))
+        sought = index.sought(query)
+        table = Table(box=None, pad_edge=False, padding=(0, 1), show_edge=False)
+        table.add_column("ley", no_wrap=True)
+        table.add_column("art.", no_wrap=True, justify="right")
+        table.add_column("rúbrica y texto", ratio=1)
+        table.add_column("edición", no_wrap=True)
+        for hit in hits:
+            article = hit.article
+            what = [Text(article.rubric, "bold")] if article.rubric else []
+            if article.status in STATUS:
+                what.append(Text(f"[{STATUS[article.status]}]", "red"))
+            line, words = snippet(hit.passage, sought)
+            what.append(Text(line))
+            for first, last in words:
+                what[-1].stylize("yellow", first, last)
+            number = Text(article.number, "bold green" if hit.direct else "")
+            table.add_row(article.law.siglas or article.law.id, number, Group(*what), article.law.edition or "s. f.")
+        console.out.print(table)
     for law in index.absent(query):
         console.note(f"{law.name} is not among these laws; scripts/parse_law.py --list says where it is published.")
     if not hits:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from leylora.models.tiny_base import make_tiny_base
+from leylora.files import write_json
+from leylora.models.templates import instruction_template, served_template
 from leylora.project import SAMPLES
 
 # No test may reach a network, and two test processes share two cores. Here and not in a fixture: the Hub's client reads
@@ -22,7 +23,36 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     texts = (SAMPLES / "ley-de-muestra.yaml").read_text("utf-8").split("\n\n")
 
     def make(family: str) -> Path:
+        from leylora.models.tiny import make_tiny_base  # torch: tests that need no model start without it
+
         make_tiny_base(family, texts, folder / family, steps=2)
         return folder / family
 
     return make
+
+
+@pytest.fixture(scope="session")
+def lora(tiny_base: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LORA folder: two adapters of tiny-mistral, one on top of the second, and one of another base.
+
+    Their factors are random and large, so that each says something of its own.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("lora")
+    base = tiny_base("tiny-mistral")
+    template = served_template(instruction_template("leylora-mistral"))
+    for seed, name in enumerate(("tiny-mistral-instructions", "tiny-mistral-law", "tiny-mistral-on-top", "other-law")):
+        torch.manual_seed(seed)
+        config = LoraConfig(
+            task_type="CAUSAL_LM", r=4, lora_alpha=16, init_lora_weights=False, target_modules=["q_proj", "down_proj"]
+        )
+        model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+        model.save_pretrained(folder / name)
+        (folder / name / "chat_template.jinja").write_text(template, "utf-8")
+    config_file = folder / "other-law" / "adapter_config.json"
+    config_file.write_text(config_file.read_text("utf-8").replace(str(base), "someone/else"), "utf-8")
+    write_json(folder / "tiny-mistral-on-top" / "run.json", {"frozen_adapter": "LORA/tiny-mistral-law"})
+    return folder

@@ -7,7 +7,7 @@ import torch
 
 from leylora.adapters.config import BASE_DEFAULTS
 from leylora.adapters.files import adapter_sha256, tensor_names, write_adapter
-from leylora.adapters.weights import Parent
+from leylora.adapters.merge import Parent
 from leylora.combining import (
     LABELS,
     STAMPS,

@@ -30,26 +30,25 @@ from rich import box
 from rich.table import Table
 
 from leylora import console
+from leylora.adapters.adapted import AdaptedModel
 from leylora.adapters.config import CONFIG_FILE
+from leylora.adapters.discover import BASE, Variant, common_template, read_variant
 from leylora.adapters.files import WEIGHTS_FILE, adapter_sha256
-from leylora.adapters.merge import merge
+from leylora.adapters.merge import Parent, merge
 from leylora.adapters.report import Method
-from leylora.adapters.weights import Parent
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.held_out import (
-    Variant,
-    base_identity,
-    compare,
-    held_out_rows,
-    interval,
-    load_for_scoring,
-    retention,
-    retention_interval,
-    template_of,
+from leylora.evaluation.loss import compare_losses, held_out_rows
+from leylora.evaluation.statistics import bootstrap_interval, kept_share
+from leylora.evaluation.weight_search import (
+    MOST_POINTS,
+    Criterion,
+    Surface,
+    save_surface,
+    search_weights,
+    surface_table,
 )
-from leylora.evaluation.weight_search import MOST_POINTS, Criterion, Surface, search_weights
-from leylora.evaluation.weight_surface import save_surface, surface_table
 from leylora.files import read_json, sha256_file, write_json
+from leylora.models.bases import base_sha256
 from leylora.project import ROOT, shown
 from leylora.training.recipe import compose, slug
 
@@ -117,7 +116,7 @@ class Training:
         """A hash of everything the weights depend on: settings, base, rows, the adapter below or before."""
         settings = {key: value for key, value in self.settings.items() if key not in UNTOUCHED}
         parts = [json.dumps(settings, sort_keys=True, default=str)]
-        parts.append(base_identity(str(settings.get("model_name_or_path")), settings.get("model_revision")))
+        parts.append(base_sha256(str(settings.get("model_name_or_path")), settings.get("model_revision")))
         for key in ("dataset_name", "replay_dataset"):
             rows = Path(str(settings.get(key) or "")) / "train.jsonl"
             parts.append(sha256_file(rows) if rows.is_file() else "")
@@ -369,7 +368,7 @@ class Combination:
             ways,
             splits,
             revision=settings.get("model_revision"),
-            template=template_of(list(singles.values())),
+            template=common_template([read_variant(folder) for folder in singles.values()]),
             max_length=settings.get("max_length"),
             load_in_4bit=bool(settings.get("load_in_4bit", True)),
         )
@@ -422,18 +421,18 @@ def compare_variants(
 
     silence_libraries()
     sets = held_out_rows(base, datasets, splits, revision=revision, template=template, max_length=max_length)
-    model = load_for_scoring(base, revision, load_in_4bit=load_in_4bit)
-    variants = [Variant("base", None), *(Variant(name, folder) for name, folder in adapters.items())]
-    losses = compare(model, variants, sets)
+    model = AdaptedModel(base, "4bit" if load_in_4bit else "16bit", revision=revision)
+    variants = [BASE, *(Variant(name=name, adapter=str(folder)) for name, folder in adapters.items())]
+    losses = compare_losses(model, variants, sets)
     cells = []
     for name in ("base", *adapters):
         for skill in sets:
             measured, base_loss, single = losses[name][skill], losses["base"][skill], losses.get(skill, {}).get(skill)
-            low, high = interval(measured)
+            low, high = bootstrap_interval(measured.sums)
             cell = Cell(variant=name, held_out=skill, rows=len(measured.nll), loss=measured.mean, low=low, high=high)
             if name in combined and single is not None and single.mean < base_loss.mean:
-                cell.kept = retention(base_loss, single, measured)
-                cell.kept_low, cell.kept_high = retention_interval(base_loss, single, measured)
+                kept = kept_share(base_loss.sums, single.sums, measured.sums)
+                cell.kept, cell.kept_low, cell.kept_high = kept
             cells.append(cell)
     return cells
 

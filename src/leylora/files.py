@@ -47,6 +47,15 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
+def save_figure(figure: Any, *paths: Path, dpi: int = 130) -> None:
+    """Write a matplotlib figure in the format of each path's suffix; the same figure gives the same bytes."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "leylora"}):
+        for path in paths:
+            figure.savefig(path, dpi=dpi, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
+
+
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file (a byte-order mark is dropped).
 

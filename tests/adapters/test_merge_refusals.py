@@ -10,10 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from leylora.adapters.convert import convert_pickled
-from leylora.adapters.files import open_adapter, write_adapter
-from leylora.adapters.merge import merge
-from leylora.adapters.weights import Parent
+from leylora.adapters.files import convert_pickled, open_adapter, write_adapter
+from leylora.adapters.merge import Parent, merge, parse_parent
 from leylora.errors import LeyloraError, UsageError
 
 Maker = Callable[..., Path]
@@ -224,8 +222,7 @@ def test_arguments_that_make_no_sense(make_adapter: Maker, tmp_path: Path) -> No
     refuse("rank of 0", [a, b], tmp_path, method="svd", rank=0)
     refuse("density of 0", [a, b], tmp_path, method="ties", density=0.0)
     refuse("float64", [a, b], tmp_path, dtype="float64")
-    refuse("fixed rank", [a, b], tmp_path, method="compress", energy=0.5)
-    refuse("exactly two", [a, b, make_adapter("d", seed=2)], tmp_path, method="depth")
+    refuse("no merging method", [a, b], tmp_path, method="dare")
     with pytest.raises(UsageError, match="nothing is left"):
         merge([(a, 0.0), (b, 0.0)], tmp_path / "c", picture=False)
     with pytest.raises(UsageError, match="no adapter name"):
@@ -244,14 +241,14 @@ def test_existing_output(make_adapter: Maker, tmp_path: Path) -> None:
     out = tmp_path / "c"
     merge(parents, out, picture=False)
     first = (out / WEIGHTS).read_bytes()
-    with pytest.raises(UsageError, match="--force"):
+    with pytest.raises(UsageError, match="--overwrite"):
         merge(parents, out, "svd", picture=False)
     assert (out / WEIGHTS).read_bytes() == first
     merge(parents, out, "svd", picture=False, overwrite=True)
     assert (out / WEIGHTS).read_bytes() != first
 
 
-def test_force_only_ever_replaces_an_adapter(make_adapter: Maker, tmp_path: Path) -> None:
+def test_overwrite_only_ever_replaces_an_adapter(make_adapter: Maker, tmp_path: Path) -> None:
     parents = [(make_adapter("a"), 1.0), (make_adapter("b", seed=1), 1.0)]
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").write_text("years of work")
@@ -268,8 +265,6 @@ def test_an_overflow_is_named(make_adapter: Maker, tmp_path: Path) -> None:
 
 
 def test_weights_must_be_finite() -> None:
-    from leylora.adapters.weights import parse_parent
-
     assert parse_parent("LORA/a=-0.5") == Parent(Path("LORA/a"), -0.5)
     for text in ("LORA/a=nan", "LORA/a=inf", "LORA/a=", "LORA/a=much"):
         with pytest.raises(UsageError):

@@ -15,8 +15,7 @@ from peft import LoraConfig, get_peft_model
 from typer.testing import CliRunner
 
 from leylora.errors import LeyloraError
-from leylora.evaluation.asking import Continuation
-from leylora.evaluation.local import LocalModel
+from leylora.evaluation.backends import Continuation, LocalModel
 from leylora.evaluation.results import Item
 from leylora.models.load import load_base
 from leylora.models.templates import instruction_template
@@ -97,9 +96,9 @@ def test_every_precision_is_measured_with_the_adapter_and_without(
 def test_the_loss_is_the_models_own(benchmark: ModuleType, base: Path, rows: list[dict[str, Any]]) -> None:
     model = LocalModel(str(base), TEMPLATE, model=benchmark.load_as(str(base), "16bit"))
     spoken = [item for item in ITEMS if item.ask == "generate"]
-    told = [one for one in model.likelihoods([Continuation.of(i.messages, i.reference) for i in spoken]) if one]
+    told = [one for one in model.likelihoods([Continuation(i.messages, i.reference) for i in spoken]) if one]
     size = sum(len(item.reference.encode()) for item in spoken)
-    bits = -sum(one.logprob for one in told) / math.log(2) / size
+    bits = -sum(one[0] for one in told) / math.log(2) / size
     assert rows[0]["bits_per_byte"] == pytest.approx(bits, rel=1e-5)
     assert rows[1]["bits_per_byte"] != pytest.approx(bits, rel=1e-3)  # the adapter acts
 

@@ -1,24 +1,27 @@
-"""The chat page in a real browser, with a real engine behind it: what a person sees when they press the buttons."""
-# ruff: noqa: F811 - the engine of the chat tests is a fixture here too
+"""The chat page in a real browser, with a real model behind it: what a person sees when they press the buttons."""
+# ruff: noqa: F811 - the model of the chat tests is a fixture here too
 
 import json
 import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from leylora.chat.answer import Finish, Piece
+from leylora.adapters.adapted import AdaptedModel
+from leylora.adapters.discover import adapters_of
 from leylora.chat.dialogue import NOTICE, Chat, Settings
-from leylora.chat.engine import Engine
-from leylora.chat.sampling import Sampling
-from leylora.grounding.indexing import open_laws
+from leylora.grounding.index import open_laws
+from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
+from leylora.models.generate import Finish, Piece
+from leylora.models.presets import Sampling
 
-from ..chat.conftest import engine, lora  # noqa: F401
+from ..chat.conftest import model  # noqa: F401
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -47,16 +50,38 @@ def sample_law() -> Law:
 
 
 @pytest.fixture(scope="module")
-def address(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page, served in this process with a law of two articles."""
-    from leylora.chat.page import Page, launch
-
+def chat(model: AdaptedModel, lora: Path, tmp_path_factory: pytest.TempPathFactory) -> Chat:
+    """The small base with its adapters and a law of two articles."""
     folder = tmp_path_factory.mktemp("laws")
     sample_law().save(folder / "huertos")
-    chat = Chat(engine, open_laws(folder), Settings("tiny-mistral-law", GREEDY), "deterministic")
+    variants = {one.name: one for one in adapters_of(model.name, lora)[0]}
+    return Chat(model, variants, open_laws(folder, catalog()), Settings("tiny-mistral-law", GREEDY), "deterministic")
+
+
+@pytest.fixture(scope="module")
+def address(chat: Chat) -> Iterator[str]:
+    """The page, served in this process."""
+    from leylora.chat.page import Page, launch
+
     demo = launch(Page(chat))
     yield str(demo.local_url)
     demo.close(verbose=False)
+
+
+@pytest.fixture
+def computed(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The moments at which the model, slowed down, has computed a token."""
+    moments: list[float] = []
+    forward = chat.model.model.forward
+
+    @wraps(forward)
+    def slow(*args: object, **more: object) -> object:
+        moments.append(time.monotonic())
+        time.sleep(0.02)
+        return forward(*args, **more)
+
+    monkeypatch.setattr(chat.model.model, "forward", slow)
+    return moments
 
 
 @pytest.fixture
@@ -103,22 +128,22 @@ def choose(page: "Page", dropdown: str, name: str) -> None:
     page.get_by_role("option", name=name, exact=True).click()
 
 
-def alone(engine: Engine, variant: str, question: str, tokens: int = 24) -> str:
-    sampling = Sampling(do_sample=False, max_new_tokens=tokens)
-    pieces = engine.chat(variant, [{"role": "user", "content": question}], sampling)
-    return words("".join(piece.text for piece in pieces))
+def alone(chat: Chat, variant: str, question: str) -> str:
+    chosen = chat.variant(variant)
+    prompt = chat.model.prompt([{"role": "user", "content": question}], chosen)
+    return words(chat.model.generate(chosen, [prompt], GREEDY)[0].text)
 
 
 def words(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_a_question_is_answered_and_exported(tab: "Callable[[], Page]", engine: Engine) -> None:
+def test_a_question_is_answered_and_exported(tab: "Callable[[], Page]", chat: Chat) -> None:
     page = tab()
     assert NOTICE in page.inner_text("#aviso")
     ask(page, PLAIN)
     answer = words(finished(page))
-    assert answer == alone(engine, "tiny-mistral-law", PLAIN)
+    assert answer == alone(chat, "tiny-mistral-law", PLAIN)
     with page.expect_download() as download:
         page.click("#exportar")
     row = json.loads(Path(download.value.path()).read_text("utf-8"))
@@ -126,32 +151,19 @@ def test_a_question_is_answered_and_exported(tab: "Callable[[], Page]", engine: 
     assert words(row["messages"][1]["content"]) == answer
 
 
-def test_the_variant_changes_on_the_loaded_base(tab: "Callable[[], Page]", engine: Engine) -> None:
+def test_the_variant_changes_on_the_loaded_base(tab: "Callable[[], Page]", chat: Chat) -> None:
     page = tab()
     choose(page, "#variante", "tiny-mistral-instructions")
     ask(page, PLAIN)
-    assert words(finished(page)) == alone(engine, "tiny-mistral-instructions", PLAIN)
+    assert words(finished(page)) == alone(chat, "tiny-mistral-instructions", PLAIN)
     page.click("#nueva")
     page.wait_for_function("!document.querySelector('#chat .bot')")
     choose(page, "#variante", "base")
     ask(page, PLAIN)
-    assert words(finished(page)) == alone(engine, "base", PLAIN)
+    assert words(finished(page)) == alone(chat, "base", PLAIN)
 
 
-def test_an_answer_streams_and_stop_ends_the_computing(
-    tab: "Callable[[], Page]",
-    engine: Engine,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    computed = []
-    forward = engine._forward
-
-    def slow(*args: object) -> object:
-        computed.append(time.monotonic())
-        time.sleep(0.02)
-        return forward(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(engine, "_forward", slow)
+def test_an_answer_streams_and_stop_ends_the_computing(tab: "Callable[[], Page]", computed: list[float]) -> None:
     page = tab()
     page.locator("#longitud input[type=number]").fill("720")
     ask(page, PLAIN)
@@ -168,20 +180,7 @@ def test_an_answer_streams_and_stop_ends_the_computing(
     assert len(computed) == count
 
 
-def test_closing_a_tab_ends_its_answer(
-    tab: "Callable[[], Page]",
-    engine: Engine,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    computed = []
-    forward = engine._forward
-
-    def slow(*args: object) -> object:
-        computed.append(1)
-        time.sleep(0.02)
-        return forward(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(engine, "_forward", slow)
+def test_closing_a_tab_ends_its_answer(tab: "Callable[[], Page]", computed: list[float]) -> None:
     page = tab()
     page.locator("#longitud input[type=number]").fill("720")
     ask(page, PLAIN)
@@ -196,7 +195,7 @@ def test_closing_a_tab_ends_its_answer(
     assert count < 700
 
 
-def test_two_variants_answer_side_by_side(tab: "Callable[[], Page]", engine: Engine) -> None:
+def test_two_variants_answer_side_by_side(tab: "Callable[[], Page]", chat: Chat) -> None:
     page = tab()
     page.locator("#con-leyes input").set_checked(False)
     page.get_by_role("tab", name="Lado a lado").click()
@@ -206,11 +205,11 @@ def test_two_variants_answer_side_by_side(tab: "Callable[[], Page]", engine: Eng
     page.wait_for_function(
         "[...document.querySelectorAll('.estado')].filter(e => e.innerText.includes('tokens/s')).length == 2"
     )
-    assert words(page.input_value("#respuesta-a textarea")) == alone(engine, "base", PLAIN)
-    assert words(page.input_value("#respuesta-b textarea")) == alone(engine, "tiny-mistral-instructions", PLAIN)
+    assert words(page.input_value("#respuesta-a textarea")) == alone(chat, "base", PLAIN)
+    assert words(page.input_value("#respuesta-b textarea")) == alone(chat, "tiny-mistral-instructions", PLAIN)
 
 
-def test_tabs_do_not_mix(tab: "Callable[[], Page]", engine: Engine) -> None:
+def test_tabs_do_not_mix(tab: "Callable[[], Page]", chat: Chat) -> None:
     asked = {"base": "Primera cosa.", "tiny-mistral-instructions": "Otra cosa."}
     pages = {variant: tab() for variant in asked}
     for variant, page in pages.items():
@@ -220,7 +219,7 @@ def test_tabs_do_not_mix(tab: "Callable[[], Page]", engine: Engine) -> None:
     for page in pages.values():
         page.click("#enviar")
     for variant, page in pages.items():
-        assert words(finished(page)) == alone(engine, variant, asked[variant])
+        assert words(finished(page)) == alone(chat, variant, asked[variant])
         assert page.locator("#chat .user.message").all_inner_texts() == [asked[variant]]
 
 
@@ -239,11 +238,11 @@ def test_articles_are_one_click_away_and_their_text_is_only_text(tab: "Callable[
 
 
 def test_what_is_said_is_text_and_loads_nothing(
-    tab: "Callable[[], Page]", engine: Engine, monkeypatch: pytest.MonkeyPatch
+    tab: "Callable[[], Page]", chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = '<img src="http://127.0.0.1:9/x.png"> a < b &amp; c </s> **d** <x'
-    answer = [Piece(text), Piece("", (), Finish("stop", 1, 2, 0.1))]
-    monkeypatch.setattr(engine, "chat", lambda *_: iter(answer))
+    answer = [Piece(text), Piece("", Finish("stop", 1, 2, 0.1))]
+    monkeypatch.setattr(chat.model, "stream", lambda *_, **__: iter(answer))
     page = tab()  # which fails the test if another machine is asked
     ask(page, text)
     assert finished(page) == text

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def page(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> "Page":
-    folder = write_results(tmp_path_factory.mktemp("page"), planted=EVIL)
+    folder = write_results(tmp_path_factory.mktemp("page"), planted=EVIL, free=True)
     (report, *_) = write_report(folder)
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.route("**/*", lambda route: route.continue_() if route.request.url.startswith("file:") else route.abort())
@@ -31,7 +31,7 @@ def _fresh(page: "Page") -> None:
 
 
 def shown(page: "Page") -> int:
-    return page.locator("details.question:visible").count()
+    return page.locator("#answers details.question:visible").count()
 
 
 def test_nothing_planted_runs_and_nothing_is_loaded(page: "Page") -> None:
@@ -50,11 +50,11 @@ def test_filters_and_search_narrow_what_is_shown(page: "Page") -> None:
     page.select_option("select[name=suite]", "law")
     assert 0 < shown(page) < everything
     page.select_option("select[name=variant]", "merged")
-    page.locator("details.question:visible summary").nth(1).click()
-    visible = page.locator("details.question[open] .answer:visible")
+    page.locator("#answers details.question:visible summary").nth(1).click()
+    visible = page.locator("#answers details.question[open] .answer:visible")
     assert {visible.nth(at).get_attribute("data-variant") for at in range(visible.count())} == {"merged"}
     page.select_option("select[name=verdict]", "cite-invented")
-    assert page.locator("details.question[open] .answer:visible cite.wrong").count() == 0
+    assert page.locator("#answers details.question[open] .answer:visible cite.wrong").count() == 0
     page.click("button[type=reset]")
     page.wait_for_function(f"document.querySelector('#count').textContent === '{everything}'")
     page.fill("input[type=search]", "TRAMITE numero 11")

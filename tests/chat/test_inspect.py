@@ -6,25 +6,33 @@ from pathlib import Path
 
 import pytest
 
-from leylora.chat.conversation import TooLongError
-from leylora.chat.engine import Engine
+from leylora.adapters.adapted import AdaptedModel
+from leylora.adapters.discover import Variant, adapters_of
 from leylora.chat.inspect import Inspection, coloured_line, entropy, inspect, page, percent, run, visible
 from leylora.errors import UsageError
+from leylora.models.generate import TooLongError
 
 TEXT = "La biblioteca presta libros por quince días."
 VARIANTS = ("base", "tiny-mistral-instructions", "tiny-mistral-law")
 
 
 @pytest.fixture(scope="module")
-def inspection(engine: Engine) -> Inspection:
-    return inspect(engine, TEXT, VARIANTS, top=5)
+def variants(model: AdaptedModel, lora: Path) -> dict[str, Variant]:
+    return {one.name: one for one in adapters_of(model.name, lora)[0]}
 
 
-def test_probabilities_are_the_models_own(engine: Engine, inspection: Inspection) -> None:
+@pytest.fixture(scope="module")
+def inspection(model: AdaptedModel, variants: dict[str, Variant]) -> Inspection:
+    return inspect(model, TEXT, [variants[name] for name in VARIANTS], top=5)
+
+
+def test_probabilities_are_the_models_own(
+    model: AdaptedModel, variants: dict[str, Variant], inspection: Inspection
+) -> None:
     import torch
 
     for variant in inspection.variants:
-        logprobs = engine.logits(variant.name, inspection.ids).log_softmax(-1)
+        logprobs = model.logits(variants[variant.name], inspection.ids).log_softmax(-1)
         for at in range(1, len(inspection.ids)):
             reading = variant.tokens[at]
             assert reading.logprob == pytest.approx(float(logprobs[at - 1, inspection.ids[at]]), abs=1e-5)
@@ -62,16 +70,16 @@ def test_entropy_of_known_distributions() -> None:
     assert entropy(rows).tolist() == pytest.approx([math.log(4), 0.0])
 
 
-def test_the_page_escapes_and_loads_nothing(engine: Engine) -> None:
-    text = page(inspect(engine, "<script>alert(1)</script> & una ley", ("base",)))
+def test_the_page_escapes_and_loads_nothing(model: AdaptedModel) -> None:
+    text = page(inspect(model, "<script>alert(1)</script> & una ley"))
     assert "<script" not in text
     assert "http" not in text
     assert "&lt;" in text
-    assert "<0xE2>" in inspect(engine, "—").texts  # a byte of a character the vocabulary lacks
+    assert "<0xE2>" in inspect(model, "—").texts  # a byte of a character the vocabulary lacks
 
 
-def test_a_text_is_shown_as_it_is_and_cannot_steer_a_terminal(engine: Engine) -> None:
-    line = coloured_line(inspect(engine, "uno [red]dos[/red]\n"), 0)
+def test_a_text_is_shown_as_it_is_and_cannot_steer_a_terminal(model: AdaptedModel) -> None:
+    line = coloured_line(inspect(model, "uno [red]dos[/red]\n"), 0)
     assert "[red]" in line.plain
     assert visible(" a\n\x1b[0m") == "·a⏎\\x1b[0m"
 
@@ -81,11 +89,12 @@ def test_percent(value: float, text: str) -> None:
     assert percent(value) == text
 
 
-def test_no_text_and_too_much_text(engine: Engine) -> None:
+def test_no_text_and_too_much_text(model: AdaptedModel) -> None:
     with pytest.raises(UsageError, match="nothing to inspect"):
-        inspect(engine, "")
+        inspect(model, "")
     with pytest.raises(TooLongError):
-        inspect(engine, "artículo " * 3000)
+        inspect(model, "artículo " * 3000)
+    assert inspect(model, "a\ud800").ids == inspect(model, "a�").ids
 
 
 def test_the_command_compares_base_and_adapters(

@@ -1,37 +1,38 @@
 """The terminal chat: in a real pseudo-terminal, with Ctrl-C; and its commands, line by line."""
 
+import io
 import json
 import os
 import re
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 
 import pytest
 
-from leylora.chat.conversation import whole
-from leylora.chat.dialogue import Chat, Settings, Turn, choose, open_chat, sources_of, verdict
-from leylora.chat.engine import Engine
-from leylora.chat.sampling import Sampling
+from leylora.adapters.discover import choose_base
+from leylora.chat.dialogue import Chat, Turn, choose, open_chat, sources_of, verdict
 from leylora.chat.terminal import Terminal, plain
-from leylora.chat.variants import choose_base
 from leylora.errors import LeyloraError, UsageError
-from leylora.grounding.checking import CheckedCitation
+from leylora.grounding.checker import CheckedCitation, Finding, Kind
+from leylora.grounding.citations import Citation, IndexedArticle, IndexedLaw
 from leylora.grounding.ground import Grounded
-from leylora.grounding.index import Hit, IndexedArticle, IndexedLaw
+from leylora.grounding.search import Hit
 
-GREEDY = Sampling(do_sample=False, max_new_tokens=6)
-LAW = IndexedLaw("huertos", "Ley de Huertos", "LH", (), "2020-02-03", frozenset({"1"}))
+LAW = IndexedLaw("huertos", "Ley de Huertos", "LH", (), "2020-02-03", (), ("1",))
 ARTICLE = IndexedArticle(
     LAW, "1", "Objeto", "Esta Ley regula los huertos.", "vigente", "", "Art. 1, Ley de Huertos", ()
 )
 
 
 @pytest.fixture
-def say(monkeypatch: pytest.MonkeyPatch, engine: Engine, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def say(monkeypatch: pytest.MonkeyPatch, chat: Chat, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Types lines into a chat and returns what it printed."""
 
     def typed(*lines: str, turns: list[Turn] | None = None) -> str:
@@ -44,8 +45,7 @@ def say(monkeypatch: pytest.MonkeyPatch, engine: Engine, capsys: pytest.CaptureF
                 raise EOFError from None
 
         monkeypatch.setattr("builtins.input", read)
-        chat = Chat(engine, None, Settings("base", GREEDY), "deterministic")
-        Terminal(chat, turns if turns is not None else []).run()
+        Terminal(replace(chat), turns if turns is not None else []).run()
         return capsys.readouterr().out
 
     return typed
@@ -90,21 +90,22 @@ def test_the_oldest_turns_leave_and_it_is_said(say: Callable[..., str]) -> None:
 
 
 def test_citations_and_sources_are_shown(
-    say: Callable[..., str], engine: Engine, capsys: pytest.CaptureFixture[str]
+    say: Callable[..., str], chat: Chat, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hit = Hit(ARTICLE, ARTICLE.body, 1.0, 1.0)
+    missing, not_shown = Finding(Kind.NO_ARTICLE, "99", "Ley de Huertos"), Finding(Kind.NOT_GIVEN)
     checked = (
-        CheckedCitation("Art. 1, Ley de Huertos", (0, 5), "verified", "Está entre las fuentes.", ARTICLE),
-        CheckedCitation("Art. 99", (6, 9), "does not exist", "La ley no tiene ese artículo."),
-        CheckedCitation("Art. 2", (6, 9), "not in the sources", "No se le mostró."),
+        CheckedCitation("Art. 1, Ley de Huertos", (0, 5), Citation("huertos", "1", None, None, (0, 5)), LAW, ARTICLE),
+        CheckedCitation("Art. 99", (6, 9), Citation("huertos", "99", None, None, (6, 9)), LAW, None, (missing,)),
+        CheckedCitation("Art. 2", (6, 9), Citation("huertos", "2", None, None, (6, 9)), LAW, ARTICLE, (not_shown,)),
     )
     grounded = Grounded("¿Qué?", "", "", (hit,))
     turn = Turn("¿Qué?", "Eso.", "base", None, grounded, checked)
     assert [verdict(one) for one in checked] == ["✓ verificada", "✗ no existe", "⚠ fuera de las fuentes"]
     assert sources_of(turn) == [ARTICLE]
-    terminal = Terminal(Chat(engine, None, Settings("base", GREEDY), "deterministic"))
+    terminal = Terminal(chat)
     terminal._conclude(turn)
-    assert "✗ no existe: Art. 99. La ley no tiene ese artículo." in capsys.readouterr().out
+    assert "✗ no existe: Art. 99. Ley de Huertos, ed. s. f., no tiene artículo 99." in capsys.readouterr().out
     assert "1. Art. 1, Ley de Huertos  Objeto" in say("/sources", turns=[turn])
     assert "Esta Ley regula los huertos." in say("/sources 1", turns=[turn])
     assert "No hay artículo 7: /sources 1." in say("/sources 7", turns=[turn])
@@ -114,31 +115,67 @@ def test_a_models_words_cannot_steer_the_terminal() -> None:
     assert plain("a\x1b[2J\x07b\tc\nd\x9b") == "a[2Jb\tc\nd"
 
 
-def test_bytes_that_are_no_text_do_not_end_the_chat(say: Callable[..., str], engine: Engine) -> None:
-    assert whole("ñ 中 😀 \udcff") == "ñ 中 😀 �"
+def test_bytes_that_are_no_text_do_not_end_the_chat(say: Callable[..., str]) -> None:
     assert "tokens/s" in say("Hola \udcff\udcfe")
-    assert engine.plain_prompt("\ud800") == engine.plain_prompt("�")
+
+
+def test_what_comes_through_a_pipe_is_answered(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("Hola \xff\n/adapter\n".encode("latin-1"))))
+    Terminal(chat).run()
+    out = capsys.readouterr().out
+    assert "tokens/s" in out
+    assert "→ base" in out
 
 
 def test_ctrl_c_while_an_adapter_is_loaded_does_not_end_the_chat(
-    say: Callable[..., str], engine: Engine, monkeypatch: pytest.MonkeyPatch
+    say: Callable[..., str], chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "prepare", lambda name: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(chat.model, "prepare", lambda variant: signal.raise_signal(signal.SIGINT))
     assert "Ahora responde tiny-mistral-law." in say("/adapter tiny-mistral-law")
 
 
 def test_a_second_ctrl_c_leaves_the_answer_and_not_the_chat(
-    say: Callable[..., str], engine: Engine, monkeypatch: pytest.MonkeyPatch
+    say: Callable[..., str], chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stuck(*_: object) -> Iterator[None]:
+    def stuck(*_: object, **__: object) -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         yield
 
-    monkeypatch.setattr(engine, "chat", stuck)
+    monkeypatch.setattr(chat.model, "stream", stuck)
     out = say("Hola", "/preset")
     assert "(Interrumpida.)" in out
     assert "→ deterministic" in out
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_token_that_is_being_computed(
+    say: Callable[..., str], chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed, computing = threading.Event(), threading.Event()
+    forward = chat.model.model.forward
+
+    @wraps(forward)
+    def slow(*args: object, **more: object) -> object:
+        computing.set()
+        assert computed.wait(60)
+        return forward(*args, **more)
+
+    def press_twice() -> None:
+        assert computing.wait(60)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    monkeypatch.setattr(chat.model.model, "forward", slow)
+    presses = threading.Thread(target=press_twice)
+    presses.start()
+    assert "(Interrumpida.)" in say("Hola", "/quit")
+    assert not computed.is_set()
+    computed.set()
+    presses.join()
+    assert "tokens/s" in say("Hola")  # the answer that was left gives the model back
 
 
 def test_what_there_is_to_talk_to(
@@ -180,7 +217,10 @@ class Screen:
             left = end - time.monotonic()
             assert left > 0, f"{pattern!r} did not show: {self.seen[-500:].decode(errors='replace')}"
             if select.select([self.handle], [], [], left)[0]:
-                self.seen += os.read(self.handle, 65536)
+                try:
+                    self.seen += os.read(self.handle, 65536)
+                except OSError:  # EIO: the program has ended
+                    raise AssertionError(f"it ended before {pattern!r}: {self.seen.decode(errors='replace')}") from None
         before, self.seen = self.seen[: found.end()], self.seen[found.end() :]
         return before.decode()
 

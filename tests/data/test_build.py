@@ -9,14 +9,15 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import datasets
 import pytest
 from typer.testing import CliRunner
 
 from leylora.data.build import NOT_LAW_TEXT, build
+from leylora.data.conversation import Conversation
+from leylora.data.duplicates import runs, union
 from leylora.data.mixture import Mixture
-from leylora.data.overlap import runs, union
-from leylora.data.shelf import Shelf
-from leylora.data.verify_row import verify_row
+from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import sha256_file
 from leylora.grounding.prompt import read_grounded_prompt
@@ -74,10 +75,15 @@ def test_a_planted_leak_is_taken_out(mixture_of: Make, sayings: dict, tmp_path: 
 def test_questions_on_one_reading_text_stay_together(mixture_of: Make, tmp_path: Path) -> None:
     texts = [f"El pueblo {at} tiene una plaza, una fuente y un reloj que da la hora en punto. " * 4 for at in range(20)]
     rows = [
-        {"id": f"{at}-{thing}", "context": text, "question": f"¿Qué tiene de {thing} el pueblo {at}?",
-         "answers": {"text": [f"{thing} {at}"], "answer_start": [0]}}
-        for at, text in enumerate(texts) for thing in ("plaza", "fuente", "reloj")
-    ]  # fmt: skip
+        {
+            "id": f"{at}-{thing}",
+            "context": text,
+            "question": f"¿Qué tiene de {thing} el pueblo {at}?",
+            "answers": {"text": [f"{thing} {at}"], "answer_start": [0]},
+        }
+        for at, text in enumerate(texts)
+        for thing in ("plaza", "fuente", "reloj")
+    ]
     (tmp_path / "qa.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     source = {"name": "qa", "path": "qa.jsonl", "license": "mit"}
     build(mixture_of(splits=SPLITS, instructions={"sources": [source]}), [], tmp_path / "out")
@@ -90,9 +96,7 @@ def test_questions_on_one_reading_text_stay_together(mixture_of: Make, tmp_path:
 
 
 def test_every_law_row_passes_the_verifier(built: Path, plain_laws: list[Law]) -> None:
-    from leylora.data.conversation import Conversation
-
-    shelf = Shelf(plain_laws)
+    shelf = CitableLaws(plain_laws)
     rows = [Conversation.model_validate(row) for split in ("train", "test") for row in read(built, split)]
     assert sum(bool(row.law_id) for row in rows) > 300
     assert [row.id for row in rows if row.law_id and verify_row(row, shelf)] == []
@@ -105,7 +109,17 @@ def test_the_share_of_instructions(built: Path) -> None:
     assert json.loads((built / "report.json").read_text("utf-8"))["held_out_laws"] == ["obras"]
 
 
-def test_the_same_bytes_whatever_the_process(
+PROGRAM = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    print("loaded:", *sorted({"torch", "transformers", "datasets", "openai"} & set(sys.modules)))
+"""
+
+
+def test_the_same_bytes_in_every_process_and_nothing_heavy_is_loaded(
     mixture_of: Make, sayings: dict, plain_laws: list[Law], tmp_path: Path
 ) -> None:
     mixture_of(splits=SPLITS, laws={}, instructions={"sources": [sayings]})
@@ -115,9 +129,11 @@ def test_the_same_bytes_whatever_the_process(
     for seed in ("1", "99"):
         out = tmp_path / f"out{seed}"
         options = {"--mixture": tmp_path / "mezcla.yaml", "--laws": tmp_path / "laws", "--out": out}
-        command = [sys.executable, str(ROOT / "scripts" / "build_dataset.py")]
+        command = [sys.executable, "-c", PROGRAM, str(ROOT / "scripts" / "build_dataset.py")]
         command += [str(word) for pair in options.items() for word in pair]
-        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        env = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
+        assert done.stdout.splitlines()[-1] == "loaded:"
         files = sorted(path for path in out.rglob("*") if path.is_file())
         hashes.append({str(path.relative_to(out)): sha256_file(path) for path in files})
     assert hashes[0] == hashes[1]
@@ -125,8 +141,6 @@ def test_the_same_bytes_whatever_the_process(
 
 
 def test_what_was_written_loads_with_datasets(built: Path, tmp_path: Path) -> None:
-    import datasets
-
     everything = datasets.load_dataset(str(built), cache_dir=str(tmp_path / "cache"))
     assert set(everything) == {"train", "validation", "test"}
     assert everything["train"].num_rows == len(read(built, "train"))
@@ -192,8 +206,11 @@ def test_only_a_dataset_is_replaced(mixture_of: Make, plain_laws: list[Law], tmp
     mixture = mixture_of(laws={})
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "mine.txt").write_text("dear", encoding="utf-8")
-    for out, message in [("letters", "holds other things than a dataset"), ("letters/mine.txt", "is a file"),
-                         ("letters/mine.txt/deeper", "is a file")]:  # fmt: skip
+    for out, message in [
+        ("letters", "holds other things than a dataset"),
+        ("letters/mine.txt", "is a file"),
+        ("letters/mine.txt/deeper", "is a file"),
+    ]:
         with pytest.raises(UsageError, match=message):
             build(mixture, plain_laws, tmp_path / out, overwrite=True)
     assert (tmp_path / "letters" / "mine.txt").read_text("utf-8") == "dear"
@@ -251,8 +268,13 @@ class _Writer(BaseHTTPRequestHandler):
 def test_rows_a_model_writes_join_the_others(mixture_of: Make, plain_laws: list[Law], tmp_path: Path) -> None:
     server = HTTPServer(("127.0.0.1", 0), _Writer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    writer = {"base_url": f"http://127.0.0.1:{server.server_port}/v1", "model": "m", "replies": "respuestas.jsonl",
-              "max_articles": 10, "per_article": 1}  # fmt: skip
+    writer = {
+        "base_url": f"http://127.0.0.1:{server.server_port}/v1",
+        "model": "m",
+        "replies": "respuestas.jsonl",
+        "max_articles": 10,
+        "per_article": 1,
+    }
     mixture = mixture_of(laws={"writer": writer})
     assert "model-written" not in build(mixture, plain_laws, tmp_path / "out", dry_run=True).by_task["train"]
     assert not (tmp_path / "respuestas.jsonl").exists()

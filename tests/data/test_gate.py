@@ -2,10 +2,9 @@
 
 import pytest
 
-from leylora.data.formats import Draft
-from leylora.data.gate import GateReport, GateSettings, clean
-from leylora.data.overlap import marks
-from leylora.data.records import Fault
+from leylora.data.duplicates import marks
+from leylora.data.gate import GateReport, GateSettings, clean, is_cedula, normalise, personal_data, refusal
+from leylora.data.readers import Draft, Fault
 
 GOOD = [
     ("¿Cuál es la capital de Loja?", "La capital de la provincia de Loja es la ciudad de Loja."),
@@ -65,7 +64,7 @@ PLANTED = [
     ("personal data", "¿Su teléfono?", "Puede llamarme al 099 123 4567 por la tarde."),
     ("personal data", "¿Su teléfono?", "El número de la oficina es +593 2 345 6789 desde ayer."),
     ("personal data", "¿Su tarjeta?", "La tarjeta es 4111 1111 1111 1111 y vence pronto."),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("step", "ask", "answer"), PLANTED)
@@ -117,8 +116,11 @@ def test_near_duplicates_are_found_and_reading_questions_on_one_text_are_not() -
     assert len(kept) == 1
     assert report.step("near duplicate").dropped == 1
     text = f"Responda con base en el texto.\n\nTexto: {LONG}\n\nPregunta: "
-    asked = [(text + "¿Qué mejora la lectura?", "la memoria"), (text + "¿Qué abre la lectura?", "puertas"),
-             (text + "¿Con qué mira quien lee?", "con otros ojos")]  # fmt: skip
+    asked = [
+        (text + "¿Qué mejora la lectura?", "la memoria"),
+        (text + "¿Qué abre la lectura?", "puertas"),
+        (text + "¿Con qué mira quien lee?", "con otros ojos"),
+    ]
     kept, report = run(asked)
     assert len(kept) == 3
 
@@ -167,3 +169,56 @@ def test_at_most_five_samples_and_bounds_from_the_settings() -> None:
     _, report = run(rows, settings=GateSettings(max_answer=10))
     assert report.step("length").dropped == 9
     assert len(report.step("length").samples) == 5
+
+
+# --- licences and personal data ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("license", "allowed"),
+    [
+        ("apache-2.0", True),
+        ("Apache License 2.0", True),
+        ("CC BY-SA 4.0", True),
+        ("MIT", True),
+        ("cc0-1.0", True),
+        ("cc-by-nc-4.0", False),
+        ("CC BY-NC-SA 4.0", False),
+        ("", False),
+        ("unknown", False),
+        ("openrail", False),
+    ],
+)
+def test_licences(license: str, allowed: bool) -> None:
+    assert (refusal(license, []) is None) == allowed
+    assert refusal(license, [license]) is None
+
+
+def test_a_refusal_says_why() -> None:
+    assert refusal("cc-by-nc-4.0", []) == "its licence cc-by-nc-4.0 forbids commercial use"
+    assert refusal("", []) == "its licence is not stated"
+    assert normalise("CC_BY 4.0") == "cc-by-4.0"
+
+
+def test_cedula_check_digit() -> None:
+    assert is_cedula("1710034065")
+    for wrong in ("1710034066", "9910034065", "1780034065", "171003406", "17100340AB"):
+        assert not is_cedula(wrong)
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "Registro Oficial Suplemento 1710034065 de 2014",
+        "El plazo es de 180 días y la multa de 1.000 dólares.",
+        "Resolución No. 0992-2020-CC publicada en el R.O. 449 de 20-X-2008",
+        "Escriba a nombre@ejemplo.com",
+        "El artículo 1561, numeral 3, de 24-06-2005",
+    ],
+)
+def test_official_numbers_are_no_personal_data(harmless: str) -> None:
+    assert personal_data(harmless) is None
+
+
+def test_a_ruc_is_personal_data() -> None:
+    assert personal_data("Su RUC es 1710034065001.") == "a RUC"

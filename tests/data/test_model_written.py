@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from leylora.data.generate import TaskSettings
 from leylora.data.model_written import WriterSettings, read_pairs, support, write_rows
-from leylora.data.shelf import Shelf
-from leylora.data.verify_row import verify_row
+from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import LeyloraError
 from leylora.laws.law import Law
 
@@ -26,15 +25,15 @@ BAD = [
 ]
 
 
-def server(replies: list[Any], asked: list[dict]) -> httpx.MockTransport:
-    def answer(request: httpx.Request) -> httpx.Response:
+def server(replies: list[Any], asked: list[dict]) -> httpx2.MockTransport:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         asked.append(json.loads(request.content))
         reply = replies[min(len(asked), len(replies)) - 1]
-        if isinstance(reply, httpx.Response):
+        if isinstance(reply, httpx2.Response):
             return reply
-        return httpx.Response(200, json={"choices": [{"message": {"content": reply}}]})
+        return httpx2.Response(200, json={"choices": [{"message": {"content": reply}}]})
 
-    return httpx.MockTransport(answer)
+    return httpx2.MockTransport(answer)
 
 
 def settings(tmp_path: Path) -> WriterSettings:
@@ -62,7 +61,7 @@ def test_only_what_the_article_bears_out_is_kept(muestra: Law, tmp_path: Path) -
         rows[0].answer
         == "La directiva durará dos años en sus funciones. (Art. 11, Ley de Huertos Vecinales, ed. 2024-05-06)"
     )
-    assert verify_row(rows[0], Shelf([muestra])) == []
+    assert verify_row(rows[0], CitableLaws([muestra])) == []
     assert set(report.dropped) == {
         "model-written: number is not in the article",
         "model-written: names a consequence that the article does not",
@@ -87,13 +86,13 @@ def test_replies_are_kept_and_not_asked_for_twice(muestra: Law, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (httpx.Response(401), "answered 401 for the model m; set the key in LEYLORA_API_KEY"),
-        (httpx.Response(500), "answered 500 for the model m; see the server's log"),
-        (httpx.Response(200, json={"hola": 1}), "does not answer like an OpenAI-compatible server"),
-        (httpx.Response(200, text="<html>"), "does not answer like an OpenAI-compatible server"),
+        (httpx2.Response(401), "answered 401 for the model m; set the key in LEYLORA_API_KEY"),
+        (httpx2.Response(500), "answered 500 for the model m; see the server's log"),
+        (httpx2.Response(200, json={"hola": 1}), "does not answer like an OpenAI-compatible server"),
+        (httpx2.Response(200, text="<html>"), "does not answer like an OpenAI-compatible server"),
     ],
 )
-def test_an_endpoint_that_fails(reply: httpx.Response, message: str, muestra: Law, tmp_path: Path) -> None:
+def test_an_endpoint_that_fails(reply: httpx2.Response, message: str, muestra: Law, tmp_path: Path) -> None:
     with pytest.raises(LeyloraError, match=message):
         write_rows([muestra], settings(tmp_path), TaskSettings(), 1, members=ONLY_ELEVEN, transport=server([reply], []))
 

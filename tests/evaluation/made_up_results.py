@@ -1,276 +1,112 @@
-"""A folder of results as a comparison leaves it, with numbers drawn at random: what the tests of the report read."""
+"""A folder of results as a comparison leaves it: made-up items and answers, graded and scored by the real scorer."""
 
 import random
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+from leylora.adapters.discover import Role
 from leylora.evaluation import results as r
-from leylora.evaluation.reading import answers_file, items_file, marks_file
+from leylora.evaluation.scoring import tally
 from leylora.files import write_json, write_jsonl
+from leylora.laws.law import Article, Law
 
 MODELS = ("mistral-7b", "llama-2-7b", "falcon-7b")
-VARIANTS = ("base", "instructions", "law", "merged")
-ROLES: dict[str, r.Role] = {"base": "base", "instructions": "instructions", "law": "law", "merged": "merged"}
-GAIN = {"base": 0.0, "instructions": 0.05, "law": 0.22, "merged": 0.2}
-HEADLINES = (
-    ("law", "credit", "all", "share"),
-    ("law", "credit", "setting:closed-book", "share"),
-    ("law", "credit", "setting:grounded", "share"),
-    ("instructions", "bits_per_byte", "all", "bits/byte"),
-    ("instructions", "credit", "all", "share"),
-    ("spanish", "credit", "all", "share"),
-)
+VARIANTS: tuple[Role, ...] = ("base", "instructions", "law", "merged")
+RIGHT = {"base": 0.15, "instructions": 0.35, "law": 1.0, "merged": 0.9}  # chance that an answer is right
 EVIL = "<script>document.title='planted'</script><img src=x onerror=\"document.title='planted'\">"
+HASHES: dict[str, Any] = {"key": "k" * 64, "prompt_sha256": "p" * 64, "settings_sha256": "s" * 64}
+LOG: list[dict[str, Any]] = [{"step": step, "loss": 2.6 / (1 + step / 40)} for step in range(5, 200, 5)]
+RUN = {"log": [*LOG, {"step": 100, "eval_loss": 1.2}, {"step": 195, "eval_loss": 0.9}]}
+CUT = [
+    {"module": f"layers.{at}.{name}_proj", "truncation_error": 0.01 * at} for at in range(32) for name in ("q", "up")
+]
+MERGE = {"method": "svd", "rank": 16, "modules": CUT, "parents": [{"name": "law", "weight": 0.8, "path": "-"}]}
+RECORDS: dict[str, dict[str, Any]] = {"instructions": {"run": RUN}, "law": {"run": RUN}, "merged": {"merge": MERGE}}
+COST: dict[str, Any] = {"load": "4bit", "load_seconds": 41.0, "generated_tokens": 4000, "seconds": 120.0}
+COST |= {"tokens_per_second": 33.3, "adapter_mib": 80.1, "training_seconds": 7200.0, "training_device": "Tesla T4"}
+MACHINE: dict[str, Any] = {"started": "2026-01-10T10:00:00Z", "finished": "2026-01-10T11:02:00Z", "seconds": 3720.0}
+MACHINE |= {"seed": 0, "device": "Tesla T4", "versions": {"leylora": "0.1.0"}, "settings": {"max_new_tokens": 128}}
 
 
-def write_results(out: Path, *, models: tuple[str, ...] = MODELS, items: int = 12, planted: str = "") -> Path:
-    """Write a whole folder; ``planted`` goes into answers, names, findings and the command."""
+def write_results(
+    out: Path, *, models: tuple[str, ...] = MODELS, items: int = 12, planted: str = "", free: bool = False
+) -> Path:
+    """Write a whole folder. ``planted`` goes into questions, answers, names and the command; ``free`` adds prompts."""
     draw = random.Random(7)
-    asked = [item for suite in ("law", "instructions", "spanish") for item in _items(suite, items, planted)]
-    for suite in ("law", "instructions", "spanish"):
-        write_jsonl(items_file(out, suite), [i.model_dump(mode="json") for i in asked if i.suite == suite])
+    asked = {suite: [_item(suite, at, planted) for at in range(items)] for suite in ("law", "instructions", "spanish")}
+    if free:
+        asked["prompts"] = [_prompt(at, heat, planted) for at in range(2) for heat in (None, 0.7)]
+    variants = [
+        r.Variant(name=role, role=role, adapter="" if role == "base" else f"LORA/{role}", **RECORDS.get(role, {}))
+        for role in VARIANTS
+    ]
+    known = [
+        r.Model(label=name, source=f"example/{name} {planted}", sha256="b" * 64, variants=variants) for name in models
+    ]
+    answers: dict[tuple[str, str, str], list[r.Answer]] = {
+        (model, role, suite): [_answer(draw, model, role, item, planted) for item in found]
+        for model in models
+        for role in VARIANTS
+        for suite, found in asked.items()
+    }
+    memory = {model: None if model == "falcon-7b" else 5.1 for model in models}
+    costs = [r.Cost(model=one, variant=role, memory_gib=memory[one], **COST) for one in models for role in VARIANTS]
+    row: dict[str, Any] = {"law_id": "muestra", "kind": "articulo", "rubric": None, "body": "x", "status": "vigente"}
+    articles = tuple(Article(number=str(at), **row) for at in range(items))
+    law = Law("muestra", "Ley de Muestra", "LM", (), "", None, date(2024, 1, 1), "", 0, "", articles, (), {})
+    failed = r.Finding(kind="not-answered", model="ausente-7b", error=f"no such model {planted}")
+    marks, scores = tally(known, asked, answers, laws=[law], costs=costs, findings=[failed])
+    for suite, found in asked.items():
+        write_jsonl(r.items_file(out, suite), [one.model_dump(mode="json") for one in found])
     for model in models:
-        for variant in VARIANTS:
-            answered = [_answer(draw, model, variant, item, planted) for item in asked]
-            write_jsonl(answers_file(out, model, variant), [a.model_dump(mode="json") for a, _ in answered])
-            write_jsonl(marks_file(out, model, variant), [m.model_dump(mode="json") for _, m in answered])
-    write_json(out / "scores.json", _scores(draw, models, items, planted).model_dump(mode="json"))
-    write_json(out / "provenance.json", _provenance(draw, models, items, planted).model_dump(mode="json"))
+        for role in VARIANTS:
+            mine = [(model, role, suite) for suite in asked]
+            write_jsonl(r.answers_file(out, model, role), [a.model_dump() for place in mine for a in answers[place]])
+            write_jsonl(r.marks_file(out, model, role), [m.model_dump() for place in mine for m in marks[place]])
+    write_json(out / "scores.json", scores.model_dump(mode="json"))
+    suites = [
+        r.Suite(name=suite, sources=[f"{suite}.jsonl"], sha256="c" * 64, items=len(found), tasks={"all": items})
+        for suite, found in asked.items()
+    ]
+    command = f"python scripts/compare.py --models {' '.join(models)} {planted}"
+    provenance = r.Provenance(command=command, limit=items, models=known, suites=suites, **MACHINE)
+    write_json(out / "provenance.json", provenance.model_dump(mode="json"))
     return out
 
 
-def _items(suite: str, count: int, planted: str) -> list[r.Item]:
-    made = []
-    for at in range(count):
-        choose = suite == "law" and at % 3 == 0
-        setting: r.Setting = ("grounded" if at % 2 else "closed-book") if suite == "law" else ""
-        question = f"¿Qué plazo fija la ley de muestra para el trámite número {at}? {planted}"
-        made.append(
-            r.Item(
-                suite=suite,
-                id=f"{suite}-{at:02}",
-                task="multiple-choice" if choose else {"law": "deadline", "spanish": "qa"}.get(suite, "held-out"),
-                setting=setting,
-                ask="choose" if choose else "generate",
-                cluster=f"{suite} art. {at // 2}",
-                messages=[{"role": "user", "content": question}],
-                reference=f"Quince días, según el artículo {at}.",
-                options=["Diez días", "Quince días", "Un mes", "Un año"] if choose else [],
-                correct=1 if choose else None,
-                orders=[[0, 1, 2, 3], [3, 2, 1, 0]] if choose else [],
-                law_id="muestra" if suite == "law" else "",
-                article=str(at) if suite == "law" else "",
-                edition="2024-01-01" if suite == "law" else "",
-            )
-        )
-    return made
+def _item(suite: str, at: int, planted: str) -> r.Item:
+    facts: dict[str, Any] = {"suite": suite, "id": f"{suite}-{at:02}", "cluster": f"{suite}:{at}", "ask": "generate"}
+    facts |= {"task": "qa" if suite == "spanish" else "held-out", "reference": "Quince días."}
+    facts |= {"accepted": ["quince días"]}
+    if suite == "law":
+        facts |= {"task": "deadline", "law_id": "muestra", "article": str(at), "edition": "2024-01-01"}
+        facts |= {"setting": "grounded" if at % 2 else "closed-book"}
+    if suite == "law" and at % 3 == 0:
+        facts |= {"task": "multiple-choice", "ask": "choose", "orders": [[0, 1, 2], [2, 0, 1], [1, 2, 0]], "correct": 1}
+        facts |= {"options": ["Diez días.", "Quince días.", "Un mes."]}
+    question = f"¿Qué plazo fija la ley de muestra para el trámite número {at}? {planted}"
+    return r.Item(messages=[{"role": "user", "content": question}], **facts)
 
 
-def _answer(draw: random.Random, model: str, variant: str, item: r.Item, planted: str) -> tuple[r.Answer, r.Mark]:
-    good = draw.random() < 0.4 + GAIN[variant]
-    text, citations, reasons = "", [], []
-    flags: list[r.Flag] = []
-    logprobs = None
+def _prompt(at: int, temperature: float | None, planted: str) -> r.Item:
+    facts: dict[str, Any] = {"suite": "prompts", "id": f"p{at} {temperature}", "cluster": f"p{at}", "task": "prompt"}
+    facts |= {"ask": "generate", "preset": "" if temperature is None else "Tibio", "temperature": temperature}
+    return r.Item(messages=[{"role": "user", "content": f"Escriba un saludo, número {at}. {planted}"}], **facts)
+
+
+def _answer(draw: random.Random, model: str, role: str, item: r.Item, planted: str) -> r.Answer:
+    right = draw.random() < RIGHT[role]
+    facts: dict[str, Any] = {"nll": draw.uniform(9, 10) - 5 * RIGHT[role], "reference_bytes": 13, "reference_tokens": 4}
+    if item.suite == "prompts":
+        facts = {"error": f"timed out {planted}"} if (model, role) == (MODELS[0], "law") else {"seconds": 3.4}
     if item.ask == "choose":
-        best = 1 if good else 2
-        logprobs = [[-0.2 if option == best else -2.0 - option for option in range(4)]] * 2
-    else:
-        verdict: r.Verdict = "right" if good else draw.choice(["wrong", "invented", "unknown"])
-        cited = f"artículo {item.article or 7} de la Ley de Muestra"
-        text = f"El plazo es de {'quince' if good else 'treinta'} días, según el {cited}. {planted}"
-        at = text.index(cited)
-        citations = [
-            r.Citation(
-                text=cited,
-                span=(at, at + len(cited)),
-                law_id="muestra",
-                article=item.article or "7",
-                verdict=verdict,
-            )
-        ]
-        if verdict == "invented":
-            flags, reasons = ["invented-citation"], ["cita un artículo que no existe"]
-        elif draw.random() < 0.05:
-            flags, reasons = ["degenerate"], ["repite sin fin"]
-    shared: dict[str, Any] = {"model": model, "variant": variant, "suite": item.suite, "item": item.id}
-    answer = r.Answer(
-        key="k" * 64,
-        prompt_sha256="p" * 64,
-        settings_sha256="s" * 64,
-        text=text,
-        tokens=len(text.split()),
-        option_logprobs=logprobs,
-        **shared,
-    )
-    mark = r.Mark(
-        task=item.task,
-        setting=item.setting,
-        cluster=item.cluster,
-        values={"credit": float(good), "accuracy": float(good)},
-        citations=citations,
-        flags=flags,
-        reasons=reasons,
-        **shared,
-    )
-    return answer, mark
-
-
-def _scores(draw: random.Random, models: tuple[str, ...], items: int, planted: str) -> r.Scores:
-    scores, differences, retention, costs = [], [], [], []
-    for model in models:
-        for suite, metric, part, unit in HEADLINES:
-            less = unit == "bits/byte"
-            values = {}
-            for variant in VARIANTS:
-                gain = GAIN[variant] * (1 if suite == "law" else 0.6) + draw.uniform(-0.02, 0.02)
-                values[variant] = 1.9 - gain if less else 0.42 + gain
-                scores.append(
-                    r.Score(
-                        model=model,
-                        variant=variant,
-                        suite=suite,
-                        metric=metric,
-                        part=part,
-                        value=values[variant],
-                        low=values[variant] - 0.07,
-                        high=values[variant] + 0.08,
-                        interval="cluster-bootstrap",
-                        n=items,
-                        clusters=items // 2,
-                        unit=unit,
-                        higher_is_better=not less,
-                        chance=0.25 if unit == "share" and suite == "law" else None,
-                        headline=(metric, part) == ("credit", "all"),
-                    )
-                )
-            for variant, against in (("instructions", "base"), ("law", "base"), ("merged", "base"), ("merged", "law")):
-                value = values[variant] - values[against]
-                p = 0.001 if abs(value) > 0.12 else 0.4
-                differences.append(
-                    r.Difference(
-                        model=model,
-                        suite=suite,
-                        metric=metric,
-                        part=part,
-                        variant=variant,
-                        against=against,
-                        value=value,
-                        low=value - 0.08,
-                        high=value + 0.08,
-                        test="randomisation",
-                        p=p,
-                        p_holm=min(1.0, p * 9),
-                        family=suite,
-                        n=items,
-                        clusters=items // 2,
-                        detectable=0.11,
-                        better=7,
-                        worse=3,
-                    )
-                )
-            single = "law" if suite == "law" else "instructions"
-            known = suite != "spanish"
-            retention.append(
-                r.Retention(
-                    model=model,
-                    suite=suite,
-                    metric=metric,
-                    part=part,
-                    variant="merged",
-                    single=single,
-                    value=0.88 if known else None,
-                    low=0.6 if known else None,
-                    high=1.15 if known else None,
-                    n=items,
-                    note="" if known else "the single adapter's gain cannot be told from noise",
-                )
-            )
-        for variant in VARIANTS:
-            costs.append(
-                r.Cost(
-                    model=model,
-                    variant=variant,
-                    load="4bit",
-                    memory_gib=None if model == "falcon-7b" else 5.1,
-                    load_seconds=41.0,
-                    generated_tokens=4000,
-                    seconds=120.0,
-                    tokens_per_second=33.3,
-                    adapter_mib=None if variant == "base" else 80.1,
-                    training_seconds=7200.0 if variant in ("instructions", "law") else None,
-                    training_device="Tesla T4" if variant in ("instructions", "law") else "",
-                )
-            )
-    seen = r.Finding(
-        kind="seen in training",
-        model=models[0],
-        variant="law",
-        suite="law",
-        detail=f"3 preguntas aparecen en sus datos de entrenamiento. {planted}",
-        items=["law-00", "law-01"],
-    )
-    return r.Scores(scores=scores, differences=differences, retention=retention, costs=costs, findings=[seen])
-
-
-def _provenance(draw: random.Random, models: tuple[str, ...], items: int, planted: str) -> r.Provenance:
-    def run(name: str) -> dict[str, Any]:
-        log = [{"step": step, "loss": 2.6 / (1 + step / 40) + draw.uniform(0, 0.1)} for step in range(5, 200, 5)]
-        log += [{"step": step, "eval_loss": 2.4 / (1 + step / 50) + 0.2} for step in (50, 100, 150, 195)]
-        return {"name": name, "seed": 42, "wall_seconds": 7200.0, "device": "Tesla T4", "log": log}
-
-    modules = [
-        {
-            "module": f"model.layers.{layer}.{leaf}",
-            "rank": 16,
-            "truncation_error": 0.05 + 0.005 * layer,
-            "sum_error": 0.05 + 0.005 * layer,
-            "cosine": 0.1,
-        }
-        for layer in range(32)
-        for leaf in ("self_attn.q_proj", "self_attn.v_proj", "mlp.up_proj", "mlp.down_proj")
-    ]
-    merge = {
-        "method": "svd",
-        "rank": 16,
-        "seconds": 0.8,
-        "modules": modules,
-        "parents": [{"name": "instructions", "weight": 1.0}, {"name": "law", "weight": 0.8}],
-    }
-    return r.Provenance(
-        command=f"python scripts/compare.py --models {' '.join(models)} {planted}".strip(),
-        started="2026-01-10T10:00:00Z",
-        finished="2026-01-10T11:02:00Z",
-        seconds=3720.0,
-        seed=0,
-        limit=items,
-        device="Tesla T4",
-        versions={"leylora": "0.1.0", "torch": "2.13.0"},
-        settings={"max_new_tokens": 128, "do_sample": False},
-        models=[
-            r.Model(
-                label=model,
-                source=f"example/{model}",
-                sha256="b" * 64,
-                load="4bit",
-                template="leylora-mistral",
-                template_sha256="t" * 64,
-                parameters=7_241_732_096,
-                variants=[
-                    r.Variant(
-                        name=variant,
-                        role=ROLES[variant],
-                        adapter="" if variant == "base" else f"LORA/{model}-{variant}",
-                        sha256="" if variant == "base" else "a" * 64,
-                        run=run(f"{model}-{variant}") if variant in ("instructions", "law") else None,
-                        merge=merge if variant == "merged" else None,
-                    )
-                    for variant in VARIANTS
-                ],
-            )
-            for model in models
-        ],
-        suites=[
-            r.Suite(name=suite, sources=[f"data/{suite}.jsonl"], sha256="c" * 64, items=items, tasks={"all": items})
-            for suite in ("law", "instructions", "spanish")
-        ],
-    )
+        facts |= {"option_logprobs": [[-2.0, -0.1, -3.0] if right else [-0.1, -2.0, -3.0]] * 3}
+    elif "error" not in facts:
+        article = item.article if right else draw.choice([str(int(item.article or 1) // 2), "999"])
+        cited = f" según el artículo {article} de la Ley de Muestra" if item.suite == "law" else ""
+        text = f"El plazo es de {'quince' if right else 'treinta'} días{cited}. {planted}"
+        if draw.random() < 0.1:
+            text = draw.choice(["Sí, sí, sí, sí, sí. " * 30, "The library opens at nine in the morning.", ""])
+        facts |= {"text": text, "tokens": len(text.split()), "finished": draw.random() > 0.05}
+    return r.Answer(model=model, variant=role, suite=item.suite, item=item.id, **HASHES, **facts)

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from leylora.data.benchmark import load_benchmark
-from leylora.evaluation.contamination import by_heart, copies, own_question, seen_in_training
-from leylora.evaluation.law_items import benchmark_items
+from leylora.evaluation.contamination import duplicate_variants, memorised, own_question, seen_in_training
+from leylora.evaluation.items import BENCHMARK, benchmark_items
 from leylora.evaluation.results import Answer, Item, Model, Variant
-from leylora.evaluation.suites import BENCHMARK
-from leylora.evaluation.tally import tally
+from leylora.evaluation.scoring import tally
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +65,11 @@ def test_letters_learned_by_heart_are_seen_and_worth_chance(items: list[Item], t
     accuracy = next(one for one in scores.scores if (one.metric, one.part) == ("accuracy", "all"))
     assert accuracy.value == accuracy.chance == 0.25
     always_b = tally([model], {"law": asked}, {("m", "base", "law"): [choose(item, 1) for item in asked]})[1]
-    assert {finding.kind for finding in always_b.findings} == {"position bias"}
+    assert {finding.kind for finding in always_b.findings} == {"position-bias"}
     (bias,) = always_b.findings
-    assert "option B in 100%" in bias.detail
-    assert by_heart("m", "base", "law", []) == []
-    assert next(iter(marks.values()))[0].values["original"] == 1
+    assert (bias.place, bias.share) == (1, 1.0)
+    assert memorised("m", "base", "law", []) == []
+    assert next(iter(marks.values()))[0].published_order
 
 
 def test_scores_without_the_leaked_questions_stand_beside_the_others(items: list[Item], tmp_path: Path) -> None:
@@ -93,7 +92,7 @@ def test_scores_without_the_leaked_questions_stand_beside_the_others(items: list
 
     given = {("m", "base", "law"): answers("base", 5), ("m", "law", "law"): answers("law", 20)}
     scores = tally([model], {"law": asked}, given)[1]
-    (finding,) = [one for one in scores.findings if one.kind == "seen in training"]
+    (finding,) = [one for one in scores.findings if one.kind == "seen-in-training"]
     assert (finding.variant, len(finding.items)) == ("law", 20)
     value = {(one.variant, one.part): one.value for one in scores.scores if one.metric == "accuracy"}
     assert value["law", "all"] == pytest.approx(20 / 30)
@@ -103,5 +102,5 @@ def test_scores_without_the_leaked_questions_stand_beside_the_others(items: list
 def test_a_copy_is_named() -> None:
     twins = [Variant(name="base", role="base"), Variant(name="law", role="law", adapter="a"),
              Variant(name="merged", role="merged", adapter="b", same_as="law")]  # fmt: skip
-    (finding,) = copies(Model(label="m", source="m", variants=twins))
-    assert (finding.kind, finding.variant) == ("copied variant", "merged")
+    (finding,) = duplicate_variants(Model(label="m", source="m", variants=twins))
+    assert (finding.kind, finding.variant, finding.names) == ("duplicate-variant", "merged", ["law"])

@@ -9,8 +9,8 @@ import pytest
 
 from leylora.errors import UsageError
 from leylora.evaluation.judge import JUDGE_FILE, VERDICTS_FILE, EndpointJudge, JudgeRow, JudgeSummary, judge
-from leylora.evaluation.reading import load_results
 from leylora.evaluation.report import write_report
+from leylora.evaluation.results import load_results
 from leylora.files import read_json, read_jsonl
 from leylora.webui.client import WebuiError
 
@@ -167,9 +167,10 @@ def test_an_answer_cannot_forge_the_marks_around_it(tmp_path: Path, server: Serv
 
 
 def test_a_judge_of_a_contestants_family_is_named(folder: Path, server: Server) -> None:
-    assert run(folder, server).notes == []
-    (note,) = run(folder, server, name="Mistral-Large").notes
-    assert "mistral" in note
+    assert run(folder, server).same_family == []
+    (family,) = run(folder, server, name="Mistral-Large").same_family
+    assert family == "mistral"
+    assert "El juez es de la familia mistral" in write_report(folder)[0].read_text("utf-8")
 
 
 def test_the_report_shows_the_verdicts(folder: Path, server: Server) -> None:

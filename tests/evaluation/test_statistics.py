@@ -150,11 +150,12 @@ def test_the_interval_of_few_clusters_is_students() -> None:
 
 def test_a_share_stays_a_share_and_bits_may_pass_one() -> None:
     marks = [Mark(model="m", variant="v", suite="law", item=name, task="t", setting="", cluster=name,
-                  values={"credit": credit, "bits": bits, "bytes": 10.0})
+                  score=credit, bits=bits, reference_bytes=10)
              for name, credit, bits in (("a", 0.0, 9.9), ("b", 0.9, 5.0))]  # fmt: skip
     scores = {score.metric: score for score in suite_scores(Marked("m", "v", "law", marks), [])}
-    assert (scores["credit"].low, scores["credit"].high) == (0.0, 1.0)
+    assert (scores["score"].low, scores["score"].high) == (0.0, 1.0)
     assert (scores["bits_per_byte"].high or 0) > 1
+    assert scores["bits_per_byte"].low == 0.0  # Student's interval of two questions would go far below
 
 
 def test_a_gain_that_holms_correction_takes_back_is_no_base_of_a_share() -> None:
@@ -163,7 +164,7 @@ def test_a_gain_that_holms_correction_takes_back_is_no_base_of_a_share() -> None
     levels = {"base": base, "law": base - 0.06 + chance.normal(0, 0.2, 60), "merged": base - 0.05}
     marked = [Marked("m", name, "law", [
         Mark(model="m", variant=name, suite="law", item=str(at), task="t", setting="", cluster=str(at),
-             values={"bits": float(bits), "bytes": 1.0}) for at, bits in enumerate(values)])
+             bits=float(bits), reference_bytes=1) for at, bits in enumerate(values)])
         for name, values in levels.items()]  # fmt: skip
     model = Model(label="m", source="m", variants=[Variant(name="base", role="base"), Variant(name="law", role="law"),
                                                    Variant(name="merged", role="merged")])  # fmt: skip
@@ -174,4 +175,4 @@ def test_a_gain_that_holms_correction_takes_back_is_no_base_of_a_share() -> None
     assert kept.value is not None
     doubted = [one.model_copy(update={"p_holm": 0.06}) for one in found]
     (none,) = retentions(marked, [model], doubted)
-    assert (none.value, none.note) == (None, "the single adapter's gain cannot be told from noise")
+    assert (none.value, none.undefined) == (None, "no-significant-gain")

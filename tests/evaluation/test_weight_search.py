@@ -7,23 +7,29 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from leylora.adapters.merge import merge
-from leylora.adapters.weights import Parent
+from leylora.adapters.adapted import AdaptedModel
+from leylora.adapters.discover import BASE, Variant
+from leylora.adapters.merge import Parent, merge
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.held_out import Variant, batches, compare, held_out_rows, load_for_scoring
+from leylora.evaluation.loss import compare_losses, held_out_rows
 from leylora.evaluation.weight_search import (
     COARSE,
     MOST_POINTS,
+    PICTURES,
     SPLIT,
+    SURFACE_FILE,
     Criterion,
     Scores,
     Surface,
     Weights,
+    save_surface,
     search_weights,
+    searched,
+    surface_table,
     walk,
 )
-from leylora.evaluation.weight_surface import PICTURES, SURFACE_FILE, save_surface, searched, surface_table
 from leylora.files import read_json, write_jsonl
+from leylora.models.load import load_base
 
 BOWL: dict[str, Weights] = {"law": (0.55, 0.85), "instructions": (0.65, 0.7)}  # the best weights of each skill
 
@@ -103,14 +109,6 @@ def test_scores_are_kept_until_something_changes(tmp_path: Path) -> None:
     assert Scores(store, "two").losses == {}
 
 
-def test_batches_hold_every_row_once_and_their_bound() -> None:
-    lengths = [5, 90, 30, 31, 7, 200, 1]
-    grouped = batches(lengths, 100)
-    assert sorted(at for batch in grouped for at in batch) == list(range(len(lengths)))
-    assert all(len(batch) == 1 or max(lengths[at] for at in batch) * len(batch) <= 100 for batch in grouped)
-    assert len(grouped) < len(lengths)
-
-
 ANSWERS = {"law": "El plazo es de tres días hábiles.", "instructions": "Buenas tardes, vecina."}
 
 
@@ -129,7 +127,7 @@ def pair(tiny_base: Callable[[str], Path], tmp_path_factory: pytest.TempPathFact
     ):
         torch.manual_seed(0)
         config = LoraConfig(r=rank, lora_alpha=3, target_modules=targets, task_type="CAUSAL_LM")
-        model = get_peft_model(load_for_scoring(base), config)
+        model = get_peft_model(load_base(base), config)
         optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.02)
         row = sets[skill].dataset[0]
         for _ in range(8):
@@ -152,8 +150,8 @@ def test_a_point_is_the_merge_at_its_weights(
     picked = [surface.points[1], surface.best]
     for at, point in enumerate(picked):
         merge([Parent(pair / "a", point.weights[0]), Parent(pair / "b", point.weights[1])], tmp_path / f"m{at}")
-    variants = [Variant("base", None), *(Variant(str(at), tmp_path / f"m{at}") for at in range(len(picked)))]
-    merged = compare(load_for_scoring(base), variants, held_out_rows(base, development, [SPLIT]))
+    variants = [BASE, *(Variant(name=str(at), adapter=str(tmp_path / f"m{at}")) for at in range(len(picked)))]
+    merged = compare_losses(AdaptedModel(base), variants, held_out_rows(base, development, [SPLIT]))
     for at, point in enumerate(picked):
         for skill, loss in point.loss.items():
             assert merged[str(at)][skill].mean == pytest.approx(loss, rel=1e-5)
@@ -163,7 +161,7 @@ def test_a_point_is_the_merge_at_its_weights(
     def no_model(*_: object, **__: object) -> None:
         raise AssertionError("a finished search needs no model")
 
-    monkeypatch.setattr("leylora.evaluation.weight_search.load_for_scoring", no_model)
+    monkeypatch.setattr("leylora.evaluation.weight_search.AdaptedModel", no_model)
     assert search_weights(pair / "a", pair / "b", development, tmp_path / "scores.json") == surface
 
     save_surface(surface, tmp_path)
@@ -189,15 +187,3 @@ def test_what_cannot_be_searched_is_said(pair: Path, tmp_path: Path) -> None:
     with pytest.raises(LeyloraError, match="has no split 'validation'"):
         searched(both, [f"law={tmp_path}"], out, "concat", criterion="minimum")
     assert not out.exists()
-
-
-def test_adapters_of_different_templates_are_not_mixed(pair: Path, tmp_path: Path) -> None:
-    from leylora.evaluation.held_out import template_of
-    from leylora.files import write_json
-
-    for name, template in (("a", "leylora-mistral"), ("b", "leylora-falcon")):
-        write_json(tmp_path / name / "run.json", {"instruction_template": template})
-    assert template_of([tmp_path / "a"]) == "leylora-mistral"
-    assert template_of([pair / "a"]) is None
-    with pytest.raises(LeyloraError, match="different templates"):
-        template_of([tmp_path / "a", tmp_path / "b"])

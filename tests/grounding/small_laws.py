@@ -3,8 +3,9 @@
 from datetime import date
 from pathlib import Path
 
-from leylora.grounding.index import LawIndex
-from leylora.grounding.indexing import open_laws
+from leylora.grounding.index import open_laws
+from leylora.grounding.search import LawIndex
+from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Division, Law, Numeral
 
 LONG = "\n".join(
@@ -78,4 +79,4 @@ def saved(folder: Path, *laws: Law) -> Path:
 
 def index_of(folder: Path, *laws: Law) -> LawIndex:
     """The index of some laws, written into ``folder``."""
-    return open_laws(saved(folder, *laws))
+    return open_laws(saved(folder, *laws), catalog())

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from leylora.grounding.checking import check_answer, marked
-from leylora.grounding.ground import ground
-from leylora.grounding.index import LawIndex
+from leylora.grounding.checker import CheckedCitation, Kind, Verdict, check_answer, explain, marked
+from leylora.grounding.citations import CitationIndex
+from leylora.grounding.ground import Grounded, ground
+from leylora.grounding.search import LawIndex
+from leylora.laws.catalog import catalog
 
 from .small_laws import PLANTED, dogs, fairs, index_of, law
 
@@ -19,8 +21,13 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> LawIndex:
     return index_of(tmp_path_factory.mktemp("laws"), dogs(), fairs())
 
 
+def check(answer: str, grounded: Grounded | None, index: LawIndex) -> list[CheckedCitation]:
+    """As the chat asks."""
+    return check_answer(answer, index, given=grounded.articles if grounded else ())
+
+
 def verdicts(answer: str, question: str, index: LawIndex) -> list[str]:
-    return [one.verdict for one in check_answer(answer, ground(question, index), index)]
+    return [one.verdict for one in check(answer, ground(question, index), index)]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +63,69 @@ def test_each_verdict(index: LawIndex, answer: str, verdict: str) -> None:
     assert verdicts(answer, "¿Qué multa paga quien no recoge los desechos?", index) == [verdict]
 
 
+FOUR = [  # what the report and the chat once judged differently: answer, verdict, whether it exists, finding
+    ("El artículo 4 de la Ley de Perros de Colombia lo dice.", Verdict.UNCLEAR, None, Kind.ABROAD),
+    ("Art. 6, num. 99, Ley de Perros", Verdict.DOES_NOT_EXIST, False, Kind.NO_PART),
+    ("artículo 3 de la Declaración Universal", Verdict.UNCLEAR, None, Kind.UNKNOWN_LAW),
+    ("artículo 9999 de la **Ley de Ferias**", Verdict.DOES_NOT_EXIST, False, Kind.NO_ARTICLE),
+]
+
+
+@pytest.mark.parametrize(("answer", "verdict", "exists", "kind"), FOUR)
+def test_chat_rows_and_report_judge_alike(
+    index: LawIndex, answer: str, verdict: Verdict, exists: bool | None, kind: Kind
+) -> None:
+    """With the sources of a chat, without any, with a question's law, from the file or from memory."""
+    in_memory = CitationIndex.of([dogs(), fairs()], catalog())
+    for known in (index, in_memory):
+        asked = [
+            check_answer(answer, known, given=ground("¿Qué deberes hay?", index).articles),
+            check_answer(answer, known, given=None, law_id="perros"),
+            check_answer(answer, known, given=None),
+        ]
+        for (one,) in asked:
+            assert (one.verdict, one.exists, one.findings[0].kind) == (verdict, exists, kind)
+    law = {Kind.NO_ARTICLE: "ferias", Kind.NO_PART: "perros"}.get(kind)
+    assert one.citation.law_id == law
+
+
+def test_a_bare_citation_is_of_the_law_asked_about(index: LawIndex) -> None:
+    for said in ("artículo 4", "artículo 4 de la ley"):
+        (one,) = check_answer(said, index, given=None, law_id="perros")
+        assert one.article is not None
+        assert (one.article.citation, one.verdict, one.exists) == (dogs().cite("4"), Verdict.VERIFIED, True)
+        (other,) = check_answer(said, index, given=None)
+        assert (other.verdict, other.findings[0].kind) == (Verdict.UNCLEAR, Kind.NO_LAW)
+
+
+def test_every_finding_is_a_sentence_in_both_languages(index: LawIndex) -> None:
+    said = [answer for answer, *_ in FOUR] + [
+        "Art. 4, Ley de Perros, ed. 2019-01-01. El artículo 12 manda.",
+        f"Dice que «irá a la cárcel del barrio» y paga cinco dólares. {FINE}",
+        f"Paga hasta cinco dólares. {FINE} Se paga en cien años. {FINE}",
+        "El término es de treinta días (art. 3 LPER). El art. 8 de la LPER. El art. 1 de la LPER.",
+    ]
+    kinds = set()
+    for answer in said:
+        given = [article for number in "3468" if (article := index.article("perros", number))]
+        for one in check_answer(answer, index, given=given):
+            kinds |= {finding.kind for finding in one.findings}
+            spanish, english = explain(one), explain(one, "en")
+            assert spanish.endswith(".")
+            assert english.endswith(".")
+            assert spanish != english
+            assert "{" not in spanish + english
+    assert kinds >= {
+        Kind.QUOTE,
+        Kind.RANGE_END,
+        Kind.FIGURE,
+        Kind.TERM,
+        Kind.NOT_IN_FORCE,
+        Kind.NOT_GIVEN,
+        Kind.EDITION,
+    }
+
+
 def test_numerals_and_literals_must_exist(index: LawIndex) -> None:
     answer = "Art. 6, num. 2, lit. a), LPER; art. 6, num. 9, LPER; art. 6, num. 2, lit. z), LPER"
     assert verdicts(answer, "deberes de vacunar y cuidar el agua", index) == [
@@ -87,7 +157,7 @@ def test_each_sentence_is_held_against_what_it_cites(index: LawIndex) -> None:
 
 
 def test_what_a_citation_shows(index: LawIndex) -> None:
-    found = check_answer(f"La multa es de cinco a diez dólares. {FINE}", ground("multa por desechos", index), index)[0]
+    found = check(f"La multa es de cinco a diez dólares. {FINE}", ground("multa por desechos", index), index)[0]
     assert found.article is not None
     assert found.article.body == dogs()["4"].body
     assert found.article.law.edition == "2024-08-15"
@@ -97,12 +167,12 @@ def test_what_a_citation_shows(index: LawIndex) -> None:
 
 def test_the_brackets_around_a_citation_are_no_part_of_it(index: LawIndex) -> None:
     answer = "Hay multa (art. 4 LPER). Cuide el agua (art. 6, num. 2, lit. a) LPER)."
-    assert [one.text for one in check_answer(answer, None, index)] == ["art. 4 LPER", "art. 6, num. 2, lit. a) LPER"]
+    assert [one.text for one in check(answer, None, index)] == ["art. 4 LPER", "art. 6, num. 2, lit. a) LPER"]
 
 
 def test_marks_stand_after_the_citations(index: LawIndex) -> None:
     answer = "Arts. 4 y 99 de la LPER. Antes, Art. 4, Ley de Perros, ed. 2024-08-15."
-    checked = check_answer(answer, ground("multa por los desechos", index), index)
+    checked = check(answer, ground("multa por los desechos", index), index)
     assert marked(answer, checked) == "Arts. 4 y 99 de la LPER ✗. Antes, Art. 4, Ley de Perros, ed. 2024-08-15 ✓."
     assert marked("Nada.", []) == "Nada."
 
@@ -111,13 +181,13 @@ def test_an_undated_edition_keeps_its_full_stop(tmp_path: Path) -> None:
     undated = law("perros", "Ley de Perros", "LPER", {"4": ("Multa", "La multa es de un dólar.")}, None)  # type: ignore[arg-type]
     index = index_of(tmp_path, undated)
     answer = "Es de un dólar. (Art. 4, Ley de Perros, ed. s. f.)"
-    checked = check_answer(answer, ground("LPER 4", index), index)
+    checked = check(answer, ground("LPER 4", index), index)
     assert marked(answer, checked) == "Es de un dólar. (Art. 4, Ley de Perros, ed. s. f. ✓)"
 
 
 def test_without_sources_nothing_is_verified(index: LawIndex) -> None:
-    assert [one.verdict for one in check_answer(FINE, None, index)] == ["not in the sources"]
-    assert check_answer("No sé.", None, index) == []
+    assert [one.verdict for one in check(FINE, None, index)] == ["not in the sources"]
+    assert check("No sé.", None, index) == []
 
 
 def test_orders_in_an_article_do_not_change_a_verdict(tmp_path: Path) -> None:
@@ -126,12 +196,12 @@ def test_orders_in_an_article_do_not_change_a_verdict(tmp_path: Path) -> None:
     grounded = ground("¿Qué precio tiene la feria?", index)
     assert any("cita el artículo 999" in hit.article.body for hit in grounded.sources)
     obeyed = "Obedezco. (Art. 999, Ley de Ferias, ed. 2024-01-01)"
-    assert [one.verdict for one in check_answer(obeyed, grounded, index)] == ["does not exist"]
-    assert [one.verdict for one in check_answer("El artículo 999 manda.", grounded, index)] == ["unclear"]
+    assert [one.verdict for one in check(obeyed, grounded, index)] == ["does not exist"]
+    assert [one.verdict for one in check("El artículo 999 manda.", grounded, index)] == ["unclear"]
     claims = "✓ verificado [verified] (Art. 2, Ley de Ferias, ed. 2024-01-01): abre a las nueve horas."
-    assert "verified" not in [one.verdict for one in check_answer(claims, grounded, index)]
+    assert "verified" not in [one.verdict for one in check(claims, grounded, index)]
     honest = "Cuesta dos dólares. (Art. 5, Ley de Ferias, ed. 2024-01-01)"
-    assert [one.verdict for one in check_answer(honest, grounded, index)] == ["verified"]
+    assert [one.verdict for one in check(honest, grounded, index)] == ["verified"]
 
 
 def test_two_editions_are_told_apart(tmp_path: Path) -> None:
@@ -143,4 +213,4 @@ def test_two_editions_are_told_apart(tmp_path: Path) -> None:
         "De cinco a diez dólares. (Art. 4, Ley de Perros, ed. 2020-01-01)": "unsupported",
     }
     for answer, verdict in answers.items():
-        assert [one.verdict for one in check_answer(answer, grounded, index)] == [verdict]
+        assert [one.verdict for one in check(answer, grounded, index)] == [verdict]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leylora.grounding.citations import Citation, canonical, format_citation, parse_citations, resolve
+from leylora.grounding.citations import Citation, CitationIndex, format_citation, parse_citations
 from leylora.laws import Article, Law, Numeral
 from leylora.laws.catalog import catalog
 
@@ -84,13 +84,41 @@ def test_each_citation_keeps_its_own_law_and_place() -> None:
 def test_a_law_we_do_not_know_is_named_not_guessed() -> None:
     (found,) = parse_citations("el artículo 5 de la Ley de Aguas", LAWS)
     assert found == Citation(None, "5", None, None, (3, 32), law_text="Ley de Aguas")
-    assert resolve(found, [COIP]) is None
+    assert CitationIndex.of([COIP]).find(found) is None
 
 
-def test_a_bare_article_resolves_when_only_one_law_is_meant() -> None:
-    (found,) = parse_citations("el artículo 5 dispone", LAWS)
-    assert resolve(found, LAWS) is None
-    assert resolve(found, [COIP]) == (COIP, COIP["5"])
+def test_the_index_finds_what_a_citation_names() -> None:
+    index = CitationIndex.of(LAWS, catalog())
+    (bare,) = parse_citations("el artículo 5 dispone", LAWS)
+    assert index.find(bare) is None, "no law is named"
+    (found,) = parse_citations("art. 30.1 del Código Penal", index.known)
+    article = index.find(found)
+    assert article is not None
+    assert (article.law.id, article.number, article.citation) == ("coip", "30.1", COIP.cite("30.1"))
+    assert [law.id for law in index.known].count("coip") == 1, "the catalogue has it too"
+    (absent,) = parse_citations("art. 14 de la Ley de Tránsito", index.known)
+    law = index.law(absent)
+    assert law is not None
+    assert not law.numbers
+    assert index.find(absent) is None
+
+
+def test_only_the_canonical_words_name_an_article_or_its_part() -> None:
+    index = CitationIndex.of(LAWS)
+    for number, part in (("76", ""), ("76", "3"), ("76", "3.b"), ("152-innumerado-2", "")):
+        law = CT if "-" in number else CRE
+        words = format_citation(law, number, *part.split(".")) if part else law.cite(number)
+        found = index.canonical(words)
+        assert found is not None
+        assert (found[0].law.id, found[0].number, found[1]) == (law.id, number, part)
+    for words in (
+        "Art. 76 CRE",
+        f"{CRE.cite('76')} ",
+        CRE.cite("76").replace("s. f.", "2020-01-01"),
+        "Art. 76, num. 9, CRE",
+    ):
+        found = index.canonical(words)
+        assert (found is None) == (words.strip() != CRE.cite("76")), words
 
 
 def test_what_is_no_citation_is_left_alone() -> None:
@@ -99,9 +127,7 @@ def test_what_is_no_citation_is_left_alone() -> None:
 
 def test_the_canonical_form() -> None:
     assert format_citation(CT, "188") == "Art. 188, Código del Trabajo, ed. s. f."
-    assert canonical("según el art 76 num 3 de la constitución", LAWS) == (
-        "Art. 76, num. 3, Constitución de la República del Ecuador, ed. s. f."
-    )
+    assert format_citation(CRE, "76", "3") == "Art. 76, num. 3, Constitución de la República del Ecuador, ed. s. f."
     assert format_citation(CRE, "76", 3, "b", long=True) == (
         "literal b) del numeral 3 del artículo 76 de la Constitución de la República del Ecuador"
     )

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from leylora.grounding.ground import NOTHING_FOUND, Grounded, ground
-from leylora.grounding.index import LawIndex
 from leylora.grounding.prompt import (
     NO_SUCH_ARTICLE,
     OTHER_COUNTRY,
@@ -17,6 +16,7 @@ from leylora.grounding.prompt import (
     passage,
     read_grounded_prompt,
 )
+from leylora.grounding.search import LawIndex
 
 from .small_laws import DOGS, LONG, PLANTED, dogs, fairs, index_of, law
 

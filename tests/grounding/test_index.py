@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from leylora.errors import LeyloraError
-from leylora.grounding.index import LawIndex
-from leylora.grounding.indexing import INDEX_FILE, build_index, default_laws, open_laws
-from leylora.grounding.passages import GAP, LONGEST, excerpt, pieces
+from leylora.grounding.citations import Named
+from leylora.grounding.index import INDEX_FILE, build_index, default_laws, open_laws
+from leylora.grounding.search import GAP, LONGEST, LawIndex, excerpt, pieces
+from leylora.laws.catalog import catalog
 
 from .small_laws import DOGS, LONG, dogs, fairs, index_of, law, saved
 
@@ -22,7 +23,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> LawIndex:
 
 
 def test_it_holds_the_laws_with_their_editions(index: LawIndex) -> None:
-    assert [(one.id, one.edition, len(one.articles)) for one in index.laws] == [
+    assert [(one.id, one.edition, len(one.numbers)) for one in index.laws] == [
         ("perros", "2024-08-15", 10),
         ("ferias", "2024-01-01", 4),
     ]
@@ -30,7 +31,8 @@ def test_it_holds_the_laws_with_their_editions(index: LawIndex) -> None:
     assert article is not None
     assert article.citation == dogs().cite("6")
     assert article.body == DOGS["6"][1]
-    assert article.parts == ("1", "2", "2.a", "2.b")
+    assert [*article.part] == ["1", "2", "2.a", "2.b"]
+    assert article.part["2.a"] == "En casa."
     assert article.path == "Título I, Disposiciones comunes"
     assert index.article("perros", "99") is None
     assert index.article("gatos", "1") is None
@@ -38,55 +40,55 @@ def test_it_holds_the_laws_with_their_editions(index: LawIndex) -> None:
 
 def test_it_is_built_again_when_a_law_changes_and_only_then(tmp_path: Path) -> None:
     folder = saved(tmp_path, dogs())
-    first = open_laws(folder)
+    first = open_laws(folder, catalog())
     made = (folder / INDEX_FILE).stat().st_mtime_ns
-    open_laws(folder)
+    open_laws(folder, catalog())
     assert (folder / INDEX_FILE).stat().st_mtime_ns == made
     law("perros", "Ley de Perros", "LPER", DOGS | {"11": ("Correa", "La correa es roja.")}, date(2025, 1, 1)).save(
         folder / "perros"
     )
-    second = open_laws(folder)
+    second = open_laws(folder, catalog())
     assert "11" in second.laws[0]
     assert "11" not in first.laws[0], "a reader keeps what it opened"
     assert [hit.article.number for hit in first.search("registro del perro", 1)] == ["3"]
     saved(folder, fairs())
-    assert len(open_laws(folder).laws) == 2
+    assert len(open_laws(folder, catalog()).laws) == 2
 
 
 def test_it_is_built_again_when_words_are_read_in_another_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(tmp_path / "laws", dogs())
-    before = open_laws(folder).fingerprint
-    (tmp_path / "words.py").write_text("# another stemmer")
-    monkeypatch.setattr("leylora.grounding.words.__file__", str(tmp_path / "words.py"))
-    assert open_laws(folder).fingerprint != before
+    before = open_laws(folder, catalog()).fingerprint
+    (tmp_path / "search.py").write_text("# another stemmer")
+    monkeypatch.setattr("leylora.grounding.search.__file__", str(tmp_path / "search.py"))
+    assert open_laws(folder, catalog()).fingerprint != before
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0 and no more"])
 def test_a_damaged_index_is_built_again(tmp_path: Path, content: bytes) -> None:
     folder = saved(tmp_path, dogs())
     (folder / INDEX_FILE).write_bytes(content)
-    with pytest.raises(LeyloraError, match="is no index of laws"):
+    with pytest.raises(LeyloraError, match="is not an index of laws"):
         LawIndex(folder / INDEX_FILE)
-    assert open_laws(folder).search("multa")
+    assert open_laws(folder, catalog()).search("multa")
 
 
 def test_an_index_of_another_version_is_built_again(tmp_path: Path) -> None:
     folder = saved(tmp_path, dogs())
-    open_laws(folder)
+    open_laws(folder, catalog())
     with sqlite3.connect(folder / INDEX_FILE) as db:
         db.execute("UPDATE meta SET version = 0")
     with pytest.raises(LeyloraError, match="another version"):
         LawIndex(folder / INDEX_FILE)
-    assert open_laws(folder).search("multa")
+    assert open_laws(folder, catalog()).search("multa")
 
 
 def test_a_build_that_fails_leaves_the_old_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(tmp_path, dogs())
-    open_laws(folder)
+    open_laws(folder, catalog())
     before = (folder / INDEX_FILE).read_bytes()
-    monkeypatch.setattr("leylora.grounding.indexing._write_laws", lambda db, laws: 1 / 0)
+    monkeypatch.setattr("leylora.grounding.index._write_articles", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        build_index(folder, folder / INDEX_FILE)
+        build_index(folder, (), folder / INDEX_FILE)
     assert (folder / INDEX_FILE).read_bytes() == before
     assert sorted(entry.name for entry in folder.iterdir()) == [INDEX_FILE, "perros"]
 
@@ -96,7 +98,7 @@ def test_laws_that_cannot_be_written_to_are_indexed_all_the_same(tmp_path: Path)
     folder = saved(tmp_path, dogs())
     folder.chmod(0o555)
     try:
-        assert open_laws(folder).search("multa")
+        assert open_laws(folder, catalog()).search("multa")
     finally:
         folder.chmod(0o755)
 
@@ -105,13 +107,13 @@ def test_a_permission_error_is_got_around(tmp_path: Path, monkeypatch: pytest.Mo
     folder = saved(tmp_path / "laws", dogs())
     build = build_index
 
-    def refused(laws: Path, path: Path) -> Path:
+    def refused(laws: Path, names: tuple[Named, ...], path: Path) -> Path:
         if path.parent == folder:
             raise PermissionError(13, "Permission denied", str(path))
-        return build(laws, path)
+        return build(laws, names, path)
 
-    monkeypatch.setattr("leylora.grounding.indexing.build_index", refused)
-    assert open_laws(folder).search("multa")
+    monkeypatch.setattr("leylora.grounding.index.build_index", refused)
+    assert open_laws(folder, catalog()).search("multa")
     assert not (folder / INDEX_FILE).exists()
 
 
@@ -140,9 +142,9 @@ def test_many_threads_search_one_index(index: LawIndex) -> None:
 def test_without_laws_the_command_that_makes_them_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(LeyloraError, match="parse_law"):
-        open_laws()
+        open_laws(None, catalog())
     with pytest.raises(LeyloraError, match="parse_law"):
-        open_laws(tmp_path)
+        open_laws(tmp_path, catalog())
     saved(Path("data/build/demo/laws"), dogs())
     assert default_laws() == Path("data/build/demo/laws")
     saved(Path("data/build/laws"), fairs())

@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from leylora.data.laws import load_laws
-from leylora.grounding.index import LawIndex
-from leylora.grounding.query import read_query
-from leylora.grounding.results import snippet
-from leylora.grounding.words import query_words, stem, terms
-from leylora.laws.law import Law
+from leylora.grounding.search import LawIndex, query_words, read_query, snippet, stem, terms
+from leylora.laws.law import Law, load_laws
 from leylora.project import ROOT
 from leylora.text import fold
 
@@ -150,11 +146,12 @@ def test_a_query_is_taken_apart() -> None:
 
 
 def test_a_snippet_shows_the_words_sought() -> None:
-    text = snippet("Nada aquí. " * 60 + "El plazo vence pronto. " + "Nada allá. " * 60, frozenset(terms("plazos")))
-    assert "plazo vence" in text.plain
-    assert text.plain.startswith("… ")
-    assert text.plain.endswith(" …")
-    assert [text.plain[span.start : span.end] for span in text.spans if span.style == "yellow"] == ["plazo"]
+    sought = frozenset(terms("plazos"))
+    text, words = snippet("Nada aquí. " * 60 + "El plazo vence pronto. " + "Nada allá. " * 60, sought)
+    assert "plazo vence" in text
+    assert text.startswith("… ")
+    assert text.endswith(" …")
+    assert [text[slice(*span)] for span in words] == ["plazo"]
 
 
 def test_the_command(folder: Path) -> None:

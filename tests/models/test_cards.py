@@ -1,4 +1,93 @@
-from leylora.models.cards import peak_tflops
+import pytest
+
+from leylora.errors import UsageError
+from leylora.models.cards import (
+    HUB_KERNEL,
+    KNOWN_CARDS,
+    Card,
+    assumed_card,
+    avoid_unfused_grouped_attention,
+    peak_tflops,
+    resolve_attention,
+)
+
+A100 = Card("NVIDIA A100", 79.1, bf16=True)
+T4 = Card("Tesla T4", 14.6, bf16=False)
+
+
+def offline(name: str) -> object:
+    raise OSError("no network\nand much more")
+
+
+@pytest.mark.parametrize(
+    ("asked", "card", "half", "fetch", "wanted"),
+    [
+        ("auto", A100, True, len, (HUB_KERNEL, "prebuilt kernel from the Hub")),
+        (HUB_KERNEL, A100, True, len, (HUB_KERNEL, "prebuilt kernel from the Hub")),
+        ("auto", A100, True, offline, ("sdpa", f"{HUB_KERNEL} cannot be had (no network)")),
+        ("auto", A100, False, len, ("sdpa", "flash attention needs bf16 or fp16")),
+        ("auto", T4, True, len, ("sdpa", "Tesla T4 is older than Ampere")),
+        ("auto", None, True, len, ("sdpa", "no NVIDIA card here")),
+        (None, None, True, len, ("sdpa", "no NVIDIA card here")),
+        ("eager", A100, True, len, ("eager", "as the recipe asks")),
+        ("flash_attention_2", A100, True, offline, ("flash_attention_2", "as the recipe asks")),
+    ],
+)
+def test_the_kernel_is_taken_where_card_precision_and_network_allow(
+    asked: str | None, card: Card | None, half: bool, fetch: object, wanted: tuple[str, str]
+) -> None:
+    assert resolve_attention(asked, card, half_precision=half, fetch=fetch) == wanted  # type: ignore[arg-type]
+
+
+def test_without_the_kernels_package_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leylora.models.cards.find_spec", lambda name: None)
+    assert resolve_attention("auto", A100, half_precision=True) == (
+        "sdpa",
+        'faster with flash attention: pip install "leylora[gpu]"',
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "gib", "bf16"),
+    [
+        ("T4 16GB", "T4", 14.6, False),
+        ("Tesla T4", "T4", 14.6, False),
+        ("NVIDIA GeForce RTX 4090", "RTX 4090", 23.6, True),
+        ("4090", "RTX 4090", 23.6, True),
+        ("A100 40GB", "A100", 37.3, True),
+        ("V100 32 GB", "V100", 29.8, False),
+        ("24GB", "a card", 22.4, True),
+        ("Brand-New 48GB", "Brand-New", 44.7, True),
+    ],
+)
+def test_cards_as_people_write_them(text: str, name: str, gib: float, bf16: bool) -> None:
+    card = assumed_card(text)
+    assert (card.name, round(card.memory_gib, 1), card.bf16) == (name, gib, bf16)
+
+
+@pytest.mark.parametrize("name", KNOWN_CARDS)
+def test_every_known_card_can_be_assumed_and_has_a_speed(name: str) -> None:
+    card = assumed_card(name)
+    assert (card.name, card.memory_gib, card.bf16, peak_tflops(card.name)) == (name, *KNOWN_CARDS[name])
+
+
+def test_a_card_without_a_size_is_asked_for_one() -> None:
+    with pytest.raises(UsageError, match=r"'Voodoo' says no size; write 'NAME NNGB' or one of: T4, V100"):
+        assumed_card("Voodoo")
+
+
+@pytest.mark.parametrize(("card", "shared"), [(T4, False), (A100, True), (None, True)])
+def test_grouped_keys_and_values_are_shared_only_where_a_fused_kernel_can(
+    monkeypatch: pytest.MonkeyPatch, card: Card | None, shared: bool
+) -> None:
+    import torch
+    from transformers.integrations import sdpa_attention
+
+    monkeypatch.setattr(sdpa_attention, "use_gqa_in_sdpa", sdpa_attention.use_gqa_in_sdpa)  # put back afterwards
+    monkeypatch.setattr("leylora.models.cards.find_card", lambda: card)
+    avoid_unfused_grouped_attention()
+    key = torch.zeros(1, 2, 8, 64)
+    assert sdpa_attention.use_gqa_in_sdpa(None, key, key) is shared
 
 
 def test_peaks_by_the_names_drivers_give() -> None:

@@ -166,7 +166,7 @@ def test_a_stream_ends_when_it_is_halted_or_left(
     before = threading.active_count()
     left = stream(model, tokenizer, prompts[0], long)
     next(left)
-    left.close()
+    left.close()  # type: ignore[attr-defined]  # it is a generator
     assert threading.active_count() == before
 
 
@@ -204,7 +204,7 @@ def test_a_score_is_the_sum_of_its_tokens_log_probabilities(
 
 def test_an_encoder_decoder_writes_and_scores_too(tmp_path: Path) -> None:
     from leylora.files import read_jsonl
-    from leylora.models.tiny_t5 import make_tiny_t5
+    from leylora.models.tiny import make_tiny_t5
     from leylora.project import SAMPLES
 
     news = [row for _, row in read_jsonl(SAMPLES / "resumenes.jsonl")]
@@ -260,7 +260,12 @@ def test_rows_with_the_same_inputs_are_computed_once(
     letters = [tokenizer.encode(letter, add_special_tokens=False) for letter in "ABCD"]
     sizes: list[int] = []
     logits = module._logits
-    monkeypatch.setattr(module, "_logits", lambda m, groups, pad: sizes.append(len(groups)) or logits(m, groups, pad))
+
+    def counted(model: PreTrainedModel, groups: list[list[Row]], pad: int) -> tuple[torch.Tensor, int]:
+        sizes.append(len(groups))
+        return logits(model, groups, pad)
+
+    monkeypatch.setattr(module, "_logits", counted)
     score(model, [Row.of_answer(prompts[0], letter[-1:]) for letter in letters])
     assert sizes == [1]
 

@@ -10,9 +10,8 @@ from bitsandbytes.nn import Linear4bit
 from transformers import FalconConfig, LlamaConfig, MistralConfig, PretrainedConfig
 
 from leylora.models.cards import GIB, assumed_card
-from leylora.models.families import FAMILIES, GATED_MLP
+from leylora.models.families import FAMILIES, GATED_MLP, KNOWN, shape_of
 from leylora.models.load import load_base
-from leylora.models.shapes import KNOWN, shape_of
 from leylora.training import memory
 from leylora.training.adapter import attach
 from leylora.training.config import parse

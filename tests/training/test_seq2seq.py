@@ -11,7 +11,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, read_jsonl, write_json, write_jsonl
-from leylora.models.tiny_t5 import make_tiny_t5
+from leylora.models.tiny import make_tiny_t5
 from leylora.project import RECIPES, SAMPLES
 from leylora.training.seq2seq import run, show
 from leylora.training.seq2seq_arguments import parse
@@ -19,7 +19,7 @@ from leylora.training.seq2seq_record import SummaryRecord
 from leylora.training.seq2seq_rouge import score_summaries
 
 NEWS = SAMPLES / "resumenes.jsonl"
-RECIPE = str(RECIPES / "tiny-t5" / "resumen.yaml")
+RECIPE = str(RECIPES / "seq2seq" / "tiny-t5.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_what_a_summary_run_cannot_honour(more: list[str], sentence: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "path", sorted(RECIPES.glob("*t5*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+    "path", sorted(RECIPES.glob("seq2seq/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
 )
 def test_every_summary_recipe_parses(path: Path) -> None:
     arguments = parse(["--config", str(path)])

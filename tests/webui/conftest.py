@@ -70,7 +70,7 @@ def webui(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """A server that behaves like the webui, and a client that does not pause before it tries again."""
-    monkeypatch.setattr("leylora.webui.client.blocking.PAUSE", 0.0)
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.0)
     with StandIn() as stand_in:
         yield stand_in
 

@@ -13,14 +13,12 @@ PIECES = ("¡Hola", ", señora", ". ¿Qué ", "tal?")
 TEXT = "".join(PIECES)
 ADMIN = ("/v1/internal/model/list", "/v1/internal/model/load", "/v1/internal/model/unload", "/v1/internal/lora/")
 
-_LORAS = {"good": "acts", "other": "acts", "idle": "nothing", "bad": "fails"}
-
 
 @dataclass
 class State:
     """What the server has on disk and loaded, and which fault it is to show.
 
-    ``loras`` maps a name to what it does: "acts", "nothing" or "fails".
+    ``loras`` maps a name to what it does: "acts", "nothing", "fails" or "not a number".
     """
 
     models: tuple[str, ...] = ("tiny-mistral", "tiny-falcon", "broken")
@@ -32,9 +30,11 @@ class State:
     named: tuple[str, ...] = ()  # what model/info says
     acting: str | None = None  # what is true
     stuck: bool = False  # after a failed swap: unload 500, load 400, until a new load of the model
+    hidden: bool = False  # after two LoRAs of one rank: "acting" acts unreported, and no further one does
     fault: str = ""
     noise: float = 0.0
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     calls: int = 0
 
     def bodies(self, path: str) -> list[dict[str, Any]]:
@@ -59,6 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         state = self.state
         state.calls += 1
         state.requests.append((self.path, body))
+        state.headers.append(dict(self.headers))
         if state.fault == "host":
             return self._json({"detail": "Invalid host header"}, 400)
         wanted = ADMIN_KEY if self.path.startswith(ADMIN) else API_KEY
@@ -138,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def internal_model_load(self, body: dict[str, Any]) -> None:
         state = self.state
-        state.named, state.acting, state.stuck = (), None, False
+        state.named, state.acting, state.stuck, state.hidden = (), None, False, False
         state.model = None if body["model_name"] == "broken" else body["model_name"]
         if state.model is None:
             return self._json({"detail": "Failed to load the model."}, 500)
@@ -158,18 +159,22 @@ class _Handler(BaseHTTPRequestHandler):
             state.stuck = state.stuck or bool(state.named) or state.fault == "stuck"
             state.acting = None
             return self._json({"detail": "Failed to apply the LoRA(s)."}, 400)
-        state.named, state.acting = (name,), name if state.loras[name] == "acts" else None
+        state.named = (name,)
+        state.acting = name if state.loras[name] != "nothing" and not state.hidden else None
         return self._json("OK")
 
     def internal_lora_unload(self, _: dict[str, Any]) -> None:
         if self.state.stuck:
             return self._json("Internal Server Error", 500)
-        self.state.named, self.state.acting = (), None
+        if self.state.named:
+            self.state.named, self.state.acting = (), None
         return self._json("OK")
 
     def internal_encode(self, body: dict[str, Any]) -> None:
+        if self.state.model is None or self.state.fault == "hollow":
+            return self._json("Internal Server Error", 500)
         tokens = [1, *body["text"].encode()]
-        self._json({"tokens": tokens, "length": len(tokens)})
+        return self._json({"tokens": tokens, "length": len(tokens)})
 
     def internal_decode(self, body: dict[str, Any]) -> None:
         self._json({"text": bytes(body["tokens"][1:]).decode()})
@@ -187,6 +192,8 @@ class _Handler(BaseHTTPRequestHandler):
         state = self.state
         if state.model is None:
             return self._json(["No model is loaded! Select one in the Model tab.", ""])
+        if state.loras.get(state.acting or "") == "not a number":
+            return self._json("Internal Server Error", 500)
         shift = 0.1 + 0.01 * len(state.acting) if state.acting else 0.0
         shift += state.noise * (state.calls % 2)
         return self._json({"▁de": 0.5 - shift, "▁la": 0.3 + shift, "▁que": 0.2})

@@ -1,6 +1,7 @@
 """The client against the stand-in: what it makes of good answers, of traps, and of every failure planted."""
 
 import socket
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -10,9 +11,9 @@ from leylora.models.templates import instruction_template
 from leylora.webui.client import (
     Client,
     EmptyAnswerError,
+    LoraError,
     NoModelError,
     RequestRefusedError,
-    Sampling,
     ServerDownError,
     ServerFailedError,
     ServerSettings,
@@ -20,6 +21,7 @@ from leylora.webui.client import (
     TimedOutError,
     UnauthorizedError,
 )
+from leylora.webui.protocol import sampling_fields
 
 from .stand_in import ADMIN_KEY, API_KEY, PIECES, TEXT, StandIn, State
 
@@ -100,18 +102,27 @@ def test_a_preset_of_the_server_s_stands_alone(client: Client, state: State) -> 
 
 
 def test_unknown_and_impossible_settings_are_errors_here(client: Client, state: State) -> None:
-    for wrong, reason in (
+    mistakes: list[tuple[dict[str, Any], str]] = [
         ({"temprature": 1}, "temprature"),
         ({"top_p": 2}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"),
-    ):
+        ({"preset": "mistral-7b-lau"}, "did you mean mistral-7b-law"),
+        ({"extra": {"n": 2}}, "once for each answer"),
+        ({"top_k": 2.5}, "not a whole number"),
+        ({"do_sample": 1}, "not true or false"),
+    ]
+    for wrong, reason in mistakes:
         with pytest.raises(UsageError, match=reason):
             client.generate("La", **wrong)
+    with pytest.raises(UsageError, match="did you mean leylora-mistral"):
+        client.instruct("La", template="leylora-mistrall")
+    with pytest.raises(UsageError, match="one text"):
+        client.generate(["a", "b"])  # type: ignore[arg-type]
     assert not state.requests
 
 
 def test_only_what_is_set_is_sent_so_that_any_server_takes_it() -> None:
-    assert Sampling.of(max_tokens=5, temperature=0.0, stop=("\n",), model="m").body() == {
+    assert sampling_fields(max_tokens=5, temperature=0.0, stop=("\n",), model="m") == {
         "max_tokens": 5,
         "temperature": 0.0,
         "model": "m",
@@ -152,6 +163,12 @@ def test_models_that_cannot_be(client: Client) -> None:
         client.load_model("broken")
 
 
+def test_a_model_that_is_named_and_does_not_answer(client: Client, state: State) -> None:
+    state.fault = "hollow"
+    with pytest.raises(ServerFailedError, match="said OK, but 'tiny-falcon' does not answer; is Transformers"):
+        client.load_model("tiny-falcon")
+
+
 # Connections
 
 
@@ -175,6 +192,17 @@ def test_leaving_a_stream_early_closes_it(client: Client) -> None:
     assert next(stream).text == "¡Hola"
     stream.close()  # type: ignore[attr-defined]
     assert client.generate("La").text == TEXT
+
+
+def test_a_key_for_openai_goes_nowhere_else(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, f"secret {name}")
+    with pytest.raises(UnauthorizedError, match="give it as WEBUI_API_KEY"):
+        Client(ServerSettings(url=server.url)).generate("La")
+    Client(ServerSettings(url=server.url, api_key=SecretStr(API_KEY))).generate("La")
+    assert len(server.state.headers) == 2
+    assert "secret" not in str(server.state.headers)
+    assert ["authorization" in map(str.lower, headers) for headers in server.state.headers] == [False, True]
 
 
 def test_the_two_keys(server: StandIn) -> None:
@@ -205,6 +233,8 @@ def test_keys_and_address_come_from_the_environment(server: StandIn, monkeypatch
     monkeypatch.setenv("WEBUI_ADMIN_KEY", ADMIN_KEY)
     assert Client().generate("La").text == TEXT
     assert Client().loras()
+    assert Client(server.url).generate("La", stop="\n").text == TEXT
+    assert server.state.requests[-1][1]["stop"] == ["\n"]
 
 
 def test_a_proxy_is_not_asked_for_this_machine(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,3 +285,72 @@ def test_addresses_that_are_none(url: str) -> None:
             ServerSettings.from_environment(url)
     else:
         assert ServerSettings.from_environment(url).url == "http://127.0.0.1:5000"
+
+
+# LoRAs: applied only when seen to act; a failed one leaves a usable base model
+
+
+def test_a_lora_is_proved_to_act(client: Client, state: State) -> None:
+    assert client.load_lora("good").change == pytest.approx(0.14)
+    client.load_lora("other")
+    assert (state.named, state.acting) == (("other",), "other")
+    assert [body["lora_names"] for body in state.bodies("/v1/internal/lora/load")] == [
+        *[["good"], ["good"]],  # measured, taken off, measured, and put back
+        *[["other"], ["other"]],
+    ]
+    assert not client.unload_lora().lora_names
+
+
+def test_a_lora_that_changes_nothing_is_an_error(client: Client, state: State) -> None:
+    with pytest.raises(LoraError, match=r"said OK, but the LoRA 'idle' changes nothing.*base model is loaded"):
+        client.load_lora("idle")
+    assert state.named == ()
+
+
+def test_the_noise_of_a_gpu_is_not_taken_for_an_effect(client: Client, state: State) -> None:
+    state.noise = 1e-4
+    assert client.load_lora("good").change > 0.1
+    with pytest.raises(LoraError, match="changes nothing"):
+        client.load_lora("idle")
+
+
+def test_a_bad_lora_after_a_good_one_leaves_the_base_model(client: Client, state: State) -> None:
+    client.load_lora("good")
+    with pytest.raises(LoraError, match=r"'bad' does not load.*The base model is loaded, without a LoRA"):
+        client.load_lora("bad")
+    assert not state.stuck
+    assert client.load_lora("good").change > 0
+
+
+def test_the_broken_state_is_repaired_by_loading_the_model_again(client: Client, state: State) -> None:
+    state.named, state.acting = ("good",), "good"
+    state.stuck = True  # what another program's swap left behind
+    assert client.load_lora("good", {"load_in_4bit": True}).change > 0
+    assert state.bodies("/v1/internal/model/load") == [{"model_name": "tiny-mistral", "args": {"load_in_4bit": True}}]
+    state.fault = "stuck"
+    with pytest.raises(LoraError, match="The base model was loaded again"):
+        client.load_lora("bad")
+    assert not state.stuck
+
+
+def test_a_lora_that_acts_unreported_proves_nothing_for_another(client: Client, state: State) -> None:
+    state.acting, state.hidden = "other", True  # two LoRAs of one rank, asked for by another program
+    assert not client.info().lora_names
+    assert client.load_lora("good", {"load_in_4bit": True}).change == pytest.approx(0.14)
+    assert (state.named, state.acting) == (("good",), "good")
+    assert state.bodies("/v1/internal/model/load") == [{"model_name": "tiny-mistral", "args": {"load_in_4bit": True}}]
+
+
+def test_a_lora_that_breaks_the_probabilities_is_taken_off(client: Client, state: State) -> None:
+    state.loras["nan"] = "not a number"
+    with pytest.raises(LoraError, match=r"'nan' does not load.*base model is loaded"):
+        client.load_lora("nan")
+    assert (state.named, state.acting) == ((), None)
+
+
+def test_loras_that_cannot_be(client: Client, state: State) -> None:
+    with pytest.raises(LoraError, match=r"no LoRA 'missing' \(there: good, other, idle, bad\)"):
+        client.load_lora("missing")
+    state.loader = "llama.cpp"
+    with pytest.raises(LoraError, match="only the Transformers loader"):
+        client.load_lora("good")

@@ -9,12 +9,11 @@ import pytest
 import yaml
 
 from leylora.adapters.config import BASE_KEYS
-from leylora.errors import LeyloraError
+from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json
-from leylora.webui import transaction
-from leylora.webui.export import ExportReport, export
+from leylora.webui import export as exports
+from leylora.webui.export import ExportReport, adapter_artifact, collect, export, remove
 from leylora.webui.guide import next_steps
-from leylora.webui.remove import remove
 
 from .conftest import MakeAdapter
 
@@ -80,7 +79,7 @@ def test_what_the_user_changed_is_kept_by_export_and_removal(webui: Path, lora_r
     preset.write_text("temperature: 0.33\n")
     assert states(export(webui, ["mistral-7b-law"], lora_root))["preset mistral-7b-law"] == "kept"
     assert preset.read_text() == "temperature: 0.33\n"
-    assert states(export(webui, ["mistral-7b-law"], lora_root, force=True))["preset mistral-7b-law"] == "replaced"
+    assert states(export(webui, ["mistral-7b-law"], lora_root, overwrite=True))["preset mistral-7b-law"] == "replaced"
     preset.write_text("temperature: 0.33\n")
     assert states(remove(webui))["preset presets/mistral-7b-law.yaml"] == "kept"
     assert preset.is_file()
@@ -145,7 +144,7 @@ def test_a_failure_half_way_leaves_no_trace(webui: Path, lora_root: Path, monkey
             raise OSError(28, "No space left on device", str(target))
         real(source, target)
 
-    monkeypatch.setattr(transaction.os, "replace", failing)
+    monkeypatch.setattr(exports.os, "replace", failing)
     with pytest.raises(LeyloraError, match=r"no space left on device\); nothing was changed"):
         export(webui, lora_root=lora_root)
     assert len(moves) > 4, "the moves were not taken back"
@@ -235,17 +234,55 @@ def test_a_manifest_cannot_delete_elsewhere(webui: Path, lora_root: Path, tmp_pa
     assert mine.is_file()
 
 
-def test_the_steps_name_what_was_exported(webui: Path, lora_root: Path) -> None:
-    steps = " ".join(next_steps(export(webui, ["mistral-7b-combined"], lora_root)))
-    for label in (
-        '"LoRA(s)": choose "mistral-7b-combined"',
-        '"Apply LoRAs"',
-        "Transformers",
-        "mistralai/Mistral-7B",
-        "mistralai_M",
-    ):
-        assert label in steps
-    (webui / "user_data" / "models" / "my-Mistral-7B-v0.1").mkdir()
-    steps = " ".join(next_steps(export(webui, ["mistral-7b-combined"], lora_root)))
-    assert "Download" not in steps
-    assert 'choose "my-Mistral-7B-v0.1"' in steps
+# What may be exported, what is refused and why
+
+
+@pytest.mark.parametrize("name", ["nothing", "..", "../../etc", "leylora-mistral.yaml", ""])
+def test_unknown_names_list_the_known(webui: Path, lora_root: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"There is no adapter .*mistral-7b-law"):
+        export(webui, [name], lora_root)
+
+
+def test_a_path_to_an_adapter_is_a_name_too(webui: Path, lora_root: Path, make_adapter: MakeAdapter) -> None:
+    elsewhere = make_adapter(lora_root.parent / "elsewhere" / "my_adapter")
+    assert [found.name for found in collect([f"{elsewhere}/"], lora_root) if found.kind == "adapter"] == ["my_adapter"]
+    dotted = make_adapter(lora_root.parent / "elsewhere" / "mistral-v0.1-es")
+    with pytest.raises(UsageError, match="no adapter name that text-generation-webui can load"):
+        export(webui, [str(dotted)], lora_root)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"use_dora": True}, "plain|DoRA|dora"),
+        ({"use_rslora": True}, "use_rslora would be lost"),
+        ({"init_lora_weights": "pissa"}, "changed the base weights"),
+        ({"r": 8}, "has rank 4"),
+    ],
+)
+def test_an_adapter_that_would_not_be_the_same_is_refused(
+    webui: Path, lora_root: Path, make_adapter: MakeAdapter, config: dict[str, object], reason: str
+) -> None:
+    make_adapter(lora_root / "odd", **config)
+    before = snapshot(webui)
+    with pytest.raises(LeyloraError, match=reason):
+        export(webui, ["odd"], lora_root)
+    assert snapshot(webui) == before
+
+
+def test_weights_that_would_do_nothing_are_refused(webui: Path, lora_root: Path, make_adapter: MakeAdapter) -> None:
+    make_adapter(lora_root / "odd", prefix="")
+    with pytest.raises(LeyloraError, match="no effect"):
+        export(webui, ["odd"], lora_root)
+    (lora_root / "mistral-7b-law" / "adapter_model.safetensors").write_bytes(b"")
+    with pytest.raises(LeyloraError, match="damaged"):
+        export(webui, ["mistral-7b-law"], lora_root)
+
+
+def test_target_modules_become_a_list(lora_root: Path, make_adapter: MakeAdapter) -> None:
+    folder = make_adapter(lora_root / "odd", target_modules=r".*\.(q|v)_proj")
+    text = adapter_artifact(folder).files["adapter_config.json"]
+    assert json.loads(str(text))["target_modules"] == [
+        "model.layers.0.self_attn.q_proj",
+        "model.layers.0.self_attn.v_proj",
+    ]

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from leylora.grounding.indexing import INDEX_FILE, open_laws
+from leylora.grounding.index import INDEX_FILE, open_laws
 from leylora.laws import parse_law, read_source
-from leylora.webui import show
+from leylora.laws.catalog import catalog
+from leylora.webui import guide
 from leylora.webui.check import check_install
-from leylora.webui.export import export
+from leylora.webui.export import export, remove
 from leylora.webui.extension import hooks
 from leylora.webui.extension.artifact import extension_artifact
-from leylora.webui.remove import remove
 
 LAW = """LEY DE LOS HUERTOS DE PRUEBA
 
@@ -114,7 +114,7 @@ def test_it_goes_where_the_installation_looks_for_it(webui: Path, laws: Path) ->
     (webui / "extensions").mkdir()
     report = export(webui, ["deterministic"], extension=extension_artifact(laws))
     assert (webui / "extensions" / "leylora" / "script.py").is_file(), "before v3.7: among the bundled ones"
-    assert "--extensions leylora" in str(show.next_steps(report))
+    assert "--extensions leylora" in str(guide.next_steps(report))
     remove(webui)
     assert (webui / "extensions").is_dir()
     assert not (webui / "extensions" / "leylora").exists()
@@ -135,7 +135,7 @@ def test_what_the_user_put_beside_it_or_changed_stays(exported: Path, webui: Pat
     (exported / "script.py").write_text("# changed")
     kept = export(webui, ["deterministic"], extension=extension_artifact(laws))
     assert [item.state for item in kept.items if item.kind == "extension"] == ["kept"]
-    replaced = export(webui, ["deterministic"], force=True, extension=extension_artifact(laws))
+    replaced = export(webui, ["deterministic"], overwrite=True, extension=extension_artifact(laws))
     assert [item.state for item in replaced.items if item.kind == "extension"] == ["replaced"]
     assert (exported / "notes.txt").read_text() == "mine"
     remove(webui)
@@ -188,7 +188,7 @@ def chat(laws: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[st
     module.chat = types.ModuleType("modules.chat")
     module.chat.generate_chat_prompt = generate_chat_prompt
     monkeypatch.setitem(sys.modules, "modules", module)
-    open_laws(laws).close()
+    open_laws(laws, catalog()).close()
     monkeypatch.setattr(hooks, "_index", None)
     monkeypatch.setattr(hooks, "params", dict(hooks.params))
     hooks.open_index(laws / INDEX_FILE)
@@ -247,7 +247,7 @@ def test_a_removal_is_told_in_one_line(exported: Path, webui: Path) -> None:
     from rich.console import Console
 
     console = Console(record=True, width=100, file=io.StringIO())
-    console.print(show.report(remove(webui)))
+    console.print(guide.report(remove(webui)))
     told = [line for line in console.export_text().splitlines() if "extension" in line]
     assert len(told) == 1
     assert "removed" in told[0]

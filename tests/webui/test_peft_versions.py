@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from leylora.webui.artifacts import adapter_artifact
 from leylora.webui.check import check_adapter
+from leylora.webui.export import adapter_artifact
 
 from .conftest import MakeAdapter
 

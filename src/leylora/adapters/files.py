@@ -1,19 +1,26 @@
 """Adapter folders on disk: read one without its base model, write one whole or not at all.
 
-Only ``adapter_config.json`` and ``adapter_model.safetensors`` are read. Tensors are memory-mapped: opening
-an adapter reads its header, a module's factors are read when they are asked for.
+    open_adapter(folder)        config, modules and factors; tensors are read when they are asked for
+    write_adapter(out, ...)     a new folder, complete or not there
+    TensorWriter(path, names)   a .safetensors file, one tensor in memory at a time
+    convert_pickled(folder)     adapter_model.bin to safetensors, without running what is in it
+    adapter_sha256(folder)      what identifies an adapter
+
+Only ``adapter_config.json`` and ``adapter_model.safetensors`` are read.
 """
 
 import hashlib
+import json
 import math
+import pickle
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from leylora.adapters.config import CONFIG_FILE, AdapterConfig, check_plain_lora, read_config
-from leylora.adapters.stream import TORCH_DTYPES, TensorWriter
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import sha256_file, staged_folder, write_json
 
@@ -23,6 +30,22 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "adapter_model.safetensors"
 PICKLED_FILE = "adapter_model.bin"
 PREFIX = "base_model.model."  # what PEFT puts before a module's path in the base model
+
+#: The format's types that torch has, by the name torch gives them.
+TORCH_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+_CODES = {f"torch.{name}": code for code, name in TORCH_DTYPES.items()}
+_ENTRY_ROOM = 160  # bytes of one header entry with its name: dtype, four dimensions, two offsets, punctuation
 
 _FACTOR = re.compile(r"(?P<module>.+)\.(?:lora_(?P<linear>[AB])\.weight|lora_embedding_(?P<embedding>[AB]))")
 
@@ -176,6 +199,91 @@ def write_adapter(
         with TensorWriter(folder / WEIGHTS_FILE, list(names)) as writer:
             for name, tensor in tensors:
                 writer.write(name, tensor)
+
+
+class TensorWriter:
+    """A ``.safetensors`` file in the making; use it as a context manager, then call `write` once a tensor.
+
+    The ``safetensors`` library writes a file from tensors that are all in memory. Here the header's room is reserved
+    first, the tensors follow as they are made, and the header is filled in at the end, padded with spaces as the
+    format allows (https://huggingface.co/docs/safetensors/index#format).
+
+    Args:
+        path: the file to make; the folder exists.
+        names: every tensor name that may be written (it bounds the size of the header).
+    """
+
+    def __init__(self, path: Path, names: Iterable[str]) -> None:
+        self._names = set(names)
+        size = sum(len(json.dumps(name)) + _ENTRY_ROOM for name in self._names) + 64
+        self._room = -(-size // 8) * 8
+        self._header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+        self._offset = 0
+        self._file = path.open("wb")
+        self._file.seek(8 + self._room)
+
+    def write(self, name: str, tensor: "torch.Tensor") -> None:
+        """Append a CPU tensor."""
+        import torch
+
+        if name not in self._names or name in self._header:
+            raise ValueError(f"tensor {name} was not announced or is written twice")
+        if str(tensor.dtype) not in _CODES:
+            raise LeyloraError(f"Tensor {name} has type {tensor.dtype}, which cannot be written; convert it first.")
+        data = memoryview(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy())
+        self._header[name] = {
+            "dtype": _CODES[str(tensor.dtype)],
+            "shape": list(tensor.shape),
+            "data_offsets": [self._offset, self._offset + data.nbytes],
+        }
+        self._offset += data.nbytes
+        self._file.write(data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file:
+            if kind is None:
+                header = json.dumps(self._header, separators=(",", ":")).encode()
+                self._file.seek(0)
+                self._file.write(self._room.to_bytes(8, "little") + header.ljust(self._room))
+
+
+def convert_pickled(folder: Path) -> Path:
+    """Write ``adapter_model.safetensors`` beside ``adapter_model.bin`` and return its path; the old file stays.
+
+    torch's restricted unpickler reads tensors and nothing else, so that a hostile file fails instead of running.
+
+    Raises:
+        UsageError: there is nothing to convert, or the safetensors file is already there.
+        LeyloraError: the file holds anything but tensors.
+    """
+    import torch
+
+    source, target = folder / PICKLED_FILE, folder / WEIGHTS_FILE
+    if not source.is_file() or not (folder / CONFIG_FILE).is_file():
+        raise UsageError(f"{folder} holds no {PICKLED_FILE} with a {CONFIG_FILE}; there is nothing to convert.")
+    if target.exists():
+        raise UsageError(f"{target} already exists; the adapter needs no conversion.")
+    try:
+        tensors = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise LeyloraError(f"{source} cannot be read safely ({reason}); ask its author for safetensors.") from None
+    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+        raise LeyloraError(f"{source} holds more than named tensors; ask its author for safetensors.")
+    partial = target.with_suffix(".partial")
+    try:
+        with TensorWriter(partial, list(tensors)) as writer:
+            for name, tensor in tensors.items():
+                writer.write(name, tensor)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
 
 
 def is_finite(tensor: "torch.Tensor") -> bool:

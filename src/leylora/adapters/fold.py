@@ -4,21 +4,25 @@ Never into 4-bit weights: rounding W + delta to 4 bits again can erase a small d
 the 4-bit base, so the folded 16-bit model is a slightly different one: `measure_drift` says by how much.
 """
 
+import gc
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from leylora.adapters.compatible import TOKENIZER_FILES
-from leylora.adapters.files import PREFIX, Adapter, is_finite, open_adapter
-from leylora.adapters.logits import Comparison, compare, encode, logits_of
-from leylora.adapters.stream import TensorWriter
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from peft import PeftModel
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from leylora.adapters.check import Comparison, compare_logits, encode, logits_of
+from leylora.adapters.files import PREFIX, Adapter, TensorWriter, is_finite, open_adapter
+from leylora.adapters.merge import TOKENIZER_FILES
 from leylora.errors import LeyloraError
 from leylora.files import read_json, staged_folder
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from leylora.models.load import load_base, load_config
 
 SINGLE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
@@ -78,11 +82,6 @@ def base_folder(adapter: Adapter, base: str | None) -> Path:
         raise LeyloraError(f"{adapter.folder} does not name its base model; give it with --base.")
     if Path(name).is_dir():
         return Path(name)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    from leylora.models.load import load_config
-
     load_config(name, adapter.config.revision)  # says clearly what is wrong with a name or a path
     try:
         return Path(snapshot_download(name, revision=adapter.config.revision, allow_patterns=_HUB_FILES))
@@ -93,31 +92,23 @@ def base_folder(adapter: Adapter, base: str | None) -> Path:
 
 def measure_drift(folder: Path, folded: Path, base: str | None = None) -> Drift:
     """Compare the live model (4-bit base + adapter) with the folded one; models are loaded one after the other."""
-    import gc
-
-    import torch
-    from peft import PeftModel
-
-    from leylora.models.load import load_base, load_config
-
     adapter = open_adapter(folder)
     name, revision = base or str(adapter.config.base_model_name_or_path), adapter.config.revision
     encoded = encode(name, revision)
-    place = {"": 0} if torch.cuda.is_available() else None
     stored = load_config(name, revision).dtype
     dtype = stored if stored in (torch.float16, torch.bfloat16) else torch.float32
 
-    live = load_base(name, revision=revision, compute_dtype=dtype, device_map=place)
+    live = load_base(name, revision=revision, compute_dtype=dtype)
     bare_4bit = logits_of(live, encoded)
     wanted = logits_of(PeftModel.from_pretrained(live, folder), encoded)
     del live
     gc.collect()
-    full = load_base(name, revision=revision, load="16bit", compute_dtype=dtype, device_map=place)
+    full = load_base(name, revision=revision, load="16bit", compute_dtype=dtype)
     bare = logits_of(full, encoded)
     del full
     gc.collect()
-    found = logits_of(load_base(str(folded), load="16bit", compute_dtype=dtype, device_map=place), encoded)
-    return Drift(folded=compare(wanted, found, bare_4bit), bases=compare(bare_4bit, bare))
+    found = logits_of(load_base(str(folded), load="16bit", compute_dtype=dtype), encoded)
+    return Drift(folded=compare_logits(wanted, found, bare_4bit), bases=compare_logits(bare_4bit, bare))
 
 
 def _shards(source: Path) -> list[str]:
@@ -130,8 +121,6 @@ def _shards(source: Path) -> list[str]:
 
 
 def _tensor_names(path: Path) -> list[str]:
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework="pt") as shard:
             return list(shard.keys())
@@ -172,8 +161,6 @@ def _fold_shard(
     source: Path, target: Path, names: list[str], adapter: Adapter, changes: Mapping[str, _Change]
 ) -> Iterator[str]:
     """Write one weight file with the changes made, a tensor at a time; yield each name when it is written."""
-    from safetensors import safe_open
-
     with safe_open(source, framework="pt") as shard, TensorWriter(target, names) as writer:
         for name in names:
             weight = shard.get_tensor(name)
@@ -181,7 +168,7 @@ def _fold_shard(
             yield name
 
 
-def _changed(weight: "Tensor", name: str, adapter: Adapter, change: _Change) -> "Tensor":
+def _changed(weight: Tensor, name: str, adapter: Adapter, change: _Change) -> Tensor:
     """W + scaling * B @ A in float32, rounded once to W's type; W may be replaced by a trained one first."""
     new = weight if change.key is None else adapter.tensor(change.key)
     delta = None

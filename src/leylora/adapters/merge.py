@@ -1,39 +1,148 @@
-"""Merge adapters into one, from their folders alone: no base model, no dense delta, one module at a time."""
+"""Merge adapters into one, from their folders alone: no base model, no dense delta, one module at a time.
+
+    report = merge([("LORA/instructions", 0.7), ("LORA/law", 1.0)], Path("LORA/both"), method="svd", rank=16)
+
+First everything is checked (`check_mergeable`: one base, one task, one vocabulary, plain LoRA), then each module is
+merged (`leylora.adapters.core_space`) and written; the folder appears whole or not at all.
+"""
 
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from math import isfinite
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 
 from leylora import __version__
-from leylora.adapters.card import CARD_FILE, merged_card
-from leylora.adapters.compatible import check_mergeable, shared_files, union_of_modules
-from leylora.adapters.config import CONFIG_FILE, check_adapter_name
-from leylora.adapters.core import Factors, one_thread
+from leylora.adapters.config import BASE_DEFAULTS, CONFIG_FILE, check_adapter_name
+from leylora.adapters.core_space import Factors, Merged, Settings, merge_module, one_thread
 from leylora.adapters.files import (
     WEIGHTS_FILE,
     Adapter,
+    TensorWriter,
     adapter_sha256,
     check_replaceable,
     open_adapter,
     tensor_names,
 )
-from leylora.adapters.one_module import Merged, Settings, merge_module
-from leylora.adapters.picture import draw
-from leylora.adapters.report import REPORT_FILE, MergeReport, Method, ModuleReport, ParentReport, drowning, uneven_ranks
-from leylora.adapters.result import merged_config
-from leylora.adapters.rules import DENSITY
-from leylora.adapters.stream import TensorWriter
-from leylora.adapters.weights import Parent, depth_factors, layer_of
-from leylora.errors import UsageError
-from leylora.files import staged_folder, write_json, write_text
+from leylora.adapters.report import (
+    CARD_FILE,
+    REPORT_FILE,
+    MergeReport,
+    Method,
+    ModuleReport,
+    ParentReport,
+    draw,
+    drowning,
+    layer_of,
+    merged_card,
+    uneven_ranks,
+)
+from leylora.errors import LeyloraError, UsageError
+from leylora.files import read_json, staged_folder, write_json, write_text
 
+TIES_DENSITY = 0.5
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
 Progress = Callable[[int, int], None]  # modules done, modules in all
+
+_LAYERS = re.compile(r"(\d+)(?:-(\d+))?")
+
+
+@dataclass(frozen=True)
+class Parent:
+    """An adapter folder and its weight; a later entry of ``overrides`` that matches a module takes its place.
+
+    An override's pattern is a layer (``7``), a range of layers with both ends (``0-15``), or a shell pattern on
+    the module's path (``*.down_proj``).
+    """
+
+    folder: Path
+    weight: float = 1.0
+    overrides: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not all(isfinite(weight) for weight in (self.weight, *(weight for _, weight in self.overrides))):
+            raise UsageError(f"{self.folder}: a weight must be a finite number.")
+
+    def weight_in(self, module: str) -> float:
+        """The weight of this parent in a module, given by its path in the base model."""
+        return next((weight for pattern, weight in reversed(self.overrides) if matches(pattern, module)), self.weight)
+
+
+def matches(pattern: str, module: str) -> bool:
+    """Whether an override's pattern (see `Parent`) covers a module."""
+    if layers := _LAYERS.fullmatch(pattern):
+        layer, first = layer_of(module), int(layers[1])
+        return layer is not None and first <= layer <= int(layers[2] or first)
+    return fnmatchcase(module, pattern)
+
+
+def parse_parent(text: str) -> Parent:
+    """``LORA/A`` or ``LORA/A=0.7``.
+
+    Raises:
+        UsageError: what follows ``=`` is not a finite number.
+    """
+    folder, equals, weight = text.rpartition("=")
+    return Parent(Path(folder), _number(weight, text)) if equals else Parent(Path(text))
+
+
+def with_overrides(parents: Sequence[Parent], overrides: Sequence[str]) -> list[Parent]:
+    """Give each ``NAME:PATTERN=WEIGHT`` to the parent whose folder has that name.
+
+    Raises:
+        UsageError: an entry has another form, or names no parent.
+    """
+    changed = list(parents)
+    for text in overrides:
+        target, equals, weight = text.rpartition("=")
+        name, colon, pattern = target.partition(":")
+        at = [index for index, parent in enumerate(changed) if parent.folder.resolve().name == name]
+        if not (equals and colon and pattern):
+            raise UsageError(f"{text!r} is no weight by module; write NAME:PATTERN=WEIGHT, such as law:0-15=0.5.")
+        if len(at) != 1:
+            names = ", ".join(parent.folder.resolve().name for parent in changed)
+            raise UsageError(f"{text!r} names {len(at) or 'no'} parents; the parents are {names}.")
+        parent = changed[at[0]]
+        changed[at[0]] = replace(parent, overrides=(*parent.overrides, (pattern, _number(weight, text))))
+    return changed
+
+
+def parse_rank(text: str) -> tuple[int | None, float | None]:
+    """``16`` or ``energy:0.99``, as (rank, energy).
+
+    Raises:
+        UsageError: it is neither.
+    """
+    kind, colon, share = text.partition(":")
+    if kind == "energy" and colon:
+        return None, _number(share, text)
+    if not text.isdecimal():
+        raise UsageError(f"{text!r} is no rank; give a number, such as 16, or a share of energy, such as energy:0.99.")
+    return int(text), None
+
+
+def _number(text: str, place: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{place!r}: {text!r} is no number; write one, such as 0.7.") from None
 
 
 def merge(
@@ -45,7 +154,6 @@ def merge(
     energy: float | None = None,
     density: float | None = None,
     dtype: str | None = None,
-    seed: int = 0,
     same_base: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -61,14 +169,12 @@ def merge(
         parents: folder and weight of each, or `Parent` for weights by layer or module.
         out: the folder to make; its name must be one text-generation-webui can load.
         method: ``concat`` is the exact weighted sum at rank r1 + r2; ``svd`` the best adapter of ``rank`` for it;
-            ``ties``, ``dare``, ``compress`` as in `rules`; ``depth`` the sum with weights that shift from
-            the first parent (task) to the second (domain) over the layers.
-        rank: rank to cut to. Without it and ``energy``, svd and compress cut to the parents' largest rank and the
-            others cut nothing. ``concat`` takes none.
+            ``ties`` trims, elects signs and averages (`core_space.ties`).
+        rank: rank to cut to. Without it and ``energy``, svd cuts to the parents' largest rank and ties cuts nothing.
+            ``concat`` takes none.
         energy: instead of ``rank``: keep this share of each module's squared norm, at the smallest rank that does.
-        density: the share of entries ties (0.5) and dare (0.9) keep.
+        density: the share of entries ties keeps (0.5).
         dtype: ``float32``, ``float16`` or ``bfloat16``; by default the parents', or float32 where they differ.
-        seed: of dare's draw.
         same_base: take the caller's word that different names of the base model mean the same weights.
         overwrite: replace an adapter at ``out``.
         dry_run: compute and report, write nothing.
@@ -86,69 +192,36 @@ def merge(
     _check_out(out, chosen, overwrite=overwrite, dry_run=dry_run)
     adapters = [open_adapter(parent.folder) for parent in chosen]
     check_mergeable(chosen, adapters, same_base=same_base)
-    if method == "depth" and len(adapters) != 2:
-        raise UsageError("depth weighs a task adapter against a domain adapter; name exactly two, the task first.")
 
     kinds = {adapter.dtype for adapter in adapters}
-    name = dtype or (kinds.pop() if len(kinds) == 1 else "float32")
-    settings = Settings(method, rank, energy, density or DENSITY.get(method, 1.0), seed, getattr(torch, name))
-    job = _Job(chosen, adapters, settings, progress)
+    type_name = dtype or (kinds.pop() if len(kinds) == 1 else "float32")
+    settings = Settings(method, rank, energy, density or TIES_DENSITY, getattr(torch, type_name))
+    done: list[ModuleReport] = []
+
+    def report() -> MergeReport:
+        return _report(chosen, adapters, settings, done, out, type_name, time.perf_counter() - started)
+
     with one_thread():
+        merged = _merged_modules(chosen, adapters, settings, done, progress)
         if dry_run:
-            for _ in job.modules():
+            for _ in merged:
                 pass
-            return _report(job, out, name, started)
+            return report()
         with staged_folder(out, overwrite=overwrite) as folder:
-            _write_weights(job, folder / WEIGHTS_FILE)
-            config = merged_config(adapters, {module.module: module.rank for module in job.reports})
+            _write_weights(adapters, merged, folder / WEIGHTS_FILE)
+            config = merged_config(adapters, {module.module: module.rank for module in done})
             write_json(folder / CONFIG_FILE, dict(sorted(config.items())))
-            report = _report(job, out, name, started)
-            for carried in report.carried_files:
+            found = report()
+            for carried in found.carried_files:
                 shutil.copyfile(adapters[0].folder / carried, folder / carried)
-            report.output_sha256 = adapter_sha256(folder)
-            report.seconds = round(time.perf_counter() - started, 3)
-            report.picture = picture
+            found.output_sha256 = adapter_sha256(folder)
+            found.seconds = round(time.perf_counter() - started, 3)
+            found.picture = picture
             if picture:
-                draw(report, folder)
-            write_json(folder / REPORT_FILE, report.model_dump())
-            write_text(folder / CARD_FILE, merged_card(out.name, report, config))
-    return report
-
-
-@dataclass
-class _Job:
-    """A merge under way: its inputs, and the reports of the modules done so far."""
-
-    parents: list[Parent]
-    adapters: list[Adapter]
-    settings: Settings
-    progress: Progress | None
-    reports: list[ModuleReport] = field(default_factory=list)
-
-    def modules(self) -> Iterator[Merged]:
-        """Merge module after module; only one is in memory."""
-        names = union_of_modules(self.adapters)
-        layers = [layer for name in names if (layer := layer_of(name)) is not None]
-        n_layers = max(layers, default=0) + 1
-        for done, name in enumerate(names, start=1):
-            weights = [parent.weight_in(name) for parent in self.parents]
-            if self.settings.method == "depth":
-                weights = [w * at for w, at in zip(weights, depth_factors(name, n_layers), strict=True)]
-            merged = merge_module(name, [_factors(adapter, name) for adapter in self.adapters], weights, self.settings)
-            if merged is not None:
-                self.reports.append(merged.report)
-                yield merged
-            if self.progress is not None:
-                self.progress(done, len(names))
-        if not self.reports:
-            raise UsageError("Every weight is 0, so nothing is left to merge; give at least one other weight.")
-
-
-def _factors(adapter: Adapter, name: str) -> Factors | None:
-    if name not in adapter.modules:
-        return None
-    a, b = adapter.factors(name)
-    return Factors(a, b, adapter.modules[name].scaling)
+                draw(found, folder)
+            write_json(folder / REPORT_FILE, found.model_dump())
+            write_text(folder / CARD_FILE, merged_card(out.name, found, config))
+    return found
 
 
 def _check_arguments(
@@ -164,8 +237,6 @@ def _check_arguments(
         raise UsageError(f"An energy of {energy} is not a share; give a number above 0 and at most 1, such as 0.99.")
     if method == "concat" and (rank is not None or energy is not None):
         raise UsageError("concat keeps every direction, so it takes no rank; use --method svd to cut to a rank.")
-    if method == "compress" and energy is not None:
-        raise UsageError("compress works inside a fixed rank; give --rank a number.")
     if density is not None and not 0 < density <= 1:
         raise UsageError(f"A density of {density} is not a share; give a number above 0 and at most 1.")
     if dtype not in (None, "float32", "float16", "bfloat16"):
@@ -180,15 +251,40 @@ def _check_out(out: Path, parents: Sequence[Parent], *, overwrite: bool, dry_run
     if overwrite:
         check_replaceable(out)
     elif out.exists() and not dry_run:
-        raise UsageError(f"{out} already exists; choose another name, or replace it with --force.")
+        raise UsageError(f"{out} already exists; choose another name, or replace it with --overwrite.")
 
 
-def _write_weights(job: _Job, path: Path) -> None:
+def _merged_modules(
+    parents: Sequence[Parent],
+    adapters: Sequence[Adapter],
+    settings: Settings,
+    done: list[ModuleReport],
+    progress: Progress | None,
+) -> Iterator[Merged]:
+    """Merge module after module and note each in ``done``; only one is in memory."""
+    names = union_of_modules(adapters)
+    for count, name in enumerate(names, start=1):
+        parts = [
+            Factors(*adapter.factors(name), adapter.modules[name].scaling) if name in adapter.modules else None
+            for adapter in adapters
+        ]
+        merged = merge_module(name, parts, [parent.weight_in(name) for parent in parents], settings)
+        if merged is not None:
+            done.append(merged.report)
+            yield merged
+        if progress is not None:
+            progress(count, len(names))
+    if not done:
+        raise UsageError("Every weight is 0, so nothing is left to merge; give at least one other weight.")
+
+
+def _write_weights(adapters: Sequence[Adapter], modules: Iterator[Merged], path: Path) -> None:
     """Write the merged modules, then the whole weights that a parent may bring."""
-    keys = {name: _keys(job.adapters, name) for name in union_of_modules(job.adapters)}
-    full = {key: adapter for adapter in job.adapters for key in adapter.full_tensors}
+    held = {name: module for adapter in reversed(adapters) for name, module in adapter.modules.items()}
+    keys = {name: tensor_names(name, embedding=module.embedding) for name, module in held.items()}
+    full = {key: adapter for adapter in adapters for key in adapter.full_tensors}
     with TensorWriter(path, [*(key for pair in keys.values() for key in pair), *full]) as writer:
-        for merged in job.modules():
+        for merged in modules:
             key_a, key_b = keys[merged.report.module]
             writer.write(key_a, merged.a)
             writer.write(key_b, merged.b)
@@ -196,24 +292,24 @@ def _write_weights(job: _Job, path: Path) -> None:
             writer.write(key, adapter.tensor(key))
 
 
-def _keys(adapters: Sequence[Adapter], name: str) -> tuple[str, str]:
-    owner = next(adapter.modules[name] for adapter in adapters if name in adapter.modules)
-    return tensor_names(name, embedding=owner.embedding)
-
-
-def _report(job: _Job, out: Path, dtype: str, started: float) -> MergeReport:
-    settings, adapters = job.settings, job.adapters
+def _report(
+    parents: Sequence[Parent],
+    adapters: Sequence[Adapter],
+    settings: Settings,
+    modules: list[ModuleReport],
+    out: Path,
+    dtype: str,
+    seconds: float,
+) -> MergeReport:
     norms = [
-        sum((m.norms[i] or 0.0) ** 2 * (m.weights[i] or 0.0) ** 2 for m in job.reports) ** 0.5
-        for i in range(len(adapters))
+        sum((m.norms[i] or 0.0) ** 2 * (m.weights[i] or 0.0) ** 2 for m in modules) ** 0.5 for i in range(len(adapters))
     ]
     carried, why_not = shared_files(adapters)
     return MergeReport(
         method=settings.method,
         rank=settings.rank,
         energy=settings.energy,
-        density=settings.density if settings.method in ("ties", "dare") else None,
-        seed=settings.seed if settings.method == "dare" else None,
+        density=settings.density if settings.method == "ties" else None,
         dtype=dtype,
         base_model=adapters[0].config.base_model_name_or_path,
         leylora=__version__,
@@ -226,14 +322,218 @@ def _report(job: _Job, out: Path, dtype: str, started: float) -> MergeReport:
                 overrides=list(parent.overrides),
                 scaled_norm=norm,
             )
-            for parent, adapter, norm in zip(job.parents, adapters, norms, strict=True)
+            for parent, adapter, norm in zip(parents, adapters, norms, strict=True)
         ],
-        modules=job.reports,
-        seconds=round(time.perf_counter() - started, 3),
+        modules=modules,
+        seconds=round(seconds, 3),
         carried_files=carried,
         warnings=[
             *drowning([adapter.name for adapter in adapters], norms),
-            *uneven_ranks({module.rank for module in job.reports}),
+            *uneven_ranks({module.rank for module in modules}),
             *([why_not] if why_not else []),
         ],
     )
+
+
+def check_mergeable(parents: Sequence[Parent], adapters: Sequence[Adapter], *, same_base: bool = False) -> None:
+    """Check that the adapters belong to one base model and one task and fit each other.
+
+    ``same_base`` is the user's word that different names of the base model mean the same weights.
+
+    Raises:
+        UsageError: fewer than two adapters, one twice, or a pattern that matches none of its adapter's modules.
+        LeyloraError: they do not fit; the message names the key, the module or the file.
+    """
+    if len(adapters) < 2:
+        raise UsageError("A merge needs at least two adapters; name them both.")
+    if len({adapter.folder.resolve() for adapter in adapters}) < len(adapters):
+        raise UsageError("The same adapter folder is named twice; to double an adapter, give it the weight 2.")
+    first = adapters[0]
+    for other in adapters[1:]:
+        if not same_base:
+            _check_same_base(first, other)
+        _check_same_config(first, other)
+        _check_same_shapes(first, other)
+        _check_same_vocabulary(first, other)
+    _check_overrides(parents, adapters)
+    _check_full_tensors(parents, adapters)
+
+
+def union_of_modules(adapters: Sequence[Adapter]) -> list[str]:
+    """Every module any of the adapters has, layer by layer."""
+    names = dict.fromkeys(name for adapter in adapters for name in adapter.modules)
+    return sorted(names, key=lambda name: -1 if (layer := layer_of(name)) is None else layer)
+
+
+def shared_files(adapters: Sequence[Adapter]) -> tuple[list[str], str | None]:
+    """The tokenizer and chat-template files to hand on, and why there are none although some parent has them.
+
+    They are handed on together or not at all: a tokenizer made of two halves is no tokenizer.
+    """
+    present = [[name for name in TOKENIZER_FILES if (adapter.folder / name).is_file()] for adapter in adapters]
+    first = adapters[0]
+    for adapter, names in zip(adapters, present, strict=True):
+        odd = sorted(set(names) ^ set(present[0])) or [
+            name for name in names if (adapter.folder / name).read_bytes() != (first.folder / name).read_bytes()
+        ]
+        if odd:
+            return [], f"No tokenizer was carried over: {odd[0]} is not the same in {first.name} and {adapter.name}."
+    return present[0], None
+
+
+def _check_same_base(first: Adapter, other: Adapter) -> None:
+    remedy = "use adapters of one base, or say --same-base if both names mean the same weights"
+    for key in ("base_model_name_or_path", "revision"):
+        mine, theirs = (_name(getattr(adapter.config, key)) for adapter in (first, other))
+        if mine != theirs:
+            values = f"{mine or 'not given'} and {theirs or 'not given'}"
+            raise LeyloraError(f"{first.name} and {other.name} differ in {key}: {values}; {remedy}.")
+
+
+def _name(value: str | None) -> str | None:
+    """A base name or revision without what makes no difference."""
+    return None if value in (None, "main") else value.rstrip("/")
+
+
+def _check_same_config(first: Adapter, other: Adapter) -> None:
+    mine, theirs = first.config, other.config
+    if None not in (mine.task_type, theirs.task_type) and mine.task_type != theirs.task_type:
+        raise LeyloraError(
+            f"{first.name} is for {mine.task_type} and {other.name} for {theirs.task_type}; merge like with like."
+        )
+    if mine.fan_in_fan_out != theirs.fan_in_fan_out:
+        raise LeyloraError(f"{first.name} and {other.name} differ in fan_in_fan_out, so one of the configs is wrong.")
+
+
+def _check_same_shapes(first: Adapter, other: Adapter) -> None:
+    for name, mine in first.modules.items():
+        theirs = other.modules.get(name)
+        if theirs and (mine.d_out, mine.d_in) != (theirs.d_out, theirs.d_in):
+            vocabulary = " (the vocabularies differ in size)" if mine.d_in != theirs.d_in and "embed" in name else ""
+            raise LeyloraError(
+                f"{name} is {mine.d_out} x {mine.d_in} in {first.name} and {theirs.d_out} x {theirs.d_in} in "
+                f"{other.name}{vocabulary}: they were trained on different models."
+            )
+
+
+def _check_same_vocabulary(first: Adapter, other: Adapter) -> None:
+    """Tokenizers that came with the adapters must give the same ids; formatting may differ."""
+    paths = [adapter.folder / "tokenizer.json" for adapter in (first, other)]
+    if not all(path.is_file() for path in paths) or paths[0].read_bytes() == paths[1].read_bytes():
+        return
+    mine, theirs = (_vocabulary(path) for path in paths)
+    if mine != theirs:
+        example = next(iter(sorted(set(mine.items()) ^ set(theirs.items()))))
+        raise LeyloraError(
+            f"The tokenizers of {first.name} ({len(mine)} tokens) and {other.name} ({len(theirs)}) differ, "
+            f"for example in {example[0]!r} (id {example[1]}); train both with the same vocabulary."
+        )
+
+
+def _vocabulary(path: Path) -> dict[str, int]:
+    """Token to id, added tokens included, of a ``tokenizer.json``."""
+    tokenizer = read_json(path)
+    try:
+        vocab = tokenizer["model"]["vocab"]
+        # Unigram models list [token, score] pairs: the id is the position.
+        ids = vocab if isinstance(vocab, dict) else {token: index for index, (token, _) in enumerate(vocab)}
+        return dict(ids) | {token["content"]: token["id"] for token in tokenizer.get("added_tokens", [])}
+    except (KeyError, TypeError, ValueError):
+        raise LeyloraError(f"{path} is no tokenizer file; restore or delete it.") from None
+
+
+def _check_overrides(parents: Sequence[Parent], adapters: Sequence[Adapter]) -> None:
+    """A pattern that matches nothing is a slip, and would leave the weight it was to change."""
+    for parent, adapter in zip(parents, adapters, strict=True):
+        for pattern, _ in parent.overrides:
+            if not any(matches(pattern, module) for module in adapter.modules):
+                example = next(iter(adapter.modules))
+                raise UsageError(f"{pattern!r} matches no module of {adapter.name}; they look like {example}.")
+
+
+def _check_full_tensors(parents: Sequence[Parent], adapters: Sequence[Adapter]) -> None:
+    """Whole weights (a trained head, an embedding saved along) have no delta without the base: they are taken over."""
+    owners = [(parent, adapter) for parent, adapter in zip(parents, adapters, strict=True) if adapter.full_tensors]
+    if len(owners) == len(adapters) and _all_equal(adapters):
+        return
+    if len(owners) > 1:
+        names = " and ".join(adapter.name for _, adapter in owners)
+        raise LeyloraError(
+            f"{names} both hold whole weights that differ ({owners[0][1].full_tensors[0]}), which cannot be added "
+            "without the base model; train one of them without modules_to_save or trained embeddings."
+        )
+    for parent, adapter in owners:
+        if parent.weight != 1 or parent.overrides:
+            raise LeyloraError(
+                f"{adapter.folder / CONFIG_FILE}: {adapter.name} holds whole weights "
+                f"({adapter.full_tensors[0]}), which cannot be scaled without the base model; give it the weight 1."
+            )
+
+
+def _all_equal(adapters: Sequence[Adapter]) -> bool:
+    """Whether all adapters hold the same whole weights, as when PEFT saved an embedding it did not train."""
+    first, *others = adapters
+    return all(sorted(other.full_tensors) == sorted(first.full_tensors) for other in others) and all(
+        torch.equal(first.tensor(key), other.tensor(key)) for other in others for key in first.full_tensors
+    )
+
+
+def merged_config(adapters: Sequence[Adapter], ranks: Mapping[str, int]) -> dict[str, Any]:
+    """The ``adapter_config.json`` of a merge.
+
+    Args:
+        adapters: the parents; what they share (base model, revision, task) is taken from the first that says it.
+        ranks: the rank of every merged module. The largest becomes ``r``, by which servers such as vLLM set
+            their room aside; smaller ones go to ``rank_pattern`` and ``alpha_pattern``, so that every scaling is 1.
+    """
+    rank = max(ranks.values())
+    saved = sorted({name for adapter in adapters for name in adapter.config.modules_to_save or []})
+    config = dict(BASE_DEFAULTS) | {
+        "base_model_name_or_path": _first(adapters, "base_model_name_or_path"),
+        "revision": _first(adapters, "revision"),
+        "task_type": _first(adapters, "task_type"),
+        "fan_in_fan_out": adapters[0].config.fan_in_fan_out,
+        "modules_to_save": saved or None,
+        "r": rank,
+        "lora_alpha": rank,
+        "target_modules": target_modules(adapters, list(ranks)),
+    }
+    if smaller := _smaller_ranks(ranks, rank):
+        config |= {"rank_pattern": smaller, "alpha_pattern": dict(smaller)}
+    return config
+
+
+def target_modules(adapters: Sequence[Adapter], modules: Sequence[str]) -> list[str]:
+    """An explicit list that makes PEFT adapt exactly ``modules``.
+
+    The last part of a path (``q_proj``) is enough where some parent was trained with it as a plain target, for then
+    the adapters hold every module of that name; otherwise full paths are listed.
+    """
+    plain: set[str] = set()
+    for adapter in adapters:
+        config = adapter.config
+        restricted = config.layers_to_transform is not None or config.exclude_modules
+        if isinstance(config.target_modules, list) and not restricted:
+            plain |= set(config.target_modules)
+    held = {name for adapter in adapters for name in adapter.modules}
+    dropped = {_leaf(name) for name in held - set(modules)}  # modules whose every weight is 0
+    return sorted({_leaf(name) if _leaf(name) in plain - dropped else name for name in modules})
+
+
+def _first(adapters: Sequence[Adapter], key: str) -> str | None:
+    return next((value for adapter in adapters if (value := getattr(adapter.config, key)) is not None), None)
+
+
+def _smaller_ranks(ranks: Mapping[str, int], largest: int) -> dict[str, int]:
+    """Pattern to rank, for ranks below the largest: by last part where all modules of that name agree."""
+    by_leaf: dict[str, set[int]] = defaultdict(set)
+    for name, rank in ranks.items():
+        by_leaf[_leaf(name)].add(rank)
+    # PEFT reads a key as a regular expression, but its releases 0.6 to 0.13 look a whole path up as it stands; an
+    # unescaped dot serves both.
+    keys = {name: _leaf(name) if len(by_leaf[_leaf(name)]) == 1 else name for name in ranks}
+    return {keys[name]: rank for name, rank in ranks.items() if rank != largest}
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2]

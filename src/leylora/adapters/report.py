@@ -1,14 +1,39 @@
-"""What a merge did, in numbers: the model written as ``merge_report.json``."""
+"""What a merge did, in numbers: the model written as ``merge_report.json``, and its table, picture and model card.
 
+MergeReport                     the report
+report_table(report)            for the terminal, a row for each kind of module
+draw(report, folder)            heat strips, one cell a module
+merged_card(name, report, config)   the README.md of a merged adapter
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from math import log2, nan
+from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import yaml
 from pydantic import BaseModel
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
 
-Method = Literal["concat", "svd", "ties", "dare", "compress", "depth"]
+from leylora.files import save_figure
 
-REPORT_FILE = "merge_report.json"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Method = Literal["concat", "svd", "ties"]
+
+REPORT_FILE, CARD_FILE = "merge_report.json", "README.md"
+PICTURE_FILES = ("merge_report.png", "merge_report.svg")
 DROWNS = 5.0  # a parent whose delta is this many times larger decides the merge alone
+
+_METHODS = {
+    "concat": "the exact weighted sum of the parents, their ranks added",
+    "svd": "the weighted sum of the parents, cut to the best adapter of the rank (Eckart–Young)",
+    "ties": "TIES (arXiv 2306.01708) in core space (arXiv 2509.17786)",
+}
 
 
 class ParentReport(BaseModel):
@@ -53,7 +78,6 @@ class MergeReport(BaseModel):
     rank: int | None
     energy: float | None
     density: float | None
-    seed: int | None
     dtype: str
     base_model: str | None
     leylora: str
@@ -100,3 +124,183 @@ def uneven_ranks(ranks: set[int]) -> list[str]:
         "and vLLM load it exactly; llama.cpp's LoRA converter would scale the smaller ranks up, so fold it with "
         "--into-base for GGUF."
     ]
+
+
+def layer_of(module: str) -> int | None:
+    """The layer number in a module's path: the first part that is a number."""
+    return next((int(part) for part in module.split(".") if part.isdigit()), None)
+
+
+def report_table(report: MergeReport) -> Table:
+    """Modules of one name (``q_proj``) share a row: how many, their ranks, the parents' norms, angle, losses."""
+    table = Table(title=_title(report), title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("module", no_wrap=True)
+    norms = [f"|{_short(parent.name)}|" for parent in report.parents]
+    for title in ("count", "rank", *norms, "cosine", "kept", "error", "worst"):
+        table.add_column(title, justify="right")
+    rows: dict[str, list[ModuleReport]] = defaultdict(list)
+    for module in report.modules:
+        rows[module.module.rpartition(".")[2]].append(module)
+    if len(rows) > 1:
+        rows["all"] = report.modules
+    for leaf, modules in rows.items():
+        if leaf == "all":
+            table.add_section()
+        errors = [module.sum_error for module in modules if module.sum_error is not None]
+        table.add_row(
+            leaf,
+            str(len(modules)),
+            _span([module.rank for module in modules]),
+            *(_mean([module.norms[at] for module in modules], ".3g") for at in range(len(report.parents))),
+            _mean([module.cosine for module in modules], "+.3f"),
+            _mean([module.energy_kept for module in modules], ".3f"),
+            _mean(errors, ".2g"),
+            f"{max(errors):.2g}" if errors else "",
+        )
+    table.caption = (
+        "| | norm of the delta before its weight; kept: share of energy kept by the cut to the rank; "
+        "error: distance to the exact weighted sum, mean and worst"
+    )
+    return table
+
+
+def _title(report: MergeReport) -> str:
+    parts = " + ".join(f"{parent.weight:g} x {parent.name}" for parent in report.parents)
+    return f"{report.method}: {parts}, {report.dtype}, {report.seconds:.2f} s"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 8 else f"{name[:7]}…"
+
+
+def _span(ranks: list[int]) -> str:
+    return str(ranks[0]) if min(ranks) == max(ranks) else f"{min(ranks)}-{max(ranks)}"
+
+
+def _mean(values: list[float] | list[float | None], style: str) -> str:
+    known = [value for value in values if value is not None]
+    return format(fmean(known), style) if known else ""
+
+
+def draw(report: MergeReport, folder: Path) -> None:
+    """Draw the strips into ``folder``, as `PICTURE_FILES`; the same report gives the same bytes."""
+    save_figure(heat_strips(report), *(folder / name for name in PICTURE_FILES))
+
+
+def heat_strips(report: MergeReport) -> "Figure":
+    """Three strips: what the cut to a rank lost, the angle between the parents, and which parent is louder."""
+    from matplotlib.figure import Figure
+
+    first, second = (parent.name for parent in report.parents[:2])
+    top = _scale(module.sum_error for module in report.modules)
+    turn = _scale(module.cosine for module in report.modules)
+    strips: list[tuple[str, str, float, float, Callable[[ModuleReport], float]]] = [
+        ("relative error against the exact sum", "YlOrRd", 0, top, lambda m: nan_if_none(m.sum_error)),
+        (f"cosine between {first} and {second}", "RdBu_r", -turn, turn, lambda m: nan_if_none(m.cosine)),
+        (f"log2 of |{second}| / |{first}|, weighted (red: {second} is louder)", "RdBu_r", -4, 4, _loudness),
+    ]
+    leaves = list(dict.fromkeys(module.module.rpartition(".")[2] for module in report.modules))
+    layers = sorted({layer_of(module.module) or 0 for module in report.modules})
+    column, row = ({value: at for at, value in enumerate(values)} for values in (layers, leaves))
+    figure = Figure(
+        figsize=(max(6.5, 0.24 * len(layers) + 3), 3 * (0.22 * len(leaves) + 0.75) + 0.4), layout="constrained"
+    )
+    figure.suptitle(f"{report.method}: {' + '.join(f'{p.weight:g} x {p.name}' for p in report.parents)}", fontsize=10)
+    for axis, (title, colours, low, high, value) in zip(figure.subplots(len(strips), 1), strips, strict=True):
+        grid = [[nan] * len(layers) for _ in leaves]
+        for module in report.modules:
+            grid[row[module.module.rpartition(".")[2]]][column[layer_of(module.module) or 0]] = value(module)
+        image = axis.imshow(grid, aspect="auto", cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+        axis.set_facecolor("0.85")  # a module only one parent has, or none
+        axis.set_title(title, fontsize=8, loc="left")
+        axis.set_yticks(range(len(leaves)), leaves, fontsize=7)
+        step = max(1, len(layers) // 16)
+        axis.set_xticks(range(0, len(layers), step), [str(layer) for layer in layers[::step]], fontsize=7)
+        figure.colorbar(image, ax=axis, pad=0.01).ax.tick_params(labelsize=7)
+    axis.set_xlabel("layer", fontsize=8)
+    return figure
+
+
+def nan_if_none(value: float | None) -> float:
+    """What a grid holds where a report has no value."""
+    return nan if value is None else value
+
+
+def _scale(values: Iterable[float | None]) -> float:
+    """The end of a colour scale: the largest size, and at least a tenth so that next to nothing stays pale."""
+    return max([0.1, *(abs(value) for value in values if value is not None)])
+
+
+def _loudness(module: ModuleReport) -> float:
+    first, second = (
+        (norm or 0.0) * abs(weight or 0.0) for norm, weight in zip(module.norms[:2], module.weights[:2], strict=True)
+    )
+    return log2(second / first) if first > 0 and second > 0 else nan
+
+
+def merged_card(name: str, report: MergeReport, config: Mapping[str, Any]) -> str:
+    """The Markdown of the card, with the metadata the Hugging Face Hub reads."""
+    head = {
+        "base_model": report.base_model,
+        "base_model_relation": "adapter",
+        "library_name": "peft",
+        "pipeline_tag": "text-generation",
+        "tags": ["lora", "merge", "leylora"],
+    }
+    rows = [
+        f"| `{parent.name}` | {parent.weight:g} | {_overrides(parent.overrides)} | {parent.scaled_norm:.4g} "
+        f"| `{parent.sha256[:16]}` |"
+        for parent in report.parents
+    ]
+    patterns = "" if "rank_pattern" not in config else f" (other ranks for {len(config['rank_pattern'])} patterns)"
+    exact = all(module.sum_error == 0 for module in report.modules)
+    cost = (
+        "Nothing was cut: apart from rounding, the merged delta is the weighted sum."
+        if exact
+        else f"Against the exact weighted sum the merged deltas differ by {report.mean('sum_error'):.2%} on average."
+    )
+    if report.mean("truncation_error") > 0:
+        cost += f" The cut to the rank kept {report.mean('energy_kept'):.2%} of their energy."
+    if report.mean("rounding") > 0:
+        cost += f" Rounding to {report.dtype} moved the factors by {report.mean('rounding'):.1e}."
+    base = f"`{report.base_model}`" if report.base_model else "a base model its parents do not name"
+    warnings = [f"- {warning}" for warning in report.warnings]
+    picture = [f"![Heat strips of the merge]({PICTURE_FILES[0]})", ""] if report.picture else []
+    return "\n".join(
+        [
+            "---",
+            yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip(),
+            "---",
+            "",
+            f"# {name}",
+            "",
+            f"A LoRA adapter for {base}, merged from {len(report.parents)} adapters without the base "
+            f"model: {_METHODS[report.method]}.",
+            "",
+            "| parent | weight | by layer or module | norm of its part | SHA-256 |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            f"Rank {config['r']}{patterns}, lora_alpha = r, {report.dtype}. {cost} Every figure, by module, is in "
+            f"`{REPORT_FILE}`.",
+            "",
+            *picture,
+            *(["## Warnings", "", *warnings, ""] if warnings else []),
+            "## Use",
+            "",
+            "```python",
+            "from peft import PeftModel",
+            "",
+            f'model = PeftModel.from_pretrained(base_model, "{name}")',
+            "```",
+            "",
+            "In text-generation-webui copy the folder into the LoRA folder and load it from the Model tab. A merge is "
+            "no training: measure both skills before relying on it. The licences and limits of the parents and of the "
+            "base model apply.",
+            "",
+        ]
+    )
+
+
+def _overrides(overrides: list[tuple[str, float]]) -> str:
+    return ", ".join(f"`{pattern}` {weight:g}" for pattern, weight in overrides) or "-"

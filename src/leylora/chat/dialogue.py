@@ -5,31 +5,35 @@
 """
 
 import json
+import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from leylora import console
-from leylora.chat.answer import Finish, Piece
-from leylora.chat.conversation import Fitted, Message, TooLongError, fit
-from leylora.chat.engine import Engine
-from leylora.chat.sampling import MAX_NEW_TOKENS, Sampling, preset, preset_for
-from leylora.chat.variants import BASE, LORA, Variant, adapter_variant, choose_base, find_adapter, find_variants
-from leylora.grounding.checking import CheckedCitation, Verdict, check_answer
+from leylora.adapters.adapted import AdaptedModel
+from leylora.adapters.discover import BASE, LORA, Variant, adapters_of, choose_base, find_adapter, read_variant
+from leylora.errors import UsageError
+from leylora.grounding.checker import CheckedCitation, Verdict, check_answer
+from leylora.grounding.citations import IndexedArticle
 from leylora.grounding.ground import Grounded, ground
-from leylora.grounding.index import IndexedArticle, LawIndex
-from leylora.grounding.indexing import open_laws
+from leylora.grounding.index import open_laws
+from leylora.grounding.search import LawIndex
+from leylora.laws.catalog import catalog
 from leylora.models.bases import Load
+from leylora.models.generate import Finish, Piece, TooLongError
 from leylora.models.load import silence_libraries
+from leylora.models.presets import MAX_NEW_TOKENS, Sampling, preset, preset_for
+from leylora.models.templates import special_tokens
 
 NOTICE = "Esto no es asesoría legal. Compruebe cada cita en la edición vigente de la ley."
-VERDICTS: dict[Verdict, str] = {
-    "verified": "verificada",
-    "unsupported": "el artículo no lo respalda",
-    "not in the sources": "fuera de las fuentes",
-    "does not exist": "no existe",
-    "unclear": "por aclarar",
+VERDICTS = {
+    Verdict.VERIFIED: "verificada",
+    Verdict.UNSUPPORTED: "el artículo no lo respalda",
+    Verdict.NOT_IN_SOURCES: "fuera de las fuentes",
+    Verdict.DOES_NOT_EXIST: "no existe",
+    Verdict.UNCLEAR: "por aclarar",
 }
 EXAMPLES = (
     "¿Qué plazo hay para devolver un libro prestado?",
@@ -37,13 +41,16 @@ EXAMPLES = (
     "Escriba una carta breve al municipio para pedir que reparen el alumbrado de mi calle.",
     "Explique con un ejemplo la diferencia entre una multa y una indemnización.",
 )
+Message = Mapping[str, str]
 _CHARACTERS = 6_000  # of a grounded question, where the window allows it
-_PER_TOKEN = 3  # characters a token of Spanish law text has at least, by the 7B models' tokenizers
+TEXT_MARKS = ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")  # plain text to the tokenizers of Llama 2 and Mistral 7B
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PER_TOKEN = 3  # characters per token of Spanish law text, at least, by the 7B models' tokenizers
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked, by what, and how."""
+    """What answers, and how."""
 
     variant: str
     sampling: Sampling
@@ -52,12 +59,19 @@ class Settings:
 
 @dataclass
 class Chat:
-    """A loaded base with its adapters, the laws' index if laws were named, and what is asked for at present."""
+    """A loaded base with its adapters, the laws' index if laws were named, and the present settings."""
 
-    model: Engine
+    model: AdaptedModel
+    variants: dict[str, Variant]
     index: LawIndex | None
     settings: Settings
     preset: str
+
+    def variant(self, name: str) -> Variant:
+        """A variant by name. Raises UsageError, which lists them, when there is none."""
+        if name not in self.variants:
+            raise UsageError(f"There is no variant '{name}' of {self.model.name} (there: {', '.join(self.variants)}).")
+        return self.variants[name]
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Turn:
-    """A question and its answer. ``finish`` is None when the answer is not the model's (nothing was found)."""
+    """A question and its answer. ``finish`` is None when the model was not asked (nothing was found)."""
 
     question: str
     answer: str
@@ -77,6 +91,10 @@ class Turn:
     finish: Finish | None = None
     grounded: Grounded | None = None
     checked: tuple[CheckedCitation, ...] = ()
+
+    @property
+    def messages(self) -> list[Message]:
+        return [{"role": "user", "content": self.question}, {"role": "assistant", "content": self.answer}]
 
 
 def open_chat(
@@ -98,110 +116,160 @@ def open_chat(
     """
     if preset_name:
         preset(preset_name)
-    index = None if laws is None else open_laws(laws)
+    index = None if laws is None else open_laws(laws, catalog())
     base, variants, first = choose(model, adapter, lora)
     silence_libraries()
     console.note(f"Loading {base} ({load}) with {len(variants) - 1} adapters …")
-    engine = Engine.load(base, variants, load)
-    engine.prepare(first)
-    longest = max_tokens or min(MAX_NEW_TOKENS, engine.window // 4)
+    loaded = AdaptedModel(base, load)
+    loaded.prepare(variants[first])
+    longest = max_tokens or min(MAX_NEW_TOKENS, loaded.window // 4)
     name = preset_name or preset_for(first)
     sampling, ignored = preset(name, Sampling(max_new_tokens=longest, seed=seed))
     if ignored:
         console.note(f"The preset {name} sets what has no effect here: {', '.join(ignored)}.")
-    return Chat(engine, index, Settings(first, sampling, system), name)
+    return Chat(loaded, variants, index, Settings(first, sampling, system), name)
 
 
 def choose(model: str | None, adapter: str | None, lora: Path) -> tuple[str, dict[str, Variant], str]:
-    """The base, its variants by name, and the one to begin with: the adapter asked for, or the base's first combined.
+    """The base, its variants by name, and the one to begin with: the adapter asked for, or the base's first merge.
 
     Raises:
         LeyloraError: there is no model, no such adapter, or it cannot be used.
     """
     base = choose_base(model, adapter, lora)
-    found = find_variants(base, lora)
-    for reason in found.skipped:
-        console.note(f"left out: {reason}")
+    found, notes = adapters_of(base, lora)
+    for note in notes:
+        console.note(str(note))
+    variants = {one.name: one for one in found}
     if adapter is None:
-        for end in ("combined", "law", "instructions"):
-            if named := [name for name in found.variants if name.endswith(end)]:
-                return base, found.variants, min(named, key=len)
-        return base, found.variants, BASE
-    if adapter != BASE and adapter not in found.variants:
-        variant = adapter_variant(find_adapter(adapter, lora))
-        found.variants[variant.name] = variant  # asked for by name: also on a base it does not name itself
-        return base, found.variants, variant.name
-    return base, found.variants, adapter
+        for role in ("merged", "law", "instructions"):
+            if named := [one.name for one in found if one.role == role]:
+                return base, variants, min(named, key=len)
+        return base, variants, BASE.name
+    if adapter not in variants:  # asked for by name: also on a base it does not name itself
+        variant = read_variant(find_adapter(adapter, lora))
+        variants[variant.name] = variant
+        return base, variants, variant.name
+    return base, variants, adapter
 
 
 def ask(
-    engine: Engine,
-    index: LawIndex | None,
+    chat: Chat,
     turns: Sequence[Turn],
     question: str,
     settings: Settings,
     stop: threading.Event | None = None,
+    *,
+    grounded: bool = True,
 ) -> Iterator[Notice | Piece | Turn]:
     """Answer a question after ``turns``: notices first, the answer piece by piece, and at last the whole turn.
 
-    With an index the question is put together with the articles that are found for it. Earlier turns are sent
-    without theirs: the answer has to rest on the ones that are in this prompt.
+    With an index, unless ``grounded`` is false, the question is put together with the articles that are found for it.
+    Earlier turns are sent without theirs: the answer has to rest on the ones that are in this prompt.
 
     Raises:
         TooLongError: the question alone does not fit the window.
-        LeyloraError: as `Engine.stream`.
+        LeyloraError: an adapter does not fit, the GPU is full, or the model computes NaN.
     """
-    grounded, fitted = _prepare(engine, index, turns, question, settings)
-    if grounded is not None and grounded.reply:
-        yield Piece(grounded.reply)
-        yield Turn(question, grounded.reply, settings.variant, grounded=grounded)
+    variant, index = chat.variant(settings.variant), chat.index if grounded else None
+    found, prompt, dropped = _prepare(chat.model, variant, index, turns, question, settings)
+    if found is not None and found.reply:
+        yield Piece(found.reply)
+        yield Turn(question, found.reply, settings.variant, grounded=found)
         return
-    if fitted.dropped:
-        yield Notice(forgotten(fitted.dropped))
+    if dropped:
+        many = "el turno más antiguo" if dropped == 1 else f"los {dropped} turnos más antiguos"
+        yield Notice(f"La conversación ya no cabe entera: el modelo no ve {many}.")
     text, finish = "", None
-    for piece in engine.chat(settings.variant, fitted.messages, settings.sampling, stop):
+    for piece in chat.model.stream(variant, prompt, settings.sampling, halt=stop):
         text, finish = text + piece.text, piece.finish
         yield piece
     answer = text.strip()
-    checked = () if index is None else tuple(check_answer(answer, grounded, index))
-    yield Turn(question, answer, settings.variant, finish, grounded, checked)
+    checked = () if index is None else tuple(check_answer(answer, index, given=found.articles if found else ()))
+    yield Turn(question, answer, settings.variant, finish, found, checked)
 
 
 def _prepare(
-    engine: Engine, index: LawIndex | None, turns: Sequence[Turn], question: str, settings: Settings
-) -> tuple[Grounded | None, Fitted]:
-    """The question with its articles, as many as fit, and the messages that are sent."""
+    model: AdaptedModel,
+    variant: Variant,
+    index: LawIndex | None,
+    turns: Sequence[Turn],
+    question: str,
+    settings: Settings,
+) -> tuple[Grounded | None, list[int], int]:
+    """The question with as many articles as fit, the prompt's token ids, and how many old turns were left out."""
     longest = settings.sampling.max_new_tokens
-    budget = min(_CHARACTERS, _PER_TOKEN * max(0, engine.window - longest))
+    budget = min(_CHARACTERS, _PER_TOKEN * max(0, model.window - longest))
+    special = special_tokens(model.tokenizer).values()
     while True:
-        grounded = None
+        found = None
         if index is not None:
             previous = turns[-1].question if turns else ""
-            grounded = ground(question, index, budget=budget, previous=previous, system=settings.system)
+            found = ground(question, index, budget=budget, previous=previous, system=settings.system)
+            if found.reply:
+                return found, [], 0
+            last = list[Message](found.messages)
+        else:
+            system = [{"role": "system", "content": settings.system}] if settings.system else []
+            last = [*system, {"role": "user", "content": question}]
+        said = [message for turn in turns for message in turn.messages]
+        messages = unmarked([*last[:-1], *said, last[-1]], special)
         try:
-            if grounded is not None and not grounded.reply:
-                last = list[Message](grounded.messages)
-            else:
-                system = [{"role": "system", "content": settings.system}] if settings.system else []
-                last = [*system, {"role": "user", "content": question}]
-            said = [message for turn in turns for message in _messages(turn)]
-            messages = [*last[:-1], *said, last[-1]]
-            return grounded, fit(messages, lambda m: len(engine.prompt(settings.variant, m)), engine.window, longest)
+            kept, dropped = fit(messages, lambda m: len(model.prompt(m, variant)), model.window, longest)
+            return found, model.prompt(kept, variant), dropped
         except TooLongError:
-            if grounded is None or budget < len(question) + 200:
+            if found is None or budget < len(question) + 200:
                 raise
             budget = budget * 2 // 3  # fewer or shorter articles
 
 
-def _messages(turn: Turn) -> list[Message]:
-    return [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.answer}]
+def whole(text: str) -> str:
+    """``text`` with ``�`` for bytes that are not UTF-8 and lone surrogates, which no tokenizer takes."""
+    return _SURROGATE.sub("�", text)
 
 
-def forgotten(turns: int) -> str:
-    """What the user is told when the oldest turns no longer fit."""
-    if turns == 1:
-        return "La conversación ya no cabe entera: el modelo no ve el turno más antiguo."
-    return f"La conversación ya no cabe entera: el modelo no ve los {turns} turnos más antiguos."
+def unmarked(messages: Sequence[Message], special: Iterable[str]) -> list[dict[str, str]]:
+    """The messages with a space inside every mark of a template or tokenizer (``special``): user text must not be able
+    to end or begin a turn, or put words in the model's mouth. Other texts stay as they are.
+    """
+    marks = [mark for mark in {*special, *TEXT_MARKS} if len(mark) > 1]
+    first = "|".join(f"{re.escape(mark[0])}(?={re.escape(mark[1:])})" for mark in marks)  # also where marks overlap
+    return [
+        {"role": message["role"], "content": whole(re.sub(first, lambda match: match[0] + " ", message["content"]))}
+        for message in messages
+    ]
+
+
+def fit(
+    messages: Sequence[Message], count: Callable[[Sequence[Message]], int], window: int, max_new_tokens: int
+) -> tuple[list[Message], int]:
+    """The messages without as many of the oldest turns as it takes for prompt and answer to fit the window, and how
+    many turns that were.
+
+    A turn is a user message with what answers it. System messages stay, so does BOS (the template writes it anew),
+    and the last turn is never cut: half a question would be answered as if it were whole.
+
+    Args:
+        count: tokens of a prompt made of messages.
+        max_new_tokens: room that is kept for the answer.
+
+    Raises:
+        TooLongError: the last turn and the system messages alone are too long.
+    """
+    allowed = window - max_new_tokens
+    system = [message for message in messages if message["role"] == "system"]
+    turns: list[list[Message]] = []
+    for message in messages:
+        if message["role"] == "user" or (message["role"] != "system" and not turns):
+            turns.append([message])
+        elif message["role"] != "system":
+            turns[-1].append(message)
+    for dropped in range(max(1, len(turns))):
+        kept = [*system, *(message for turn in turns[dropped:] for message in turn)]
+        tokens = count(kept)
+        if tokens <= allowed:
+            return kept, dropped
+    raise TooLongError(tokens, max(0, allowed))
 
 
 def too_long(error: TooLongError) -> str:
@@ -235,7 +303,7 @@ def sources_of(turn: Turn) -> list[IndexedArticle]:
 
 def as_jsonl(turns: Sequence[Turn], system: str = "") -> str:
     """A conversation as one line of JSON: ``messages`` as datasets have them, and how each answer came about."""
-    messages = [message for turn in turns for message in _messages(turn)]
+    messages = [message for turn in turns for message in turn.messages]
     if system.strip():
         messages.insert(0, {"role": "system", "content": system.strip()})
     answers = [

@@ -16,14 +16,13 @@ from rich.text import Text
 from torch import Tensor, tensor
 
 from leylora import console
-from leylora.chat.conversation import TooLongError
-from leylora.chat.dialogue import choose
-from leylora.chat.ending import spelled
-from leylora.chat.engine import Engine
-from leylora.chat.variants import BASE, adapter_variant, find_adapter, shown_by_default
+from leylora.adapters.adapted import AdaptedModel
+from leylora.adapters.discover import BASE, Variant, find_adapter, read_variant
+from leylora.chat.dialogue import choose, whole
 from leylora.errors import UsageError
 from leylora.files import write_text
 from leylora.models.bases import Load
+from leylora.models.generate import TooLongError, spelled
 from leylora.models.load import silence_libraries
 
 
@@ -79,35 +78,35 @@ class Inspection:
         return None if mine is None or first is None else mine - first
 
 
-def inspect(engine: Engine, text: str, variants: Sequence[str] = (BASE,), top: int = 10) -> Inspection:
+def inspect(model: AdaptedModel, text: str, variants: Sequence[Variant] = (BASE,), top: int = 10) -> Inspection:
     """Read a text with each variant, and name the ``top`` likeliest next tokens.
 
     Raises:
-        UsageError: the text is empty, or a variant does not exist.
+        UsageError: the text is empty.
         TooLongError: it does not fit the window.
     """
     if not text.strip():
         raise UsageError("There is nothing to inspect; give a text.")
-    ids = engine.plain_prompt(text)
-    if len(ids) > engine.window:
-        raise TooLongError(len(ids), engine.window)
+    ids = model.plain_prompt(whole(text))
+    if len(ids) > model.window:
+        raise TooLongError(len(ids), model.window)
     readings = []
-    for name in dict.fromkeys(variants):
-        logprobs = engine.logits(name, ids).log_softmax(-1)  # (T, V): row t is about token t + 1
+    for variant in variants:
+        logprobs = model.logits(variant, ids).log_softmax(-1)  # (T, V): row t is about token t + 1
         seen = logprobs[:-1].gather(1, tensor(ids[1:], dtype=int)[:, None])  # (T - 1, 1)
         ranks = 1 + (logprobs[:-1] > seen).sum(-1)
         spread = entropy(logprobs)
         rows = zip(seen[:, 0].tolist(), spread[:-1].tolist(), ranks.tolist(), strict=True)
         best = logprobs[-1].topk(min(top, logprobs.shape[-1]))
         expected = tuple(
-            Candidate(at, spelled(engine.tokenizer, at), math.exp(value))
+            Candidate(at, spelled(model.tokenizer, at), math.exp(value))
             for at, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         )
         loss = -float(seen.mean()) if len(ids) > 1 else None
         tokens = (Reading(), *(Reading(*row) for row in rows))
-        readings.append(VariantReading(name, tokens, expected, float(spread[-1]), loss))
-    texts = tuple(spelled(engine.tokenizer, token) for token in ids)
-    return Inspection(engine.name, tuple(ids), texts, tuple(readings))
+        readings.append(VariantReading(variant.name, tokens, expected, float(spread[-1]), loss))
+    texts = tuple(spelled(model.tokenizer, token) for token in ids)
+    return Inspection(model.name, tuple(ids), texts, tuple(readings))
 
 
 def entropy(logprobs: Tensor) -> Tensor:
@@ -236,16 +235,14 @@ def run(
     """
     if html is not None and html.exists():
         raise UsageError(f"{html} already exists; choose another name.")
-    base, variants, _ = choose(model, adapters[0] if adapters else None, lora)
-    names = shown_by_default(variants)
+    base, known, _ = choose(model, adapters[0] if adapters else None, lora)
+    by_role = [[one for one in known.values() if one.role == role] for role in ("instructions", "law", "merged")]
+    shown = [min(named, key=lambda one: len(one.name)) for named in by_role if named] or list(known.values())[1:4]
     if adapters:
-        for name in adapters:
-            if name != BASE and name not in variants:
-                found = adapter_variant(find_adapter(name, lora))
-                variants[found.name] = found
-        names = [BASE, *(name if name in variants else Path(name).name for name in adapters)]
+        asked = [known[name] if name in known else read_variant(find_adapter(name, lora)) for name in adapters]
+        shown = list({one.name: one for one in asked if one != BASE}.values())
     silence_libraries()
-    inspection = inspect(Engine.load(base, variants, load), text, names, top)
+    inspection = inspect(AdaptedModel(base, load), text, [BASE, *shown], top)
     show(inspection)
     if html is not None:
         write_text(html, page(inspection))

@@ -16,8 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from leylora import console
-from leylora.chat.answer import Piece
-from leylora.chat.conversation import TooLongError
+from leylora.adapters.discover import BASE
 from leylora.chat.dialogue import (
     EXAMPLES,
     NOTICE,
@@ -32,11 +31,11 @@ from leylora.chat.dialogue import (
     too_long,
     verdict,
 )
-from leylora.chat.sampling import Sampling, preset, preset_for, presets
-from leylora.chat.variants import BASE
 from leylora.errors import LeyloraError, UsageError
-from leylora.grounding.checking import CheckedCitation, marked
-from leylora.grounding.index import IndexedArticle
+from leylora.grounding.checker import CheckedCitation, explain, marked
+from leylora.grounding.citations import IndexedArticle
+from leylora.models.generate import Piece, TooLongError
+from leylora.models.presets import Sampling, preset, preset_for, presets
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 try:
@@ -92,11 +91,11 @@ class Page:
 
     def __init__(self, chat: Chat) -> None:
         self.chat = chat
-        self._stops: defaultdict[str, set[threading.Event]] = defaultdict(set)  # by session
+        self._stops: defaultdict[str | None, set[threading.Event]] = defaultdict(set)  # by session
 
-    def stop(self, session: str) -> None:
+    def stop(self, request: gr.Request) -> None:
         """End every answer of a tab after the token that is being computed."""
-        for event in tuple(self._stops[session]):
+        for event in tuple(self._stops[request.session_hash]):
             event.set()
 
     def settings(self, variant: str, name: str, temperature: float, length: float, seed: str, system: str) -> Settings:
@@ -109,16 +108,15 @@ class Page:
         return Settings(variant, sampling, system.strip())
 
     def answer(
-        self, session: str, turns: tuple[Turn, ...], question: str, controls: tuple[Any, ...], grounded: bool
+        self, request: gr.Request, turns: tuple[Turn, ...], question: str, controls: tuple[Any, ...], grounded: bool
     ) -> Iterator[tuple[Shown, Turn | None]]:
         """An answer as it grows; the turn comes with the last one, unless there was a fault, which is shown instead."""
         text, notice, last = "", "", 0.0
-        index = self.chat.index if grounded else None
         stop = threading.Event()
-        self._stops[session].add(stop)
+        self._stops[request.session_hash].add(stop)
         try:
             yield ("", status("Buscando y leyendo …"), ""), None
-            for event in ask(self.chat.model, index, turns, question, self.settings(*controls), stop):
+            for event in ask(self.chat, turns, question, self.settings(*controls), stop, grounded=grounded):
                 if isinstance(event, Notice):
                     notice = event.text
                 elif isinstance(event, Turn):
@@ -136,38 +134,13 @@ class Page:
             log.exception("a question failed")
             yield (text, status("", "Algo ha fallado; el terminal dice qué."), ""), None
         finally:
-            self._stops[session].discard(stop)
-
-    def respond(
-        self, session: str, question: str, turns: tuple[Turn, ...], grounded: bool, *controls: Any
-    ) -> Iterator[dict[str, Any]]:
-        """One question of the conversation; yields what the page shows, by name."""
-        question = question.strip()
-        if not question:
-            return
-        before = [message for turn in turns for message in bubbles(turn)] + [said("user", question)]
-        yield {"chat": before, "sources": "", "question": "", "running": True}
-        turn = None
-        for (text, line, cards), done in self.answer(session, turns, question, controls, grounded):
-            turn = done
-            chat = [*before, said("assistant", text)] if text else before
-            yield {"chat": chat, "status": line, "sources": cards}
-        if turn is None:  # a fault: the question goes back to where it can be mended
-            yield {"chat": before[:-1], "question": question, "running": False}
-        else:
-            yield {"turns": (*turns, turn), "running": False}
-
-    def one_side(self, session: str, question: str, variant: str, grounded: bool, *controls: Any) -> Iterator[Shown]:
-        """One of two answers to the same question, without a conversation before it."""
-        if question.strip():
-            for shown, _ in self.answer(session, (), question.strip(), (variant, *controls[1:]), grounded):
-                yield shown
+            self._stops[request.session_hash].discard(stop)
 
 
 def build(page: Page) -> gr.Blocks:
     """The page with its controls and what they do."""
-    variants, names = list(page.chat.model.variants), presets()
-    laws = [law.siglas or law.name for law in page.chat.index.laws if law] if page.chat.index else []
+    variants, first, index = list(page.chat.variants), page.chat.settings, page.chat.index
+    laws = [law.siglas or law.name for law in index.laws if law] if index else []
     with gr.Blocks(title="leylora", analytics_enabled=False, fill_width=True) as demo:
         gr.HTML(header(page.chat.model.name, laws))
         turns = gr.State(())
@@ -216,7 +189,7 @@ def build(page: Page) -> gr.Blocks:
                         stop_both = gr.Button("Detener", variant="stop", elem_id="detener-ambas")
                     with gr.Row():
                         sides = []
-                        for name, chosen in zip("ab", (BASE, page.chat.settings.variant), strict=True):
+                        for name, chosen in zip("ab", (BASE.name, first.variant), strict=True):
                             with gr.Column(min_width=260):
                                 variant = gr.Dropdown(
                                     variants, value=chosen, label="Variante", elem_id=f"variante-{name}"
@@ -230,12 +203,14 @@ def build(page: Page) -> gr.Blocks:
                                 )
                                 sides.append((variant, text, gr.HTML(status("")), gr.HTML("")))
             with gr.Column(scale=1, min_width=260):
-                adapter = gr.Dropdown(variants, value=page.chat.settings.variant, label="Variante", elem_id="variante")
-                chosen_preset = gr.Dropdown(names, value=page.chat.preset, label="Ajustes (preset)", elem_id="preset")
+                adapter = gr.Dropdown(variants, value=first.variant, label="Variante", elem_id="variante")
+                chosen_preset = gr.Dropdown(
+                    presets(), value=page.chat.preset, label="Ajustes (preset)", elem_id="preset"
+                )
                 temperature = gr.Slider(
                     0,
                     2,
-                    value=_temperature(page.chat.settings.sampling),
+                    value=_temperature(first.sampling),
                     step=0.05,
                     label="Temperatura",
                     info="0: siempre el token más probable",
@@ -245,41 +220,43 @@ def build(page: Page) -> gr.Blocks:
                 length = gr.Slider(
                     16,
                     most,
-                    value=min(most, page.chat.settings.sampling.max_new_tokens),
+                    value=min(most, first.sampling.max_new_tokens),
                     step=16,
                     label="Longitud máxima (tokens)",
                     elem_id="longitud",
                 )
-                start = "" if page.chat.settings.sampling.seed is None else str(page.chat.settings.sampling.seed)
+                start = "" if first.sampling.seed is None else str(first.sampling.seed)
                 seed = gr.Textbox(start, label="Semilla", info="vacía: otra cada vez", max_lines=1, elem_id="semilla")
-                system = gr.Textbox(
-                    page.chat.settings.system, label="Instrucción de sistema", lines=2, elem_id="sistema"
-                )
+                system = gr.Textbox(first.system, label="Instrucción de sistema", lines=2, elem_id="sistema")
                 grounded = gr.Checkbox(
-                    bool(page.chat.index),
+                    bool(index),
                     label="Responder con los artículos de las leyes",
-                    visible=bool(page.chat.index),
+                    visible=bool(index),
                     elem_id="con-leyes",
                 )
         controls = [adapter, chosen_preset, temperature, length, seed, system]
         outputs = [chat, turns, line, cards, question, send, stop]
 
         def respond(
-            request: gr.Request, question: str, turns: tuple[Turn, ...], grounded: bool, *controls: Any
-        ) -> Iterator[list[Any]]:
-            for change in page.respond(str(request.session_hash), question, turns, grounded, *controls):
-                shown = [change.get(name, gr.skip()) for name in ("chat", "turns", "status", "sources", "question")]
-                running = change.get("running")
-                buttons = [gr.update(visible=not running), gr.update(visible=running)]
-                yield [*shown, *(buttons if running is not None else [gr.skip(), gr.skip()])]
+            request: gr.Request, asked: str, before: tuple[Turn, ...], grounded: bool, *controls: Any
+        ) -> Iterator[dict[Any, Any]]:
+            if not (asked := asked.strip()):
+                return
+            told = [message for turn in before for message in bubbles(turn)]
+            shown = [*told, said("user", asked)]
+            yield {chat: shown, cards: "", question: "", send: gr.update(visible=False), stop: gr.update(visible=True)}
+            turn = None
+            for (text, below, cited), done in page.answer(request, before, asked, controls, grounded):
+                turn = done
+                yield {chat: [*shown, said("assistant", text)] if text else shown, line: below, cards: cited}
+            # after a fault the question goes back to where it can be mended
+            end = {turns: (*before, turn)} if turn else {chat: told, question: asked}
+            yield end | {send: gr.update(visible=True), stop: gr.update(visible=False)}
 
-        def one_side(
-            request: gr.Request, question: str, variant: str, grounded: bool, *controls: Any
-        ) -> Iterator[Shown]:
-            yield from page.one_side(str(request.session_hash), question, variant, grounded, *controls)
-
-        def halt(request: gr.Request) -> None:
-            page.stop(str(request.session_hash))
+        def one_side(request: gr.Request, asked: str, variant: str, grounded: bool, *controls: Any) -> Iterator[Shown]:
+            if asked.strip():
+                for shown, _ in page.answer(request, (), asked.strip(), (variant, *controls[1:]), grounded):
+                    yield shown
 
         def change_variant(variant: str, current: str) -> tuple[str, float]:
             own = preset_for(variant)
@@ -289,11 +266,11 @@ def build(page: Page) -> gr.Blocks:
         def example(event: gr.SelectData) -> str:
             return str(event.value["text"])
 
-        asked = {"inputs": [question, turns, grounded, *controls], "outputs": outputs, "show_progress": "hidden"}
-        typed = gr.on([send.click, question.submit], respond, trigger_mode="once", **asked)
-        picked = chat.example_select(example, None, question).then(respond, **asked)
+        asking = {"inputs": [question, turns, grounded, *controls], "outputs": outputs, "show_progress": "hidden"}
+        typed = gr.on([send.click, question.submit], respond, trigger_mode="once", **asking)
+        picked = chat.example_select(example, None, question).then(respond, **asking)
         for button in (stop, stop_both):
-            button.click(halt, queue=False)
+            button.click(page.stop, queue=False)
         for variant, *side in sides:
             gr.on(
                 [compare.click, both.submit],
@@ -303,7 +280,7 @@ def build(page: Page) -> gr.Blocks:
                 show_progress="hidden",
                 trigger_mode="once",
             )
-        gr.on([reset.click, chat.clear], halt, queue=False, cancels=[typed, picked]).then(
+        gr.on([reset.click, chat.clear], page.stop, queue=False, cancels=[typed, picked]).then(
             lambda: [[], (), status(""), "", "", gr.update(visible=True), gr.update(visible=False)],
             outputs=outputs,
         )
@@ -314,7 +291,7 @@ def build(page: Page) -> gr.Blocks:
         ).then(None, exported, js=DOWNLOAD)
         adapter.input(change_variant, [adapter, chosen_preset], [chosen_preset, temperature])
         chosen_preset.input(lambda name: _temperature(preset(name)[0]), chosen_preset, temperature)
-        demo.unload(halt)
+        demo.unload(page.stop)
     demo.queue(default_concurrency_limit=AT_ONCE, max_size=64, api_open=False)
     return demo
 
@@ -412,7 +389,7 @@ def sources(turn: Turn) -> str:
     cited = {one.article.citation: one for one in turn.checked if one.article is not None}
     verdicts = "".join(
         f'<li><span class="{_CLASSES[one.mark]}">{verdict(one)}</span> · {html.escape(one.text)}. '
-        f"{html.escape(one.reason)}</li>"
+        f"{html.escape(explain(one))}</li>"
         for one in turn.checked
     )
     if turn.grounded is not None and turn.finish is not None and not turn.checked:

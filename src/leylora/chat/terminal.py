@@ -17,8 +17,6 @@ from pathlib import Path
 from types import FrameType
 
 from leylora import console
-from leylora.chat.answer import Piece
-from leylora.chat.conversation import TooLongError, whole
 from leylora.chat.dialogue import (
     NOTICE,
     Chat,
@@ -30,10 +28,13 @@ from leylora.chat.dialogue import (
     sources_of,
     too_long,
     verdict,
+    whole,
 )
-from leylora.chat.sampling import preset, preset_for, presets
 from leylora.errors import LeyloraError
 from leylora.files import write_text
+from leylora.grounding.checker import explain
+from leylora.models.generate import Piece, TooLongError
+from leylora.models.presets import preset, preset_for, presets
 from leylora.project import shown
 
 try:
@@ -108,7 +109,7 @@ class Terminal:
         stop = threading.Event()
         try:
             with _held_ctrl_c(stop):
-                for event in ask(self.chat.model, self.chat.index, self.turns, question, self.chat.settings, stop):
+                for event in ask(self.chat, self.turns, question, self.chat.settings, stop):
                     if isinstance(event, Notice):
                         console.out.print(f"[{event.text}]", style="yellow", markup=False)
                     elif isinstance(event, Piece):
@@ -127,8 +128,8 @@ class Terminal:
         self.turns.append(turn)
         console.say("" if turn.answer else "(respuesta vacía)")
         for cited in turn.checked:
-            style = {"✓": "green", "⚠": "yellow", "✗": "red"}[cited.mark]
-            console.out.print(f"  {verdict(cited)}: {plain(cited.text)}. {cited.reason}", style=style, markup=False)
+            said = f"  {verdict(cited)}: {plain(cited.text)}. {plain(explain(cited))}"
+            console.out.print(said, style=_STYLES[cited.mark], markup=False)
         if turn.grounded is not None and turn.finish is not None and not turn.checked:
             console.out.print("  ⚠ La respuesta no cita ningún artículo.", style="yellow")
         given = len(turn.grounded.sources) if turn.grounded else 0
@@ -166,9 +167,9 @@ class Terminal:
 
     def _change_adapter(self, name: str) -> None:
         if not name:
-            console.say(_listed(self.chat.model.variants, self.chat.settings.variant))
+            console.say(_listed(self.chat.variants, self.chat.settings.variant))
             return
-        self.chat.model.prepare(name)
+        self.chat.model.prepare(self.chat.variant(name))
         console.say(f"Ahora responde {name}.")
         own = preset_for(name)
         if own != self.chat.preset == preset_for(self.chat.settings.variant):  # never chosen: it follows the adapter
@@ -195,7 +196,7 @@ class Terminal:
         elif number.isdecimal() and 1 <= int(number) <= len(articles):
             article = articles[int(number) - 1]
             state = "" if article.status == "vigente" else f" [{article.status}]"
-            console.say(f"{article.citation}{state}\n{article.path}\n{article.rubric}\n\n{article.body}")
+            console.say(plain(f"{article.citation}{state}\n{article.path}\n{article.rubric}\n\n{article.body}"))
         else:
             last = f" … /sources {len(articles)}" if len(articles) > 1 else ""
             console.say(f"No hay artículo {plain(number)}: /sources 1{last}.")

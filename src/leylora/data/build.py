@@ -1,68 +1,38 @@
-"""Build a dataset: gate the instructions, split the articles, ask about them, mix, check for leaks, write."""
+"""Build a dataset: gate the instructions, split the articles, ask about them, mix, check for leaks, write.
+
+Takes a `Mixture` and parsed laws. Gives a folder with ``train``, ``validation`` and ``test`` as JSON Lines and Parquet,
+``report.json``, and a data card. The same mixture, laws and sources give the same bytes.
+"""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+import pyarrow
+import pyarrow.parquet
 
-from leylora.data.card import write_card
+from leylora.data.card import BuildReport, write_card
 from leylora.data.conversation import Conversation
-from leylora.data.gate import GateReport
+from leylora.data.duplicates import marks, union
+from leylora.data.gate import GateReport, clean
 from leylora.data.generate import generate
-from leylora.data.mixture import Mixture
+from leylora.data.mixture import SPLITS, Mixture, Split, Splits
 from leylora.data.model_written import write_rows
-from leylora.data.overlap import marks, union
-from leylora.data.parquet import write_parquet
-from leylora.data.split import SPLITS, Split, draw, split_articles, split_conversations
+from leylora.data.readers import Source
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_jsonl, sha256_file, staged_folder, write_json, write_jsonl
 from leylora.grounding.prompt import read_grounded_prompt
 from leylora.laws.law import Law
 from leylora.text import one_line
 
+Rows = dict[Split, list[Conversation]]
 Tick = Callable[[str, int, int | None], None]  # stage, units done, units in all if known
 NOT_LAW_TEXT = re.compile(r"«[^«»]*»|\([^()]*ed\. [^()]*\)")
-
-
-class BuildReport(BaseModel):
-    """What a build made and what it left out; written as ``report.json``."""
-
-    name: str
-    description: str
-    seed: int
-    rows: dict[str, int]
-    by_task: dict[str, dict[str, int]]
-    by_source: dict[str, int]
-    by_license: dict[str, int]
-    laws: list[dict[str, Any]]
-    held_out_laws: list[str]
-    instruction_share: float
-    refused_sources: dict[str, str]
-    skipped_sources: dict[str, str]
-    gates: dict[str, GateReport]
-    law_tasks: dict[str, dict[str, Any]]
-    leaks_removed: int
-    sha256: dict[str, str] = {}
-
-    def dropped(self) -> list[tuple[str, str, int]]:
-        """``(where, why, rows)`` of everything that was left out, most rows first."""
-        found = [
-            (source, step.name, step.dropped)
-            for source, gate in self.gates.items()
-            for step in gate.steps
-            if step.dropped
-        ]
-        law: Counter[str] = Counter()
-        for report in self.law_tasks.values():
-            law.update(report["dropped"])
-        found += [("law", reason, count) for reason, count in law.items()]
-        if self.leaks_removed:
-            found.append(("train", "shares a run of eight words with a test answer", self.leaks_removed))
-        return sorted(found, key=lambda one: (-one[2], one[0], one[1]))
+READING_TEXT = 200  # characters; a longer paragraph is a text that several questions may share
 
 
 def build(
@@ -77,10 +47,8 @@ def build(
 ) -> BuildReport:
     """Make the dataset of ``mixture`` and write it to the folder ``out``.
 
-    The same mixture, laws and sources give the same bytes. ``dry_run`` counts everything, asks no
-    model and writes nothing.
-
     Args:
+        dry_run: count everything, ask no model and write nothing.
         tick: called with the name of a stage and the units of it that are done, for a progress display.
 
     Raises:
@@ -94,10 +62,11 @@ def build(
     for source in admitted:
         if not source.optional:
             source.check()
-    benchmark = union((text for file in mixture.benchmark for text in _questions(file)), marks)
+    asked = (str(row["question"]) for file in mixture.benchmark for _, row in read_jsonl(file) if "question" in row)
+    benchmark = union(asked, marks)
 
     talk, gates, skipped = _instructions(mixture, admitted, benchmark, offline, tick)
-    splits: dict[Split, list[Conversation]] = split_conversations(talk, mixture.splits, mixture.seed)
+    splits = split_conversations(talk, mixture.splits, mixture.seed)
     law_rows, law_reports = _law_rows(mixture, laws, benchmark, dry_run, tick)
     fraction = mixture.instructions.fraction if mixture.instructions else None
     for name in SPLITS:
@@ -133,19 +102,19 @@ def build(
                 tick("write", done, len(SPLITS) + 1)
                 write_jsonl(staging / f"{name}.jsonl", (row.model_dump() for row in splits[name]))
                 report.sha256[f"{name}.jsonl"] = sha256_file(staging / f"{name}.jsonl")
-                write_parquet(staging / f"{name}.parquet", splits[name])
+                _write_parquet(staging / f"{name}.parquet", splits[name])
             write_json(staging / "report.json", report.model_dump())
             tick("write", len(SPLITS), len(SPLITS) + 1)
-            write_card(staging, report, splits)
+            write_card(staging, report, everything)
         tick("write", len(SPLITS) + 1, len(SPLITS) + 1)
     return report
 
 
 def _check_place(out: Path, overwrite: bool) -> None:
     """A dataset replaces nothing but a dataset."""
-    stone = next((folder for folder in (out, *out.parents) if folder.is_file()), None)
-    if stone is not None:
-        raise UsageError(f"{stone} is a file, and {out} should be a folder; choose another name.")
+    file = next((place for place in (out, *out.parents) if place.is_file()), None)
+    if file is not None:
+        raise UsageError(f"{file} is a file, and {out} should be a folder; choose another name.")
     if out.exists() and not overwrite:
         raise UsageError(f"{out} already exists; choose another folder or ask for it to be replaced.")
     if out.exists() and any(out.iterdir()) and not (out / "report.json").exists():
@@ -167,7 +136,7 @@ def _wanted(mixture: Mixture, laws: Sequence[Law]) -> list[Law]:
 
 
 def _instructions(
-    mixture: Mixture, sources: Sequence[Any], benchmark: set[int], offline: bool, tick: Tick
+    mixture: Mixture, sources: Sequence[Source], benchmark: set[int], offline: bool, tick: Tick
 ) -> tuple[list[Conversation], dict[str, GateReport], dict[str, str]]:
     rows: list[Conversation] = []
     gates: dict[str, GateReport] = {}
@@ -175,10 +144,12 @@ def _instructions(
     for source in sources:
         assert mixture.instructions is not None
         try:
-            found, gates[source.name] = source.load(
-                mixture.instructions.gate,
-                benchmark,
-                offline=offline,
+            found, gates[source.name] = clean(
+                source.drafts(offline=offline),
+                source=source.name,
+                license=source.license,
+                settings=mixture.instructions.gate,
+                benchmark=benchmark,
                 tick=partial(_tell, tick, source.name, None),
             )
         except LeyloraError as error:
@@ -195,8 +166,8 @@ def _instructions(
 
 def _law_rows(
     mixture: Mixture, laws: Sequence[Law], benchmark: set[int], dry_run: bool, tick: Tick
-) -> tuple[dict[Split, list[Conversation]], dict[str, dict[str, Any]]]:
-    rows: dict[Split, list[Conversation]] = {name: [] for name in SPLITS}
+) -> tuple[Rows, dict[str, dict[str, Any]]]:
+    rows: Rows = {name: [] for name in SPLITS}
     reports: dict[str, dict[str, Any]] = {}
     if mixture.laws is None:
         return rows, reports
@@ -236,6 +207,10 @@ def _law_rows(
     return rows, reports
 
 
+def _tell(tick: Tick, stage: str, total: int | None, done: int) -> None:
+    tick(stage, done, total)
+
+
 def _mix(law: list[Conversation], talk: list[Conversation], fraction: float | None, seed: int) -> list[Conversation]:
     """Law and instruction rows in one stable random order, the instructions thinned to their share."""
     if fraction is not None:
@@ -244,8 +219,8 @@ def _mix(law: list[Conversation], talk: list[Conversation], fraction: float | No
     return sorted([*law, *talk], key=lambda row: (draw(seed, "order", row.id), row.id))
 
 
-def _without_leaks(splits: dict[Split, list[Conversation]], laws: Sequence[Law]) -> tuple[list[Conversation], int]:
-    """Train without the rows whose answer shares eight words with a test answer, text of law apart."""
+def _without_leaks(splits: Rows, laws: Sequence[Law]) -> tuple[list[Conversation], int]:
+    """The training rows that share no eight words with a test answer, outside quoted law text; and how many did."""
 
     def own_words(row: Conversation) -> list[str]:
         return NOT_LAW_TEXT.split(row.answer) if row.law_id else [row.answer]
@@ -254,14 +229,6 @@ def _without_leaks(splits: dict[Split, list[Conversation]], laws: Sequence[Law])
     held -= union(one_line(row.body) for law in laws for row in law.articles)
     kept = [row for row in splits["train"] if held.isdisjoint(union(own_words(row)))]
     return kept, len(splits["train"]) - len(kept)
-
-
-def _questions(file: Path) -> list[str]:
-    return [str(row["question"]) for _, row in read_jsonl(file) if "question" in row]
-
-
-def _tell(tick: Tick, stage: str, total: int | None, done: int) -> None:
-    tick(stage, done, total)
 
 
 def _why_empty(gates: dict[str, GateReport], law: dict[str, dict[str, Any]], refused: dict[str, str]) -> str:
@@ -275,3 +242,62 @@ def _why_empty(gates: dict[str, GateReport], law: dict[str, dict[str, Any]], ref
             reasons.append(f"{name}: {gate.rows_out} of {gate.rows_in} rows passed{why}")
     reasons += [f"law, {name}: {report['dropped']}" for name, report in law.items() if report["dropped"]]
     return "; ".join(reasons) or "no source gave a row"
+
+
+def _write_parquet(path: Path, rows: Sequence[Conversation]) -> None:
+    """The rows with the one schema that every split of every mixture has."""
+    text = pyarrow.string()
+    turns = pyarrow.list_(pyarrow.struct([("role", text), ("content", text)]))
+    fields = [pyarrow.field(name, turns if name == "messages" else text) for name in Conversation.model_fields]
+    columns = {name: [getattr(row, name) for row in rows] for name in Conversation.model_fields if name != "messages"}
+    columns["messages"] = [[turn.model_dump() for turn in row.messages] for row in rows]
+    table = pyarrow.table(columns, schema=pyarrow.schema(fields))
+    pyarrow.parquet.write_table(table, path, compression="zstd")
+
+
+# --- who goes to train, validation and test ---------------------------------------------------------------------
+
+
+def draw(seed: int, *key: str) -> int:
+    """A number that depends on the seed and the key only: the order in which things are picked."""
+    return int.from_bytes(blake2b("\x1f".join([str(seed), *key]).encode(), digest_size=8).digest(), "big")
+
+
+def split_articles(
+    laws: Sequence[Law], splits: Splits, seed: int, hold_out: Iterable[str] = ()
+) -> dict[Split, set[tuple[str, str]]]:
+    """``(law id, article number)`` of each split; all articles of ``hold_out`` laws are test."""
+    members: dict[Split, set[tuple[str, str]]] = {name: set() for name in SPLITS}
+    held = set(hold_out)
+    for law in laws:
+        numbers = [row.number for row in law.articles]
+        order = sorted(numbers, key=lambda number: (draw(seed, law.id, number), number))
+        test, validation = (len(order), len(order)) if law.id in held else _bounds(len(order), splits)
+        members["test"] |= {(law.id, number) for number in order[:test]}
+        members["validation"] |= {(law.id, number) for number in order[test:validation]}
+        members["train"] |= {(law.id, number) for number in order[validation:]}
+    return members
+
+
+def split_conversations(rows: Sequence[Conversation], splits: Splits, seed: int) -> Rows:
+    """Conversations by split, each source apart; questions on one reading text stay together."""
+    out: Rows = {name: [] for name in SPLITS}
+    by_source: dict[str, dict[str, list[Conversation]]] = {}
+    for row in rows:
+        longest = max(row.prompt.split("\n\n"), key=len, default="")
+        group = longest if len(longest) > READING_TEXT else row.id
+        by_source.setdefault(row.source, {}).setdefault(group, []).append(row)
+    for source, groups in by_source.items():
+        test, validation = _bounds(sum(map(len, groups.values())), splits)
+        place = 0
+        for key in sorted(groups, key=lambda key: (draw(seed, source, key), key)):
+            out["test" if place < test else "validation" if place < validation else "train"] += groups[key]
+            place += len(groups[key])
+    return out
+
+
+def _bounds(count: int, splits: Splits) -> tuple[int, int]:
+    """Ends of the test and the validation part; a share above zero gets at least one of three or more."""
+    test = max(round(count * splits.test), 1 if splits.test and count > 2 else 0)
+    validation = max(round(count * splits.validation), 1 if splits.validation and count > 2 else 0)
+    return test, test + validation

@@ -1,36 +1,141 @@
-"""The data card: a README.md as the Hugging Face Hub reads it, from the report of a build."""
+"""What a build made: its report, the tables on the terminal, and the data card with its pictures.
 
+Takes the counts of `leylora.data.build`. Gives ``report.json`` (`BuildReport`), ``README.md`` as the Hugging Face Hub
+reads it, PNG files (same rows, same bytes), and the summary on the terminal.
+"""
+
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pydantic import BaseModel
+from rich.table import Table
+
+from leylora import console
 from leylora.data.conversation import Conversation
-from leylora.data.plots import draw_plots
-from leylora.data.split import Split
+from leylora.data.gate import GateReport
 from leylora.files import write_text
-
-if TYPE_CHECKING:
-    from leylora.data.build import BuildReport
 
 SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"), (10**12, "n>1M")]
 HUB_LICENSES = {"apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-sa-3.0", "odc-by", "cc-by-nc-4.0"}
+INK, ACCENT, PALE = "#1f2a37", "#2563a8", "#9db8d9"
+MOST_BARS = 24
+
+ROW_SHAPE = """## A row
+
+`id`, `messages` (a list of `role` and `content`), `task`, `source`, `license`, and for questions on law `law_id`,
+`article`, `edition` and `source_sha256` (empty text elsewhere). The Parquet files hold the same rows.
+
+```python
+from datasets import load_dataset
+
+rows = load_dataset("json", data_files={"train": "train.jsonl", "test": "test.jsonl"})
+```"""
 
 
-def write_card(folder: Path, report: "BuildReport", splits: Mapping[Split, Sequence[Conversation]]) -> None:
+class BuildReport(BaseModel):
+    """What a build made and what it left out; written as ``report.json``."""
+
+    name: str
+    description: str
+    seed: int
+    rows: dict[str, int]
+    by_task: dict[str, dict[str, int]]
+    by_source: dict[str, int]
+    by_license: dict[str, int]
+    laws: list[dict[str, Any]]
+    held_out_laws: list[str]
+    instruction_share: float
+    refused_sources: dict[str, str]
+    skipped_sources: dict[str, str]
+    gates: dict[str, GateReport]
+    law_tasks: dict[str, dict[str, Any]]
+    leaks_removed: int
+    sha256: dict[str, str] = {}
+
+    def tasks(self) -> list[str]:
+        """Every task that has rows, by name."""
+        return sorted({task for part in self.by_task.values() for task in part})
+
+    def dropped(self) -> list[tuple[str, str, int]]:
+        """``(where, why, rows)`` of everything that was left out, most rows first."""
+        found = [(name, step.name, step.dropped) for name, gate in self.gates.items() for step in gate.steps]
+        law: Counter[str] = Counter()
+        for report in self.law_tasks.values():
+            law.update(report["dropped"])
+        found += [("law", reason, count) for reason, count in law.items()]
+        found.append(("train", "shares a run of eight words with a test answer", self.leaks_removed))
+        return sorted([one for one in found if one[2]], key=lambda one: (-one[2], one[0], one[1]))
+
+    def left_out(self) -> dict[str, str]:
+        """The sources that were refused or skipped, with the reason."""
+        return {**self.refused_sources, **self.skipped_sources}
+
+
+def show(report: BuildReport, folder: Path | None) -> None:
+    """Print rows by task and split, what was refused or dropped and why, and where the files are."""
+    table = Table("task", title=f"{report.name}: rows by task")
+    for name in report.rows:
+        table.add_column(name, justify="right")
+    for task in report.tasks():
+        table.add_row(task, *(f"{report.by_task[name].get(task, 0):,}" for name in report.rows))
+    table.add_section()
+    table.add_row("all", *(f"{count:,}" for count in report.rows.values()), style="bold")
+    console.out.print(table)
+    for source, reason in report.left_out().items():
+        console.note(f"Left out: {source}: {reason}")
+    for gate in report.gates.values():
+        schema = gate.step("schema")
+        for sample in schema.samples:
+            console.note(f"Left out: {sample.place}: {sample.reason}")
+        if schema.dropped > len(schema.samples):
+            console.note(f"... and {schema.dropped - len(schema.samples):,} more rows that cannot be read.")
+    dropped = report.dropped()
+    if dropped:
+        losses = Table("where", "why", title="dropped rows")
+        losses.add_column("rows", justify="right")
+        for place, reason, count in dropped:
+            losses.add_row(place, reason, f"{count:,}")
+        console.out.print(losses)
+    if folder is None:
+        console.out.print("Dry run: nothing was written.")
+    else:
+        console.out.print(f"Written: {folder}/ (train, validation, test, report.json, README.md)")
+
+
+# --- the data card ----------------------------------------------------------------------------------------------
+
+
+def write_card(folder: Path, report: BuildReport, rows: Sequence[Conversation]) -> None:
     """Write ``README.md`` and the pictures it shows into ``folder``."""
-    pictures = draw_plots(folder / "plots", report, splits)
-    parts = [_header(report), f"# {report.name}\n\n{report.description}", _rows(report), _row_shape()]
+    pictures = draw_plots(folder / "plots", report, rows)
+    parts = [_header(report), f"# {report.name}\n\n{report.description}", _rows(report), ROW_SHAPE]
     if report.laws:
         parts.append(_laws(report))
-    if report.gates or report.refused_sources or report.skipped_sources:
+    if report.gates or report.left_out():
         parts.append(_sources(report))
-    parts.append(_dropped(report))
+    dropped = [f"| {where} | {why} | {count:,} |" for where, why, count in report.dropped()]
+    if dropped:
+        table = "\n".join(["| where | why | rows |", "|---|---|---:|", *dropped])
+        parts.append(f"## Left out\n\n{table}\n\n`report.json` holds samples of each.")
+    else:
+        parts.append("## Left out\n\nNothing.")
     parts.append("\n\n".join(f"![{name.removesuffix('.png')}](plots/{name})" for name in pictures))
-    parts.append(_limits(report))
+    parts.append("## Limits")
+    if report.laws:
+        parts.append(
+            "This is no legal advice. Laws change: every answer holds for the edition it names and for no other. "
+            "The questions follow fixed wordings, and answers quote; a model trained on them learns to answer from an "
+            "article it is given, to cite it, and to say when it is not there. It does not learn the law by heart."
+        )
+    parts.append("Built with leylora (`scripts/build_dataset.py`).")
     write_text(folder / "README.md", "\n\n".join(parts) + "\n")
 
 
-def _header(report: "BuildReport") -> str:
+def _header(report: BuildReport) -> str:
     size = sum(report.rows.values())
     category = next(name for limit, name in SIZES if size < limit)
     files = "\n".join(
@@ -45,31 +150,17 @@ def _header(report: "BuildReport") -> str:
     )
 
 
-def _rows(report: "BuildReport") -> str:
+def _rows(report: BuildReport) -> str:
     names = list(report.rows)
-    tasks = sorted({task for part in report.by_task.values() for task in part})
     lines = [f"| task | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
-    for task in tasks:
+    for task in report.tasks():
         lines.append(f"| {task} | " + " | ".join(f"{report.by_task[name].get(task, 0):,}" for name in names) + " |")
     lines.append("| **all** | " + " | ".join(f"**{report.rows[name]:,}**" for name in names) + " |")
     share = f"{report.instruction_share:.0%} general instructions, {1 - report.instruction_share:.0%} questions on law."
     return "## Rows\n\n" + "\n".join(lines) + f"\n\n{share} Seed {report.seed}; the same mixture gives the same bytes."
 
 
-def _row_shape() -> str:
-    return """## A row
-
-`id`, `messages` (a list of `role` and `content`), `task`, `source`, `license`, and for questions on law `law_id`,
-`article`, `edition` and `source_sha256` (empty text elsewhere). The Parquet files hold the same rows.
-
-```python
-from datasets import load_dataset
-
-rows = load_dataset("json", data_files={"train": "train.jsonl", "test": "test.jsonl"})
-```"""
-
-
-def _laws(report: "BuildReport") -> str:
+def _laws(report: BuildReport) -> str:
     lines = ["| law | edition | articles | source (SHA-256) |", "|---|---|---:|---|"]
     for law in report.laws:
         held = " (held out: test only)" if law["id"] in report.held_out_laws else ""
@@ -84,29 +175,72 @@ def _laws(report: "BuildReport") -> str:
     )
 
 
-def _sources(report: "BuildReport") -> str:
+def _sources(report: BuildReport) -> str:
     lines = ["| instruction source | rows read | rows that passed |", "|---|---:|---:|"]
     lines += [f"| {name} | {gate.rows_in:,} | {gate.rows_out:,} |" for name, gate in report.gates.items()]
-    left_out = {**report.refused_sources, **report.skipped_sources}
-    notes = "".join(f"\n- Left out: {name}: {reason}" for name, reason in left_out.items())
+    notes = "".join(f"\n- Left out: {name}: {reason}" for name, reason in report.left_out().items())
     licenses = ", ".join(f"{name} ({count:,} rows)" for name, count in report.by_license.items())
     return "## Instruction sources\n\n" + "\n".join(lines) + f"\n\nLicences: {licenses}.{notes}"
 
 
-def _dropped(report: "BuildReport") -> str:
-    lines = ["| where | why | rows |", "|---|---|---:|"]
-    lines += [f"| {where} | {why} | {count:,} |" for where, why, count in report.dropped()]
-    if len(lines) == 2:
-        return "## Left out\n\nNothing."
-    return "## Left out\n\n" + "\n".join(lines) + "\n\n`report.json` holds samples of each."
+# --- pictures ---------------------------------------------------------------------------------------------------
 
 
-def _limits(report: "BuildReport") -> str:
-    text = "## Limits\n\n"
-    if report.laws:
-        text += (
-            "This is no legal advice. Laws change: every answer holds for the edition it names and for no other. "
-            "The questions follow fixed wordings, and answers quote; a model trained on them learns to answer from an "
-            "article it is given, to cite it, and to say when it is not there. It does not learn the law by heart.\n\n"
-        )
-    return text + "Built with leylora (`scripts/build_dataset.py`)."
+def draw_plots(folder: Path, report: BuildReport, rows: Sequence[Conversation]) -> list[str]:
+    """Write the PNG files into ``folder`` and return their names in the order of the card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    totals: Counter[str] = Counter()
+    for part in report.by_task.values():
+        totals.update(part)
+    names = [
+        _lengths(folder / "lengths.png", rows),
+        _bars(folder / "tasks.png", "Rows by task", totals),
+        _bars(folder / "sources.png", "Rows by source", report.by_source),
+    ]
+    dropped = {f"{where}: {why}": count for where, why, count in report.dropped()}
+    if dropped:
+        names.append(_bars(folder / "dropped.png", "Rows left out, and why", dropped))
+    return names
+
+
+def _lengths(path: Path, rows: Sequence[Conversation]) -> str:
+    figure, axes = _figure(7, 3.2)
+    prompts = [row.characters - len(row.answer) for row in rows]
+    answers = [len(row.answer) for row in rows]
+    longest = max([*prompts, *answers], default=1)
+    bins = [longest * step / 40 for step in range(41)]
+    axes.hist([prompts, answers], bins=bins, label=["prompt", "answer"], color=[PALE, ACCENT], stacked=False)
+    axes.set_xlabel("characters")
+    axes.set_ylabel("rows")
+    axes.set_title("Length of prompts and answers", loc="left", color=INK)
+    axes.legend(frameon=False)
+    return _save(figure, path)
+
+
+def _bars(path: Path, title: str, counts: Mapping[str, int]) -> str:
+    order = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    rest = sum(count for _, count in order[MOST_BARS:])
+    order = order[:MOST_BARS] + ([("the rest", rest)] if rest else [])
+    figure, axes = _figure(7, 0.9 + 0.26 * len(order))
+    names = [name if len(name) <= 58 else name[:57] + "…" for name, _ in order][::-1]
+    values = [count for _, count in order][::-1]
+    bars = axes.barh(range(len(values)), values, color=ACCENT)
+    axes.set_yticks(range(len(values)), names)
+    axes.bar_label(bars, labels=[f"{value:,}" for value in values], padding=3, fontsize=8, color=INK)
+    axes.set_xlim(0, max(values, default=1) * 1.15)
+    axes.xaxis.set_visible(False)
+    axes.set_title(title, loc="left", color=INK)
+    return _save(figure, path)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8, colors=INK)
+    return figure, axes
+
+
+def _save(figure: Figure, path: Path) -> str:
+    figure.savefig(path, metadata={"Software": None})  # matplotlib's version would be the only thing to change
+    return path.name

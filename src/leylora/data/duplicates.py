@@ -1,7 +1,9 @@
-"""Exact and near duplicates, kept apart from each other in the report."""
+"""Which texts say the same: exact copies, near copies, and runs of eight words shared with another set of texts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
+
+from rensa import RMinHash, RMinHashLSH
 
 from leylora.text import words
 
@@ -10,6 +12,7 @@ BANDS = 16  # 16 bands of 8 rows: the S-curve's middle lies near a Jaccard simil
 SHINGLE = 3
 SHORT_ANSWER = 30
 CHUNK = 8_192
+RUN = 8  # words: the lower end of the n-grams in the contamination reports of GPT-3 and Llama 2
 
 
 def exact_duplicates(texts: Sequence[str]) -> dict[int, int]:
@@ -31,11 +34,9 @@ def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) ->
     on one reading text share that text), so under 30 words the answers must be equal and the last paragraphs of
     the prompts similar as well.
 
-    MinHash with banding (Broder 1997; rensa) proposes candidates, and the exact similarity decides: there are no
+    MinHash with banding (Broder 1997; rensa) proposes candidates and the exact similarity decides, so there are no
     false positives.
     """
-    from rensa import RMinHash, RMinHashLSH
-
     if len(pairs) < 2:
         return {}
     shingles = [word_triples(f"{prompt}\n{answer}") for prompt, answer in pairs]
@@ -57,7 +58,7 @@ def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) ->
 def is_copy(
     one: tuple[str, str], two: tuple[str, str], triples_one: set[str], triples_two: set[str], threshold: float
 ) -> bool:
-    """Whether two rows (prompt, answer) are near duplicates, their word triples being known."""
+    """Whether two rows (prompt, answer) with these word triples are near duplicates."""
     if _jaccard(triples_one, triples_two) < threshold:
         return False
     answers = words(one[1]), words(two[1])
@@ -78,3 +79,26 @@ def word_triples(text: str) -> set[str]:
     if len(row) < SHINGLE:
         return {" ".join(row)}
     return {" ".join(row[at : at + SHINGLE]) for at in range(len(row) - SHINGLE + 1)}
+
+
+def runs(text: str) -> set[int]:
+    """Hashes of every run of eight words of ``text``; none for a shorter text.
+
+    The hashes are Python's own of a tuple of text and differ from process to process: compare them, never store them.
+    """
+    row = words(text)
+    return {hash(tuple(row[at : at + RUN])) for at in range(len(row) - RUN + 1)}
+
+
+def marks(text: str) -> set[int]:
+    """`runs`, or one hash of the whole text when it is a short question of four to seven words."""
+    row = words(text)
+    return {hash(tuple(row))} if 4 <= len(row) < RUN else runs(text)
+
+
+def union(texts: Iterable[str], of: Callable[[str], set[int]] = runs) -> set[int]:
+    """The union of `runs` (or `marks`) over ``texts``."""
+    found: set[int] = set()
+    for text in texts:
+        found |= of(text)
+    return found

@@ -4,18 +4,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from leylora.data.compose import Unfit, compose
+from leylora.data.compose import DistractorPool, Item, Kind, LawLookup, Unfit, compose
 from leylora.data.conversation import Conversation
-from leylora.data.families import FAMILIES
-from leylora.data.item import Item, Kind, Library
 from leylora.data.law_text import is_deictic
-from leylora.data.neighbours import Pool
-from leylora.data.shelf import Shelf
-from leylora.data.verify_row import verify_row
+from leylora.data.questions import FAMILIES, ask
+from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import UsageError
 from leylora.laws.law import Article, Law
 
@@ -78,8 +75,7 @@ class TaskReport:
         }
 
 
-@dataclass(frozen=True)
-class _Made:
+class _Made(NamedTuple):
     """A composed row with what the thinning needs to know of it."""
 
     template: str
@@ -105,16 +101,16 @@ def generate(
             both id and edition.
     """
     _check(laws, settings)
-    library, shelf, report = Library(tuple(laws), seed), Shelf(laws), TaskReport()
+    lookup, citable, report = LawLookup(laws, seed), CitableLaws(laws), TaskReport()
     made: list[_Made] = []
     done = 0
     for law in laws:
         articles = [row for row in law.articles if members is None or (law.id, row.number) in members]
-        pool = Pool(law, [row.number for row in articles])
+        pool = DistractorPool(law, [row.number for row in articles])
         for article in articles:
             done += 1
-            for number, item in enumerate(_choose(law, article, library, settings)):
-                chance = library.random(law.id, law.edition, article.number, item.task, item.kind, str(number))
+            for number, item in enumerate(_choose(law, article, lookup, settings)):
+                chance = lookup.random(law.id, law.edition, article.number, item.task, item.kind, str(number))
                 try:
                     template, row = compose(
                         law,
@@ -129,7 +125,7 @@ def generate(
                 except Unfit as error:
                     report.drop(str(error))
                     continue
-                fault = next(iter(verify_row(row, shelf)), None)
+                fault = next(iter(verify_row(row, citable)), None)
                 if fault is not None:
                     report.drop(f"verifier: {fault.kind}", row, fault.detail)
                     continue
@@ -137,7 +133,7 @@ def generate(
             if done % 50 == 0:
                 tick(done)
     tick(done)
-    kept = _thin(made, settings, library.random("thin"), report)
+    kept = _thin(made, settings, lookup.random("thin"), report)
     report.rows = len(kept)
     report.by_task.update(one.row.task for one in kept)
     report.by_kind.update(one.kind for one in kept)
@@ -158,22 +154,22 @@ def _check(laws: Sequence[Law], settings: TaskSettings) -> None:
         raise UsageError(f"The law {twice[0][0]}, ed. {twice[0][1] or 'unknown'}, was given twice; keep one of them.")
 
 
-def _choose(law: Law, article: Article, library: Library, settings: TaskSettings) -> list[Item]:
+def _choose(law: Law, article: Article, lookup: LawLookup, settings: TaskSettings) -> list[Item]:
     """At most the settings' number of items of each kind, every task once before any comes twice, rare ones first.
 
-    An answer that points outside itself ("el artículo anterior") is no closed-book answer.
+    An answer that points outside itself ("el artículo anterior") is not used closed-book.
     """
     wanted: dict[Kind, int] = {
         "grounded": settings.grounded_per_article,
         "closed": settings.closed_per_article,
         "abstain": settings.abstain_per_article,
     }
-    found = [item for name in settings.families for item in FAMILIES[name](law, article, library)]
-    found = [item for item in found if item.kind != "closed" or not is_deictic(item.answer)]
+    asked = ask(settings.families, law, article, lookup)
+    found = [item for item in asked if item.kind != "closed" or not is_deictic(item.answer)]
     chosen: list[Item] = []
     for kind, most in wanted.items():
         mine = [item for item in found if item.kind == kind]
-        library.random(law.id, law.edition, article.number, "choose", kind).shuffle(mine)
+        lookup.random(law.id, law.edition, article.number, "choose", kind).shuffle(mine)
         times: Counter[str] = Counter()
         turns: list[tuple[int, bool, int]] = []
         for at, item in enumerate(mine):

@@ -5,9 +5,10 @@ All functions take the body's text and return pieces of it verbatim, so that an 
 
 import re
 
+from leylora.grounding.clauses import DEFINITION
+
 ABBREVIATION = re.compile(r"\b(?:Art|Arts|No|num|lit|inc|Dr|Dra|Sr|Sra|R|O|S|a|etc|p|pág|Núm|Nro)\.$")
 BREAK = re.compile(r"(?<=[.;:])\s+(?=[«\"“(]?[A-ZÁÉÍÓÚÑ])|\n+")
-ITEM = re.compile(r"^\s*(?:\d{1,2}|[a-zñ]|[ivx]{1,4})[.)ªº]?[-.)]*\s")
 
 _WORD = r"[a-záéíóú]+"
 _COUNT = rf"(?:\d[\d.,]*|{_WORD}(?:\s+y\s+{_WORD})?(?:\s+(?:mil|cient[oa]s?|{_WORD}))?)"
@@ -29,41 +30,17 @@ DEADLINE = re.compile(
     rf"(?:hasta\s+)?{_COUNT}\s*(?:\(\d+\)\s*)?{_TIME}",
     re.IGNORECASE,
 )
-NUMBER_WORDS = re.compile(r"\d|\b(?:un|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|quince|veint\w+|"
-                          r"treinta|cuarenta|cincuenta|sesenta|setenta|ochenta|noventa|cien\w*|\w+cient[oa]s|mil)\b",
-                          re.IGNORECASE)  # fmt: skip
-DEFINITION = re.compile(
-    r"^(?:Se\s+(?:entiende\s+por|llaman?|denominan?|entenderá\s+por)|Lláma(?:se|nse)|Entiéndese\s+por|Denomínase)\s+"
-    r"(?P<told>[^,.;:]{3,60}?)(?=,|\s+(?:a|al|el|la|los|las|lo|todo|toda|cuando|aquel\w*|que|cualquier)\s)"
-    r"|^(?P<named>(?:(?:El|La|Los|Las|Un|Una)\s+)?[A-ZÁÉÍÓÚÑa-záéíóúñ]+(?:\s+[a-záéíóúñ]+){0,5}?)\s+"
-    r"(?:es|son)\s+(?:un|una|unos|unas|el|la|los|las|aquel\w*|todo|toda)\s+",
+NUMBER_WORDS = re.compile(
+    r"\d|\b(?:un|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|quince|veint\w+|treinta|cuarenta|"
+    r"cincuenta|sesenta|setenta|ochenta|noventa|cien\w*|\w+cient[oa]s|mil)\b",
+    re.IGNORECASE,
 )
 EXCEPTION = re.compile(
     r"\b(?:salvo|excepto|a\s+excepción\s+de|con\s+excepción\s+de|sin\s+perjuicio\s+de|a\s+menos\s+(?:que|de))\b"
     r"[^.;:\n]{8,260}",
     re.IGNORECASE,
 )
-NO_TERM = {
-    "otra",
-    "otro",
-    "en",
-    "no",
-    "si",
-    "cuando",
-    "también",
-    "este",
-    "esta",
-    "estos",
-    "estas",
-    "lo",
-    "que",
-    "todo",
-    "toda",
-    "quien",
-    "se",
-    "solo",
-    "sólo",
-}
+NO_TERM = re.compile(r"otr[ao]|en|no|si|cuando|también|est[ea]|est[oa]s|lo|que|tod[ao]|quien|se|s[oó]lo", re.IGNORECASE)
 DEICTIC = re.compile(
     r"\b(?:artículos?|incisos?|numerales?|literales?|títulos?|capítulos?|secci(?:ón|ones)|parágrafos?|reglas?|casos?)\s+"
     r"(?:anterior(?:es)?|precedentes?|siguientes?|que\s+(?:antecede|precede)n?)\b"
@@ -112,16 +89,16 @@ def deadlines(body: str) -> list[tuple[str, str]]:
     return found
 
 
-def definition(body: str) -> tuple[str, str] | None:
+def defined(body: str) -> tuple[str, str] | None:
     """``(term, defining sentence)`` when the body opens by defining something."""
     opening = sentences(body)[0] if body.strip() else ""
     match = DEFINITION.match(opening)
     if match is None or len(opening) < 30:
         return None
     term = (match.group("told") or match.group("named")).strip()
-    if len(term) < 4 or term.split()[0].lower() in NO_TERM:
+    if len(term) < 4 or NO_TERM.fullmatch(term.split()[0]):
         return None
-    return term[0].lower() + term[1:] if not term.isupper() else term, opening
+    return (term if term.isupper() else term[0].lower() + term[1:]), opening
 
 
 def exceptions(body: str) -> list[tuple[str, str]]:

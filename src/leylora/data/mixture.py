@@ -1,19 +1,26 @@
-"""A mixture: the YAML file that says what a dataset is made of."""
+"""A mixture: the YAML file that says what a dataset is made of, checked when it is read.
+
+Also `built_dataset`, which finds the dataset that was built from a mixture.
+"""
 
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from leylora.data.gate import GateSettings
+from leylora.data.gate import GateSettings, refusal
 from leylora.data.generate import TaskSettings
-from leylora.data.licenses import refusal
 from leylora.data.model_written import WriterSettings
-from leylora.data.source import Source
+from leylora.data.readers import Source
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import read_text
+from leylora.files import read_json, read_text
+from leylora.project import shown
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+BUILT = Path("data/build")
 
 
 class Splits(BaseModel):
@@ -64,9 +71,9 @@ class Mixture(BaseModel):
     def _has_rows(self) -> Self:
         if self.laws is None and self.instructions is None:
             raise ValueError("a mixture needs `laws:`, `instructions:` or both")
-        if self.instructions and self.instructions.fraction is not None and self.laws is None:
-            raise ValueError("`instructions.fraction` needs `laws:` beside it")
         if self.instructions:
+            if self.instructions.fraction is not None and self.laws is None:
+                raise ValueError("`instructions.fraction` needs `laws:` too")
             names = [source.name for source in self.instructions.sources]
             if len(names) != len(set(names)):
                 raise ValueError("two sources have the same name")
@@ -81,7 +88,7 @@ class Mixture(BaseModel):
             UsageError: an unknown key or a value that does not fit; the message names the key.
         """
         try:
-            value: Any = yaml.safe_load(read_text(path))
+            value = yaml.safe_load(read_text(path))
         except yaml.YAMLError as error:
             raise LeyloraError(f"{path} is not YAML ({' '.join(str(error).split())}); mend it.") from None
         if not isinstance(value, dict):
@@ -93,32 +100,42 @@ class Mixture(BaseModel):
             key = ".".join(map(str, fault["loc"])) or "the mixture"
             what = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
             raise UsageError(f"{path}, {key}: {what}. docs/data.md lists the keys of a mixture.") from None
-        return mixture._anchored(path.parent)
-
-    def _anchored(self, folder: Path) -> "Mixture":
-        parts = self.instructions
-        if parts is not None:
-            sources = [
-                source.model_copy(update={"path": _joined(folder, source.path)}) if source.path else source
-                for source in parts.sources
-            ]
-            parts = parts.model_copy(update={"sources": sources})
-        laws = self.laws
-        if laws is not None and laws.writer is not None:
-            writer = laws.writer.model_copy(update={"replies": _joined(folder, laws.writer.replies)})
-            laws = laws.model_copy(update={"writer": writer})
-        benchmark = [_joined(folder, file) for file in self.benchmark]
-        return self.model_copy(update={"laws": laws, "instructions": parts, "benchmark": benchmark})
+        mixture.benchmark = [_joined(path.parent, file) for file in mixture.benchmark]
+        for source in mixture.instructions.sources if mixture.instructions else ():
+            if source.path is not None:
+                source.path = _joined(path.parent, source.path)
+        if mixture.laws is not None and mixture.laws.writer is not None:
+            mixture.laws.writer.replies = _joined(path.parent, mixture.laws.writer.replies)
+        return mixture
 
     def admitted(self) -> tuple[list[Source], dict[str, str]]:
         """The sources whose licence is allowed, and the others with the reason."""
         sources = self.instructions.sources if self.instructions else []
         refused = {source.name: refusal(source.license, self.allow_licenses) for source in sources}
-        return (
-            [source for source in sources if refused[source.name] is None],
-            {name: reason for name, reason in refused.items() if reason is not None},
-        )
+        allowed = [source for source in sources if refused[source.name] is None]
+        return allowed, {name: reason for name, reason in refused.items() if reason is not None}
 
 
 def _joined(folder: Path, path: Path) -> Path:
     return Path(os.path.normpath(folder / path))
+
+
+def built_dataset(mixture: Path) -> Path:
+    """The folder ``data/build/NAME`` of the dataset that was built from a mixture of that name.
+
+    Raises:
+        LeyloraError: the mixture cannot be read, was not built yet (the message has the command), or the folder holds
+            the dataset of another mixture.
+    """
+    plan = Mixture.load(mixture)
+    folder = BUILT / plan.name
+    laws = f" --laws {BUILT / 'laws'}" if plan.laws is not None else ""
+    command = f"python scripts/build_dataset.py --mixture {shown(mixture)}{laws} --out {folder}"
+    if not (folder / "train.jsonl").is_file():
+        raise LeyloraError(f"The mixture {shown(mixture)} was not built yet; build it with: {command}")
+    report = folder / "report.json"
+    name = read_json(report).get("name") if report.is_file() else None
+    if name != plan.name:
+        held = f"the dataset {name}" if name else "a dataset of no mixture"
+        raise LeyloraError(f"{folder} holds {held}, not {plan.name}; build it with: {command} --overwrite")
+    return folder

@@ -1,8 +1,8 @@
 """Questions and answers written by a language model behind any OpenAI-compatible endpoint, off by default.
 
 The model sees one article and writes questions with their answers as JSON. Each becomes a grounded row with wrong
-articles beside the right one, and goes through the same verifier as every other row; on top of it, most words of
-the answer must be the article's. What fails is counted and dropped. Replies are kept in a JSON Lines file, so a
+articles in the prompt, and passes the same verifier as every other row; most words of the answer must also be the
+article's. What fails is counted and dropped. Replies are kept in a JSON Lines file, so a
 second build asks nothing twice and gives the same rows.
 """
 
@@ -14,21 +14,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from pydantic import BaseModel, ConfigDict, Field
 
-from leylora.data.compose import Unfit, compose
+from leylora.data.compose import DistractorPool, Item, LawLookup, Unfit, compose
 from leylora.data.conversation import Conversation
 from leylora.data.generate import TaskReport, TaskSettings
-from leylora.data.item import Item, Library
-from leylora.data.neighbours import Pool
-from leylora.data.records import Record, read_records
-from leylora.data.shelf import Shelf
-from leylora.data.verify import Fault
-from leylora.data.verify_row import verify_row
+from leylora.data.readers import Record, read_records
+from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import LeyloraError
 from leylora.grounding.prompt import passage
-from leylora.laws.law import Article, Law
+from leylora.laws.law import Law
 from leylora.text import fold
 
 ASK = """Este es un artículo de una ley del Ecuador:
@@ -66,7 +62,7 @@ def write_rows(
     seed: int,
     *,
     members: set[tuple[str, str]] | None = None,
-    transport: httpx.BaseTransport | None = None,
+    transport: httpx2.BaseTransport | None = None,
     tick: Callable[[int], None] = lambda articles: None,
 ) -> tuple[list[Conversation], TaskReport]:
     """Verified rows the model wrote about up to ``max_articles`` articles of ``members``.
@@ -74,15 +70,22 @@ def write_rows(
     Raises:
         LeyloraError: the endpoint cannot be reached or refuses; replies received so far are kept.
     """
-    library, shelf, report = Library(tuple(laws), seed), Shelf(laws), TaskReport()
-    wanted = [(law, row) for law in laws for row in law.articles
-              if row.in_force and (members is None or (law.id, row.number) in members)]  # fmt: skip
-    chosen = library.random("model-written").sample(wanted, min(writer.max_articles, len(wanted)))
+    lookup, citable, report = LawLookup(laws, seed), CitableLaws(laws), TaskReport()
+    wanted = [
+        (law, row)
+        for law in laws
+        for row in law.articles
+        if row.in_force and (members is None or (law.id, row.number) in members)
+    ]
+    chosen = lookup.random("model-written").sample(wanted, min(writer.max_articles, len(wanted)))
     replies = _Replies(writer, transport)
-    pools = {law.id: Pool(law, [row.number for other, row in wanted if other is law]) for law in laws}
+    numbers = [[row.number for other, row in wanted if other is law] for law in laws]
+    pools = {(law.id, law.edition): DistractorPool(law, mine) for law, mine in zip(laws, numbers, strict=True)}
     rows: list[Conversation] = []
     for done, (law, article) in enumerate(chosen, start=1):
-        reply = replies.to(ASK.format(article=_shown(law, article), count=writer.per_article))
+        shown = passage(law, article)
+        text = f"({shown.citation}) {shown.rubric}\n{shown.body}"
+        reply = replies.to(ASK.format(article=text, count=writer.per_article))
         pairs = read_pairs(reply)[: writer.per_article]
         if not pairs:
             report.drop("model-written: the reply is no list of questions")
@@ -92,8 +95,8 @@ def write_rows(
                 _, row = compose(
                     law,
                     item,
-                    pools[law.id],
-                    library.random("model-written", law.id, article.number, str(number)),
+                    pools[law.id, law.edition],
+                    lookup.random("model-written", law.id, article.number, str(number)),
                     number=100 + number,
                     distractors=settings.distractors,
                     max_characters=settings.max_characters,
@@ -102,11 +105,14 @@ def write_rows(
             except Unfit as error:
                 report.drop(f"model-written: {error}")
                 continue
-            fault = next(iter([*verify_row(row, shelf), *_foreign_words(answer, article)]), None)
-            if fault is None:
-                rows.append(row)
-            else:
+            fault = next(iter(verify_row(row, citable)), None)
+            share = support(answer, f"{article.rubric or ''} {article.body}")
+            if fault is not None:
                 report.drop(f"model-written: {fault.kind}", row, fault.detail)
+            elif share < OWN_WORDS:
+                report.drop("model-written: too few of its words are the article's", row, f"{share:.0%}")
+            else:
+                rows.append(row)
         tick(done)
     report.rows = len(rows)
     report.by_task["model-written"] = len(rows)
@@ -135,20 +141,10 @@ def support(answer: str, source: str) -> float:
     return sum(word[:STEM] in stems for word in words) / len(words) if words else 0.0
 
 
-def _foreign_words(answer: str, article: Article) -> list[Fault]:
-    share = support(answer, f"{article.rubric or ''} {article.body}")
-    return [] if share >= OWN_WORDS else [Fault("too few of its words are the article's", f"{share:.0%}")]
-
-
-def _shown(law: Law, article: Article) -> str:
-    one = passage(law, article)
-    return f"({one.citation}) {one.rubric}\n{one.body}"
-
-
 class _Replies:
     """The model's replies by prompt: from the file when it has them, else from the endpoint and into the file."""
 
-    def __init__(self, writer: WriterSettings, transport: httpx.BaseTransport | None) -> None:
+    def __init__(self, writer: WriterSettings, transport: httpx2.BaseTransport | None) -> None:
         self._writer = writer
         self._transport = transport
         found = read_records(writer.replies) if writer.replies.exists() else []
@@ -165,22 +161,24 @@ class _Replies:
         return self._known[key]
 
     def _ask(self, prompt: str) -> str:
+        import openai  # here and not at the top: building without a model must not load it
+
         url, model, variable = self._writer.base_url.rstrip("/"), self._writer.model, self._writer.api_key_env
-        body = {"model": model, "messages": [{"role": "user", "content": prompt}], "temperature": 0.7, "seed": 7}
-        headers = {"Authorization": f"Bearer {os.environ[variable]}"} if variable in os.environ else {}
+        http = None if self._transport is None else httpx2.Client(transport=self._transport)
+        key = os.environ.get(variable, "none")
         try:
-            with httpx.Client(headers=headers, timeout=self._writer.timeout_s, transport=self._transport) as client:
-                answer = client.post(f"{url}/chat/completions", json=body)
-            answer.raise_for_status()
-            return str(answer.json()["choices"][0]["message"]["content"])
-        except httpx.HTTPStatusError as error:
-            code = error.response.status_code
+            client = openai.OpenAI(base_url=url, api_key=key, timeout=self._writer.timeout_s, http_client=http)
+            turns = [{"role": "user", "content": prompt}]
+            answer = client.chat.completions.create(model=model, messages=turns, temperature=0.7, seed=7)  # type: ignore
+            return str(answer.choices[0].message.content)
+        except openai.APIStatusError as error:
+            code = error.status_code
             hint = f"set the key in {variable}" if code in (401, 403) else "see the server's log"
             raise LeyloraError(f"{url} answered {code} for the model {model}; {hint}.") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (openai.APIConnectionError, httpx2.InvalidURL) as error:
             raise LeyloraError(
-                f"{url} cannot be reached ({type(error).__name__}); start the server, or take `writer:` out of the "
-                "mixture. The replies received so far are kept."
+                f"{url} cannot be reached ({type(error.__cause__ or error).__name__}); start the server, or take "
+                "`writer:` out of the mixture. The replies received so far are kept."
             ) from None
-        except (json.JSONDecodeError, KeyError, IndexError, TypeError):
+        except (openai.OpenAIError, ValueError, AttributeError, IndexError, TypeError):
             raise LeyloraError(f"{url} does not answer like an OpenAI-compatible server; check base_url.") from None

@@ -1,8 +1,8 @@
 """Did a variant see the questions before? Looked for in its training rows, and in how it answers.
 
-Statutes are in every pre-training corpus; what must not be shared is our own questions. Training rows are at hand when
-``run.json`` names a dataset folder that still exists. Where they are not, a variant that learned the letters of a
-benchmark by heart shows itself: it answers right only while the options stand in the published order.
+Statutes are in every pre-training corpus; what must not be shared is our own questions. Training rows are available
+when ``run.json`` names a dataset folder that still exists. Where they are not, a variant that memorised the letters of
+a benchmark gives itself away: it answers right only while the options are in the published order.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leylora.data.overlap import marks
+from leylora.data.duplicates import marks
 from leylora.evaluation.results import Finding, Item, Mark, Model, Variant
 from leylora.evaluation.statistics import bootstrap_interval, by_cluster
 from leylora.files import read_json, read_jsonl
@@ -64,9 +64,11 @@ def seen_in_training(items: Sequence[Item], files: Iterable[Path]) -> list[str]:
 
     def is_seen(item: Item) -> bool:
         own = asked[item.id] & wanted
-        leaked = [mark for mark in own if any(
-            about == articles[item.id] or about.startswith(NO_ARTICLE) for about in seen.get(mark, ())
-        )]  # fmt: skip
+        leaked = [
+            mark
+            for mark in own
+            if any(about == articles[item.id] or about.startswith(NO_ARTICLE) for about in seen.get(mark, ()))
+        ]
         return bool(leaked) and len(leaked) >= LEAKED * len(own)
 
     return [item.id for item in items if is_seen(item)]
@@ -82,7 +84,7 @@ def own_question(messages: Sequence[Mapping[str, str]]) -> str:
     return question
 
 
-def contamination(model: Model, items: dict[str, list[Item]]) -> list[Finding]:
+def contamination(model: Model, items: Mapping[str, Sequence[Item]]) -> list[Finding]:
     """A finding for each variant and suite whose questions occur in its training rows."""
     found = []
     cache: dict[tuple[str, tuple[Path, ...]], list[str]] = {}
@@ -92,48 +94,37 @@ def contamination(model: Model, items: dict[str, list[Item]]) -> list[Finding]:
             if files and (suite, files) not in cache:
                 cache[suite, files] = seen_in_training(asked, files)
             if seen := cache.get((suite, files), []):
-                found.append(Finding(
-                    kind="seen in training", model=model.label, variant=variant.name, suite=suite, items=seen,
-                    detail=f"{len(seen)} of {len(asked)} questions stand in its training rows; "
-                    "see the part 'clean' for the scores without them.",
-                ))  # fmt: skip
+                leak = Finding(kind="seen-in-training", model=model.label, variant=variant.name, suite=suite)
+                found.append(leak.model_copy(update={"items": seen, "total": len(asked)}))
     return found
 
 
-def by_heart(model: str, variant: str, suite: str, marked: Sequence[Mark], seed: int = 0) -> list[Finding]:
+def memorised(model: str, variant: str, suite: str, marked: Sequence[Mark], seed: int = 0) -> list[Finding]:
     """Whether multiple choice goes better in the published order than in others, and whether one letter is favoured."""
-    rows = [mark for mark in marked if "original" in mark.values and "shuffled" in mark.values]
-    if len({mark.cluster for mark in rows}) < 2:
+    rows = [mark for mark in marked if mark.published_order is not None and mark.other_orders is not None]
+    clusters = [mark.cluster for mark in rows]
+    if len(set(clusters)) < 2:
         return []
     found = []
-    gap = by_cluster(
-        [mark.cluster for mark in rows],
-        [mark.values["original"] - mark.values["shuffled"] for mark in rows],
-        [1.0] * len(rows),
-    )
-    low, _ = bootstrap_interval(gap, seed)
-    if low > 0 and gap.value > 0.1:
-        found.append(Finding(
-            kind="memorised", model=model, variant=variant, suite=suite,
-            detail=f"It is right {gap.value:.0%} more often when the options stand in the published order than in "
-            "others: it knows letters, not answers. The reported accuracy is the mean over all orders.",
-        ))  # fmt: skip
-    places = sorted({key for mark in rows for key in mark.values if key.startswith("place_")})
-    shares = {key: float(np.mean([mark.values.get(key, 0.0) for mark in rows])) for key in places}
-    favourite = max(shares, key=lambda key: shares[key])
-    if shares[favourite] > FAVOURITE:
-        found.append(Finding(
-            kind="position bias", model=model, variant=variant, suite=suite,
-            detail=f"It chooses option {'ABCDEFGH'[int(favourite.removeprefix('place_'))]} in "
-            f"{shares[favourite]:.0%} of the orders, whatever stands there.",
-        ))  # fmt: skip
+    gaps = [float(mark.published_order or 0) - (mark.other_orders or 0) for mark in rows]
+    gap = by_cluster(clusters, gaps, [1.0] * len(rows))
+    if bootstrap_interval(gap, seed)[0] > 0 and gap.value > 0.1:
+        found.append(Finding(kind="memorised", model=model, variant=variant, suite=suite, share=gap.value))
+    most = max(len(mark.places) for mark in rows)
+    shares = [
+        float(np.mean([mark.places[at] if at < len(mark.places) else 0.0 for mark in rows])) for at in range(most)
+    ]
+    if max(shares) > FAVOURITE:
+        liked = {"place": int(np.argmax(shares)), "share": max(shares)}
+        bias = Finding(kind="position-bias", model=model, variant=variant, suite=suite)
+        found.append(bias.model_copy(update=liked))
     return found
 
 
-def copies(model: Model) -> list[Finding]:
+def duplicate_variants(model: Model) -> list[Finding]:
     """A finding for each variant whose weights are those of an earlier one."""
     return [
-        Finding(kind="copied variant", model=model.label, variant=variant.name,
-                detail=f"Its weights are those of '{variant.same_as}' (same SHA-256): one adapter under two names.")
-        for variant in model.variants if variant.same_as
-    ]  # fmt: skip
+        Finding(kind="duplicate-variant", model=model.label, variant=variant.name, names=[variant.same_as])
+        for variant in model.variants
+        if variant.same_as
+    ]

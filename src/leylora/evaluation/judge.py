@@ -15,9 +15,8 @@ from pydantic import BaseModel, SecretStr
 
 from leylora import console
 from leylora.errors import UsageError
-from leylora.evaluation.asking import sha256_of
-from leylora.evaluation.reading import Results, read_records
-from leylora.evaluation.results import Answer, Item, Record
+from leylora.evaluation.backends import sha256_of
+from leylora.evaluation.results import Answer, Item, Record, Results, read_records
 from leylora.files import write_json, write_jsonl
 from leylora.webui.client import Client, ServerSettings
 
@@ -115,11 +114,11 @@ class JudgeRow(BaseModel):
 
 
 class JudgeSummary(BaseModel):
-    """All of ``judge.json``."""
+    """All of ``judge.json``. ``same_family``: families of models that judge and compared models share."""
 
     judge: str
     system: str
-    notes: list[str]
+    same_family: list[str]
     rows: list[JudgeRow]
 
 
@@ -162,7 +161,9 @@ def judge(results: Results, ask: Asked, pairs: Sequence[tuple[str, str]], *, lim
         kept = [*verdicts, *(verdict for key, verdict in known.items() if key not in new)]
         if kept:
             write_jsonl(path, [verdict.model_dump() for verdict in kept])
-    summary = JudgeSummary(judge=ask.name, system=SYSTEM, notes=_notes(results, ask.name), rows=rows(results, verdicts))
+    summary = JudgeSummary(
+        judge=ask.name, system=SYSTEM, same_family=_same_family(results, ask.name), rows=rows(results, verdicts)
+    )
     write_json(results.folder / JUDGE_FILE, summary.model_dump(mode="json"))
     return summary
 
@@ -242,11 +243,10 @@ def _prompt(item: Item, first: str, second: str) -> str:
     return "\n\n".join(f"<<<{name}>>>\n{text}\n<<<FIN DE {name}>>>" for name, text in shown.items())
 
 
-def _notes(results: Results, judge_name: str) -> list[str]:
-    """That the judge is of a contestant's own family, whose answers it is known to favour."""
-    contestants = " ".join(f"{model.label} {model.source} {model.family}" for model in results.provenance.models)
-    shared = [name for name in FAMILIES if name in judge_name.lower() and name in contestants.lower()]
-    return [f"El juez es de la familia {name}, como uno de los comparados: no es imparcial." for name in shared]
+def _same_family(results: Results, judge_name: str) -> list[str]:
+    """The families that judge and compared models share: a judge is known to favour its own."""
+    compared = " ".join(f"{model.label} {model.source} {model.family}" for model in results.provenance.models)
+    return [name for name in FAMILIES if name in judge_name.lower() and name in compared.lower()]
 
 
 def _read(path: Path) -> Iterator[Verdict]:

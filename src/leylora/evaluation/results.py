@@ -1,32 +1,49 @@
-"""What a comparison leaves on disk: the raw answers, what was made of them, and where they came from.
-
-The folder that `leylora.evaluation.compare.compare` writes, and that the report is drawn from::
+"""What a comparison leaves on disk, and how it is read back: `load_results`.
 
     OUT/
       provenance.json              Provenance: command, seeds, versions, hashes, models, variants, suites
       items/SUITE.jsonl            Item: every question as it was asked, with its key
-      answers/MODEL/VARIANT.jsonl  Answer: raw; appended to while the run goes on, so that a killed run continues
-      marks/MODEL/VARIANT.jsonl    Mark: what was made of each answer (scores, citations with verdicts, flags)
+      answers/MODEL/VARIANT.jsonl  Answer: raw; appended to during the run, so that a killed run continues
+      answers/MODEL/backend.json   what the last loaded model said of itself (`leylora.evaluation.run`)
+      marks/MODEL/VARIANT.jsonl    Mark: the grade of each answer (score, citations with verdicts, flags)
       scores.json                  Scores: every number with its interval, differences, retention, cost, findings
 
 ``items`` and ``answers`` are the evidence: everything in ``marks`` and ``scores.json`` is computed from them alone
-(`leylora.evaluation.scoring.score`), and a test does so again.
-`leylora.evaluation.reading.load_results` reads a folder back.
+(`leylora.evaluation.scoring.tally`), and a test does so again. Records hold facts; the report makes the sentences.
 
 A model is named by its label (the last part of its path, ``mistral-7b``), a variant by its role (``base``,
 ``instructions``, ``law``, ``merged``) or, when it has none, by its adapter's folder. Both are safe as file names.
 """
 
-from typing import Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-SCHEMA = 1
-Role = Literal["base", "instructions", "law", "merged", "other"]
+from leylora.adapters.discover import Variant
+from leylora.errors import LeyloraError
+from leylora.files import read_json, read_jsonl
+
+SCHEMA = 2
 Ask = Literal["generate", "choose", "likelihood"]
 Setting = Literal["closed-book", "grounded", ""]
 Verdict = Literal["right", "wrong", "invented", "unknown"]
 Flag = Literal["unfinished", "degenerate", "not-spanish", "empty", "abstained", "invented-citation", "letter-answer"]
+Reason = Literal[
+    "wrong-option",
+    "invented-citation",
+    "missing-citation",
+    "should-abstain",
+    "should-not-abstain",
+    "wrong-figure",
+    "wrong-format",
+    "repeats",
+    "empty",
+    "not-spanish",
+]
+"""Why an answer lost points."""
 Interval = Literal["cluster-bootstrap", "wilson", "none"]
 
 
@@ -54,7 +71,9 @@ class Item(Record):
         law_id, article, edition: what a right answer cites.
         supplied: canonical citations of the articles in the prompt.
         abstain: whether declining is right.
-        checks: rules a format item's answer must pass, as `leylora.evaluation.formats` spells them.
+        checks: rules a format item's answer must pass, as `leylora.evaluation.grading` spells them.
+        preset, temperature, seed: of a free prompt (suite ``prompts``): a preset of GENERATION-PRESETS and what is laid
+            over it; everything else is asked without sampling. Free prompts with the same ``cluster`` are one prompt.
     """
 
     suite: str
@@ -75,6 +94,9 @@ class Item(Record):
     supplied: list[str] = []
     abstain: bool = False
     checks: list[dict[str, Any]] = []
+    preset: str = ""
+    temperature: float | None = None
+    seed: int | None = None
 
 
 class Answer(Record):
@@ -92,6 +114,7 @@ class Answer(Record):
         nll: summed negative log-likelihood, in nats, of the reference with its end mark; ``reference_bytes`` its
             length in UTF-8 bytes and ``reference_tokens`` in tokens.
         seconds: this answer's share of its batch's time.
+        error: why there is no answer; it is asked again by the next run.
     """
 
     key: str
@@ -111,6 +134,7 @@ class Answer(Record):
     reference_bytes: int | None = None
     reference_tokens: int | None = None
     seconds: float = 0.0
+    error: str = ""
 
 
 class OptionText(Record):
@@ -138,11 +162,26 @@ class Citation(Record):
 
 
 class Mark(Record):
-    """What was made of one answer (a line of ``marks/MODEL/VARIANT.jsonl``).
+    """The grade of one answer (a line of ``marks/MODEL/VARIANT.jsonl``). What does not apply is None.
 
-    ``values`` maps metric names to this answer's value; shares are 0 to 1, and a metric that does not apply is
-    absent. ``credit`` is there for every item that can be right: 1 right, 0 wrong, between for overlap. ``reasons``
-    say in Spanish why points were lost, for the failure gallery. ``key`` is that of the answer judged.
+    Attributes:
+        key: of the answer graded.
+        score: 1 right, 0 wrong, between for overlap with a reference; None where nothing can be right.
+        bits, reference_bytes: loss of the reference, and its length in UTF-8.
+        accuracy: share of the orders of the options in which the letter of the right one was likeliest.
+        correct: the right option is likeliest over all orders together, which no preference for a place can cause.
+        published_order, other_orders: accuracy in the source's own order, and mean accuracy in the others.
+        confidence, brier: from the probabilities over the options, averaged over orders.
+        places: share of the orders in which each place was chosen.
+        text_correct, text_norm_correct: the options' texts compared as answers, by sum and by byte, as
+            lm-evaluation-harness's acc and acc_norm do.
+        tokens, unfinished, degenerate, empty, spanish: of every generated answer.
+        abstained, should_abstain: of every generated answer about the law.
+        cited, cited_right, expected_citations: articles cited, whether the right one is among them, how many were
+            expected; None for an item that is to be declined.
+        cited_known, cited_invented: citations of laws at hand, and those whose article does not exist.
+        number_exact, token_f1, exact, chrf, rouge_1, rouge_2, rouge_l: agreement with the reference.
+        format_kept, format_rules: all rules of the format were kept; share of them that were.
     """
 
     model: str
@@ -152,11 +191,43 @@ class Mark(Record):
     task: str
     setting: Setting
     cluster: str
-    values: dict[str, float]
+    key: str = ""
     citations: list[Citation] = []
     flags: list[Flag] = []
-    reasons: list[str] = []
-    key: str = ""
+    reasons: list[Reason] = []
+    score: float | None = None
+    bits: float | None = None
+    reference_bytes: int | None = None
+    accuracy: float | None = None
+    correct: bool | None = None
+    published_order: bool | None = None
+    other_orders: float | None = None
+    confidence: float | None = None
+    brier: float | None = None
+    places: list[float] = []
+    text_correct: bool | None = None
+    text_norm_correct: bool | None = None
+    tokens: int | None = None
+    unfinished: bool | None = None
+    degenerate: bool | None = None
+    empty: bool | None = None
+    spanish: bool | None = None
+    abstained: bool | None = None
+    should_abstain: bool | None = None
+    cited: int | None = None
+    cited_right: int | None = None
+    expected_citations: int | None = None
+    cited_known: int | None = None
+    cited_invented: int | None = None
+    number_exact: bool | None = None
+    token_f1: float | None = None
+    exact: bool | None = None
+    chrf: float | None = None
+    rouge_1: float | None = None
+    rouge_2: float | None = None
+    rouge_l: float | None = None
+    format_kept: bool | None = None
+    format_rules: float | None = None
 
 
 class Score(Record):
@@ -226,7 +297,7 @@ class Difference(Record):
 class Retention(Record):
     """Share of a single adapter's gain over the base that another variant keeps: (kept - base) / (single - base).
 
-    ``value`` is None, and ``note`` says why, when the single adapter gained nothing that can be told from noise.
+    ``value`` is None, and ``undefined`` says why, when the single adapter has no statistically significant gain.
     """
 
     model: str
@@ -239,7 +310,7 @@ class Retention(Record):
     low: float | None
     high: float | None
     n: int
-    note: str = ""
+    undefined: Literal["", "no-significant-gain", "worse-than-base"] = ""
 
 
 class Cost(Record):
@@ -265,19 +336,67 @@ class Cost(Record):
     training_device: str = ""
 
 
-class Finding(Record):
-    """Something the reader of the numbers must know.
+FindingKind = Literal[
+    "duplicate-variant",
+    "seen-in-training",
+    "memorised",
+    "position-bias",
+    "no-room",
+    "no-law-text",
+    "no-laws",
+    "no-instruction-rows",
+    "rows-drawn",
+    "endpoint",
+    "no-adapter",
+    "other-adapters",
+    "stale-adapter",
+    "unusable-adapter",
+    "no-merge-report",
+    "lead-sentences",
+    "not-answered",
+]
 
-    ``kind``: ``copied variant``, ``seen in training``, ``memorised``, ``position bias``, ``skipped`` or ``note``.
-    ``items`` are ids.
+
+class Finding(Record):
+    """A fact the reader of the numbers must know, about a model, one of its variants, a suite, or all where "" stands.
+
+    What each kind fills besides:
+
+    duplicate-variant    names[0]: the earlier variant that has the same weights
+    seen-in-training     items; total: how many were asked. The part ``clean`` has the scores without them
+    memorised            share: how much more often it is right while the options are in the published order
+    position-bias        place (0 is A), share: of the orders in which that place was chosen
+    no-room              items whose prompt leaves no room for an answer in the context; they count as wrong
+    no-law-text          source (the law's id), edition, count: grounded items skipped for want of its text
+    no-laws              no law's text was given, so nothing is asked grounded
+    no-instruction-rows  only format tasks are asked
+    rows-drawn           source (dataset folder), count of its total test rows, seed
+    endpoint             source (address): letters instead of likelihoods, no bits per byte, no hash of the weights
+    no-adapter           source (the folder searched): it holds no adapter of this base
+    other-adapters       adapter taken for the variant; names: others that could have been
+    stale-adapter        adapter left out because it was trained on other weights than the base has now
+    unusable-adapter     adapter left out; error says why
+    no-merge-report      adapter asked as merged though it has no merge report
+    lead-sentences       scores: what the first three sentences of each article score, by ROUGE kind (0 to 1)
+    not-answered         a model, or one of its variants, could not be loaded or asked; error says why
     """
 
-    kind: str
+    kind: FindingKind
     model: str = ""
     variant: str = ""
     suite: str = ""
-    detail: str
     items: list[str] = []
+    names: list[str] = []
+    count: int | None = None
+    total: int | None = None
+    share: float | None = None
+    place: int | None = None
+    seed: int | None = None
+    source: str = ""
+    edition: str = ""
+    adapter: str = ""
+    scores: dict[str, float] = {}
+    error: str = ""
 
 
 class Scores(Record):
@@ -289,27 +408,6 @@ class Scores(Record):
     retention: list[Retention]
     costs: list[Cost]
     findings: list[Finding]
-
-
-class Variant(Record):
-    """One column of the comparison.
-
-    Attributes:
-        adapter: folder, or the LoRA's name at an endpoint; "" for the base.
-        sha256: of the adapter (`leylora.adapters.files.adapter_sha256`); "" for the base or when it is not at hand.
-        same_as: an earlier variant of this model with the same weights.
-        run: the adapter's whole run.json (`leylora.training.record.RunRecord`), None when it has none.
-        merge: the adapter's whole merge_report.json (`leylora.adapters.report`), None when it is no merge.
-    """
-
-    name: str
-    role: Role
-    adapter: str = ""
-    sha256: str = ""
-    same_as: str = ""
-    rank: int | None = None
-    run: dict[str, Any] | None = None
-    merge: dict[str, Any] | None = None
 
 
 class Model(Record):
@@ -331,14 +429,13 @@ class Model(Record):
 
 
 class Suite(Record):
-    """Which items a suite held, and what it had to leave out."""
+    """Which items a suite held."""
 
     name: str
     sources: list[str]
     sha256: str
     items: int
     tasks: dict[str, int]
-    notes: list[str] = []
 
 
 class Provenance(Record):
@@ -356,3 +453,81 @@ class Provenance(Record):
     settings: dict[str, Any]
     models: list[Model]
     suites: list[Suite]
+
+
+R = TypeVar("R", bound=Record)
+
+
+def items_file(out: Path, suite: str) -> Path:
+    return out / "items" / f"{suite}.jsonl"
+
+
+def answers_file(out: Path, model: str, variant: str) -> Path:
+    return out / "answers" / model / f"{variant}.jsonl"
+
+
+def marks_file(out: Path, model: str, variant: str) -> Path:
+    return out / "marks" / model / f"{variant}.jsonl"
+
+
+def read_records(path: Path, kind: type[R]) -> Iterator[R]:
+    """The records of a JSON Lines file.
+
+    Raises:
+        LeyloraError: a line is none; the message names it.
+    """
+    for line, row in read_jsonl(path):
+        try:
+            yield kind.model_validate(row)
+        except ValidationError as error:
+            raise LeyloraError(_misfit(path, error, f", line {line}")) from None
+
+
+@dataclass(frozen=True)
+class Results:
+    """A folder of results, read back. ``answers`` and ``marks`` are keyed by (model, variant, suite, item)."""
+
+    folder: Path
+    provenance: Provenance
+    scores: Scores
+    items: dict[tuple[str, str], Item]
+    answers: dict[tuple[str, str, str, str], Answer]
+    marks: dict[tuple[str, str, str, str], Mark]
+
+
+def load_results(out: Path) -> Results:
+    """Read what `compare` wrote.
+
+    Raises:
+        LeyloraError: the folder holds no finished comparison, or a file does not fit this version.
+    """
+    if not (out / "scores.json").is_file():
+        raise LeyloraError(f"{out} holds no finished comparison; run scripts/compare.py --out {out} first.")
+    provenance, scores = _read(out / "provenance.json", Provenance), _read(out / "scores.json", Scores)
+    items = {(item.suite, item.id): item for suite in provenance.suites
+             for item in read_records(items_file(out, suite.name), Item)}  # fmt: skip
+    answers: dict[tuple[str, str, str, str], Answer] = {}
+    marks: dict[tuple[str, str, str, str], Mark] = {}
+    for model in provenance.models:
+        for variant in model.variants:
+            for mark in read_records(marks_file(out, model.label, variant.name), Mark):
+                marks[mark.model, mark.variant, mark.suite, mark.item] = mark
+            for answer in read_records(answers_file(out, model.label, variant.name), Answer):
+                place = (answer.model, answer.variant, answer.suite, answer.item)
+                # What earlier runs into the folder asked, under other settings or weights, is kept but does not count.
+                if place in marks and marks[place].key in ("", answer.key):
+                    answers[place] = answer
+    return Results(out, provenance, scores, items, answers, marks)
+
+
+def _read(path: Path, kind: type[R]) -> R:
+    try:
+        return kind.model_validate(read_json(path))
+    except ValidationError as error:
+        raise LeyloraError(_misfit(path, error)) from None
+
+
+def _misfit(path: Path, error: ValidationError, place: str = "") -> str:
+    fault = error.errors()[0]
+    key = ".".join(map(str, fault["loc"])) or "the record"
+    return f"{path}{place}, {key}: {fault['msg']}; it was written by another version, run the comparison again."

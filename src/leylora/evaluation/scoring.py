@@ -1,16 +1,32 @@
-"""From items and raw answers to every number of a comparison: scores, paired differences, retention.
+"""From items and raw answers to every number of a comparison: scores, paired differences, retention, findings.
 
-Nothing here looks at a model: `score` makes ``scores.json`` from the files alone, and makes it the same every time.
+`tally` computes ``scores.json`` from the files alone, without any model, and the same every time. Each metric is a
+ratio of two sums over marks. ``score`` is the one that every suite shares: 1 for a right answer, 0 for a wrong one,
+between for overlap with a reference (`leylora.evaluation.grading`).
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from leylora.evaluation.metrics import HEADLINE, METRICS, Metric
-from leylora.evaluation.results import Difference, Interval, Item, Mark, Model, Retention, Score
+from leylora.evaluation.contamination import contamination, duplicate_variants, memorised
+from leylora.evaluation.grading import KnownArticles, grade
+from leylora.evaluation.results import (
+    Answer,
+    Cost,
+    Difference,
+    Finding,
+    Interval,
+    Item,
+    Mark,
+    Model,
+    Retention,
+    Score,
+    Scores,
+)
 from leylora.evaluation.statistics import (
     Sums,
     bootstrap_interval,
@@ -25,10 +41,100 @@ from leylora.evaluation.statistics import (
     wilson,
     worst_case_error,
 )
+from leylora.laws.law import Law
 
 LEVEL = 0.05  # of every test
+HEADLINE = "score"
 SKILL_OF = {"law": "law", "instructions": "instructions", "spanish": "instructions"}
-"""Whose gain a combined adapter is measured against, by suite."""
+"""Whose gain a merged adapter is measured against, by suite."""
+
+Place = tuple[str, str, str]  # model, variant, suite
+Ratio = tuple[float, float] | None  # what one mark adds above and below; None where the metric does not apply
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        ratio: of one mark; the metric is the sum of what is above over the sum of what is below.
+        binary: every mark adds 0 or 1 above and 1 below, so that Wilson's interval and McNemar's test apply.
+        by_task: reported for each task and setting, not only for the suite.
+        compared: differences between variants, their tests and retention are reported for it.
+    """
+
+    name: str
+    ratio: Callable[[Mark], Ratio]
+    unit: str = "share"
+    higher_is_better: bool = True
+    binary: bool = False
+    by_task: bool = False
+    compared: bool = False
+
+
+def _over(above: float | None, below: float | None = 1.0) -> Ratio:
+    return None if above is None or below is None else (float(above), float(below))
+
+
+def _cited_f1(mark: Mark) -> Ratio:
+    if mark.cited_right is None or mark.cited is None or mark.expected_citations is None:
+        return None
+    return 2.0 * mark.cited_right, float(mark.cited + mark.expected_citations)
+
+
+def _answered(mark: Mark) -> float | None:
+    """1 unless declined, on the questions that have an answer."""
+    return None if mark.should_abstain is not False else 1.0 - bool(mark.abstained)
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("score", lambda m: _over(m.score), by_task=True, compared=True),
+    Metric(
+        "bits_per_byte",
+        lambda m: _over(m.bits, m.reference_bytes),
+        unit="bits/byte",
+        higher_is_better=False,
+        by_task=True,
+        compared=True,
+    ),
+    Metric("accuracy", lambda m: _over(m.accuracy), by_task=True),
+    Metric("correct", lambda m: _over(m.correct), binary=True, compared=True),
+    Metric("accuracy_text", lambda m: _over(m.text_correct), binary=True),
+    Metric("accuracy_text_norm", lambda m: _over(m.text_norm_correct), binary=True),
+    Metric("brier", lambda m: _over(m.brier), unit="points", higher_is_better=False),
+    Metric("citation_precision", lambda m: _over(m.cited_right, m.cited), by_task=True),
+    Metric("citation_recall", lambda m: _over(m.cited_right, m.expected_citations), by_task=True),
+    Metric("citation_f1", _cited_f1, by_task=True, compared=True),
+    Metric(
+        "invented_citations", lambda m: _over(m.cited_invented, m.cited_known), higher_is_better=False, by_task=True
+    ),
+    Metric("number_exact", lambda m: _over(m.number_exact), binary=True, by_task=True),
+    Metric(
+        "abstained_when_due",
+        lambda m: _over(m.abstained) if m.should_abstain else None,
+        binary=True,
+        by_task=True,
+    ),
+    Metric("coverage", lambda m: _over(_answered(m)), binary=True, by_task=True),
+    Metric(
+        "risk",  # error on the questions that have an answer and were not declined
+        lambda m: _over(1.0 - m.score) if _answered(m) and m.score is not None else None,
+        higher_is_better=False,
+        by_task=True,
+    ),
+    Metric("chrf", lambda m: _over(m.chrf), by_task=True),
+    Metric("rouge_l", lambda m: _over(m.rouge_l), by_task=True),
+    Metric("rouge_1", lambda m: _over(m.rouge_1), compared=True),
+    Metric("rouge_2", lambda m: _over(m.rouge_2), compared=True),
+    Metric("token_f1", lambda m: _over(m.token_f1), by_task=True),
+    Metric("exact", lambda m: _over(m.exact), binary=True),
+    Metric("format", lambda m: _over(m.format_kept), binary=True),
+    Metric("format_rules", lambda m: _over(m.format_rules)),
+    Metric("in_spanish", lambda m: _over(m.spanish), binary=True),
+    Metric("degenerate", lambda m: _over(m.degenerate), higher_is_better=False, binary=True),
+    Metric("unfinished", lambda m: _over(m.unfinished), higher_is_better=False, binary=True),
+    Metric("answer_tokens", lambda m: _over(m.tokens), unit="tokens", higher_is_better=False),
+)
 
 
 @dataclass(frozen=True)
@@ -40,35 +146,72 @@ class Marked:
     suite: str
     marks: list[Mark]
 
-    def part(self, part: str) -> list[Mark]:
-        """The marks of ``all``, of a ``task:`` or of a ``setting:``."""
-        kind, _, name = part.partition(":")
-        if kind == "all":
-            return self.marks
-        return [mark for mark in self.marks if (mark.task if kind == "task" else mark.setting) == name]
 
+def tally(
+    models: Sequence[Model],
+    items: Mapping[str, Sequence[Item]],
+    answers: Mapping[Place, Sequence[Answer]],
+    *,
+    laws: Sequence[Law] = (),
+    costs: Sequence[Cost] = (),
+    findings: Sequence[Finding] = (),
+    seed: int = 0,
+) -> tuple[dict[Place, list[Mark]], Scores]:
+    """Grade every answer and compute every number of ``scores.json``.
 
-def parts_of(items: Iterable[Item]) -> list[str]:
-    """``all``, then each setting and each task of a suite where there is more than one."""
-    items = list(items)
-    settings = sorted({item.setting for item in items if item.setting})
-    tasks = sorted({item.task for item in items})
-    return ["all", *(f"setting:{name}" for name in settings), *(f"task:{name}" for name in tasks if len(tasks) > 1)]
+    Args:
+        items: by suite.
+        answers: by model, variant and suite, each in the order of the suite's items.
+        laws: parsed laws, by which an invented article is told from a wrong one.
+        findings: what is known besides.
+
+    Raises:
+        LeyloraError: an item's key does not name its right option.
+    """
+    known = {suite: KnownArticles.of(asked, laws) for suite, asked in items.items()}
+    marks = {
+        place: [grade(item, answer, known[place[2]]) for item, answer in zip(items[place[2]], given, strict=True)]
+        for place, given in answers.items()
+    }
+    marked = [Marked(*place, marks=given) for place, given in marks.items()]
+    leaks = [leak for model in models for leak in contamination(model, items)]
+    seen: dict[tuple[str, str], set[str]] = {}
+    for leak in leaks:
+        seen.setdefault((leak.model, leak.suite), set()).update(leak.items)
+    scores: list[Score] = []
+    for one in marked:
+        scores += suite_scores(one, items[one.suite], seed)
+        if tainted := seen.get((one.model, one.suite)):
+            kept = [item for item in items[one.suite] if item.id not in tainted]
+            clean = Marked(one.model, one.variant, one.suite, [m for m in one.marks if m.item not in tainted])
+            for score in suite_scores(clean, kept, seed) if kept else []:
+                if score.part == "all":
+                    scores.append(score.model_copy(update={"part": "clean", "headline": False}))
+    noticed = [*findings, *leaks, *(copy for model in models for copy in duplicate_variants(model))]
+    noticed += [found for one in marked for found in memorised(one.model, one.variant, one.suite, one.marks, seed)]
+    compared = differences(marked, models, seed)
+    kept_gains = retentions(marked, models, compared, seed)
+    return marks, Scores(scores=scores, differences=compared, retention=kept_gains, costs=list(costs), findings=noticed)
 
 
 def sums(metric: Metric, marks: Iterable[Mark]) -> Sums | None:
-    """A metric's sums over the marks that count for it; None when there are none."""
-    counted = [(mark.cluster, above, metric.denominator(mark.values)) for mark in marks
-               if (above := metric.numerator(mark.values)) is not None]  # fmt: skip
+    """A metric's sums over the marks it applies to; None when there are none."""
+    counted = [(mark.cluster, *ratio) for mark in marks if (ratio := metric.ratio(mark)) is not None]
     return by_cluster(*zip(*counted, strict=True)) if counted else None
 
 
 def suite_scores(marked: Marked, items: Sequence[Item], seed: int = 0) -> list[Score]:
-    """Every metric of one variant on one suite, with its interval."""
+    """Every metric of one variant on one suite, with its interval: of all, and of each setting and each task."""
+    parts = {"all": marked.marks}
+    for setting in sorted({item.setting for item in items if item.setting}):
+        parts[f"setting:{setting}"] = [mark for mark in marked.marks if mark.setting == setting]
+    tasks = sorted({item.task for item in items})
+    for name in tasks if len(tasks) > 1 else []:
+        parts[f"task:{name}"] = [mark for mark in marked.marks if mark.task == name]
+    counts = [len(item.options) for item in items if item.ask == "choose"]
+    chance = float(np.mean([1 / count for count in counts])) if counts else None
     found: list[Score] = []
-    chance = _chance(items)
-    for part in parts_of(items):
-        marks = marked.part(part)
+    for part, marks in parts.items():
         for metric in METRICS:
             if part != "all" and not metric.by_task:
                 continue
@@ -76,13 +219,24 @@ def suite_scores(marked: Marked, items: Sequence[Item], seed: int = 0) -> list[S
             if total is None or math.isnan(total.value):
                 continue
             low, high, method = _interval(metric, total, seed)
-            found.append(Score(
-                model=marked.model, variant=marked.variant, suite=marked.suite, metric=metric.name, part=part,
-                value=total.value, low=low, high=high, interval=method, n=total.n, clusters=len(total.clusters),
-                unit=metric.unit, higher_is_better=metric.higher_is_better,
+            score = Score(
+                model=marked.model,
+                variant=marked.variant,
+                suite=marked.suite,
+                metric=metric.name,
+                part=part,
+                value=total.value,
+                low=low,
+                high=high,
+                interval=method,
+                n=total.n,
+                clusters=len(total.clusters),
+                unit=metric.unit,
+                higher_is_better=metric.higher_is_better,
                 chance=chance if metric.name in ("accuracy", "correct") else None,
                 headline=metric.name == HEADLINE and part == "all",
-            ))  # fmt: skip
+            )
+            found.append(score)
     area = _risk_coverage(marked, seed)
     return [*found, area] if area else found
 
@@ -99,23 +253,17 @@ def _interval(metric: Metric, total: Sums, seed: int) -> tuple[float | None, flo
         # All alike: resampling what does not vary says nothing of what was not seen.
         clusters = len(total.clusters)
         return *wilson(total.value * clusters, clusters), "wilson"
-    if metric.unit == "share":
-        low, high = max(low, 0.0), min(high, 1.0)
-    return low, high, "cluster-bootstrap"
-
-
-def _chance(items: Sequence[Item]) -> float | None:
-    counts = [len(item.options) for item in items if item.ask == "choose"]
-    return float(np.mean([1 / count for count in counts])) if counts else None
+    # No metric is negative and no share passes 1, though Student's interval of few clusters may.
+    return max(low, 0.0), min(high, 1.0) if metric.unit == "share" else high, "cluster-bootstrap"
 
 
 def _risk_coverage(marked: Marked, seed: int) -> Score | None:
     """Area under the risk-coverage curve of multiple choice, by the probability of the option chosen."""
-    marks = [mark for mark in marked.marks if "confidence" in mark.values]
+    marks = [mark for mark in marked.marks if mark.confidence is not None]
     if not marks:
         return None
-    confidence = np.array([mark.values["confidence"] for mark in marks])
-    wrong = 1 - np.array([mark.values["correct"] for mark in marks])
+    confidence = np.array([mark.confidence for mark in marks])
+    wrong = np.array([1.0 - bool(mark.correct) for mark in marks])
     names = sorted({mark.cluster for mark in marks})
     index = np.array([names.index(mark.cluster) for mark in marks])
     value = float(risk_coverage_area(confidence, wrong)[0])
@@ -123,121 +271,147 @@ def _risk_coverage(marked: Marked, seed: int) -> Score | None:
     if len(names) > 1:
         areas = risk_coverage_area(confidence, wrong, draws(len(names), seed)[:, index])
         low, high = (float(bound) for bound in np.percentile(areas, [2.5, 97.5]))
-    return Score(model=marked.model, variant=marked.variant, suite=marked.suite, metric="aurc", part="all", value=value,
-                 low=low, high=high, interval="none" if low is None else "cluster-bootstrap", n=len(marks),
-                 clusters=len(names), unit="share", higher_is_better=False)  # fmt: skip
-
-
-def pairs_of(model: Model) -> list[tuple[str, str]]:
-    """Which variants of a model are compared: each with the base, and combined ones with each single skill."""
-    names = [variant.name for variant in model.variants]
-    single = [variant.name for variant in model.variants if variant.role in ("instructions", "law")]
-    combined = [variant.name for variant in model.variants if variant.role in ("merged", "other")]
-    return [(name, names[0]) for name in names[1:]] + [(name, one) for name in combined for one in single]
+    return Score(
+        model=marked.model,
+        variant=marked.variant,
+        suite=marked.suite,
+        metric="aurc",
+        part="all",
+        value=value,
+        low=low,
+        high=high,
+        interval="none" if low is None else "cluster-bootstrap",
+        n=len(marks),
+        clusters=len(names),
+        unit="share",
+        higher_is_better=False,
+    )
 
 
 def differences(all_marked: Sequence[Marked], models: Sequence[Model], seed: int = 0) -> list[Difference]:
     """Paired differences of the compared metrics, corrected by Holm within a suite and metric.
 
-    Within a model: `pairs_of`. Between models: the same role of each two, under an empty ``model`` and with
-    ``MODEL/VARIANT`` as names.
+    Within a model: each variant with the base, and merged ones with each single skill. Between models: the same role
+    of each two, under an empty ``model`` and with ``MODEL/VARIANT`` as names.
     """
     at = {(one.model, one.variant, one.suite): one for one in all_marked}
-    pairs = [(model.label, (model.label, first), (model.label, second))
-             for model in models for first, second in pairs_of(model)]  # fmt: skip
-    pairs += [("", (one.label, mine.name), (other.label, theirs.name))
-              for number, one in enumerate(models) for other in models[number + 1 :]
-              for mine in one.variants for theirs in other.variants
-              if mine.role == theirs.role != "other"]  # fmt: skip
+    pairs = []
+    for model in models:
+        names = [variant.name for variant in model.variants]
+        single = [variant.name for variant in model.variants if variant.role in ("instructions", "law")]
+        merged = [variant.name for variant in model.variants if variant.role in ("merged", "other")]
+        told = [(name, names[0]) for name in names[1:]] + [(name, one) for name in merged for one in single]
+        pairs += [(model.label, (model.label, first), (model.label, second)) for first, second in told]
+    for number, model in enumerate(models):
+        for other in models[number + 1 :]:
+            for mine in model.variants:
+                alike = [theirs for theirs in other.variants if mine.role == theirs.role != "other"]
+                pairs += [("", (model.label, mine.name), (other.label, theirs.name)) for theirs in alike]
     found: list[Difference] = []
     for suite in dict.fromkeys(one.suite for one in all_marked):
+        both = [pair for pair in pairs if (*pair[1], suite) in at and (*pair[2], suite) in at]
         for metric in METRICS:
             if metric.compared:
-                both = [pair for pair in pairs if (*pair[1], suite) in at and (*pair[2], suite) in at]
-                mine = [_difference(metric, label, at[*first, suite], at[*second, suite], seed)
-                        for label, first, second in both]  # fmt: skip
-                found += _corrected([one for one in mine if one is not None])
+                family = [
+                    one
+                    for label, first, second in both
+                    if (one := _difference(metric, label, at[*first, suite], at[*second, suite], seed)) is not None
+                ]
+                corrected = holm([one.p for one in family])
+                found += [one.model_copy(update={"p_holm": p}) for one, p in zip(family, corrected, strict=True)]
     return found
 
 
 def _difference(metric: Metric, label: str, first: Marked, second: Marked, seed: int) -> Difference | None:
-    both = [(a, b) for a, b in zip(first.marks, second.marks, strict=True)
-            if metric.numerator(a.values) is not None and metric.numerator(b.values) is not None]  # fmt: skip
+    rows = zip(first.marks, second.marks, strict=True)
+    both = [(a, b) for a, b in rows if metric.ratio(a) is not None and metric.ratio(b) is not None]
     one, two = sums(metric, (a for a, _ in both)), sums(metric, (b for _, b in both))
     if one is None or two is None or len(one.clusters) < 2:
         return None
     result = paired_difference(one, two, seed)
     if math.isnan(result.value):
         return None
-    gaps = [_ratio(metric, a) - _ratio(metric, b) for a, b in both]
-    if not metric.higher_is_better:
-        gaps = [-gap for gap in gaps]
+
+    def alone(mark: Mark) -> float:
+        above, below = metric.ratio(mark) or (0.0, 0.0)
+        return above / below if below else 0.0
+
+    sign = 1 if metric.higher_is_better else -1
+    gaps = [sign * (alone(a) - alone(b)) for a, b in both]
     better, worse = sum(gap > 1e-12 for gap in gaps), sum(gap < -1e-12 for gap in gaps)
     exact = metric.binary and len(one.clusters) == one.n
-    error = result.standard_error or (worst_case_error(one.n) if metric.unit == "share" else math.nan)
+    share = metric.unit == "share"
+    least = detectable(result.standard_error or (worst_case_error(one.n) if share else math.nan), len(one.clusters))
     return Difference(
-        model=label, suite=first.suite, metric=metric.name, part="all",
+        model=label,
+        suite=first.suite,
+        metric=metric.name,
+        part="all",
         variant=first.variant if label else f"{first.model}/{first.variant}",
         against=second.variant if label else f"{second.model}/{second.variant}",
-        value=result.value, low=result.low, high=result.high,
-        test="mcnemar" if exact else "randomisation", p=mcnemar(better, worse) if exact else result.p, p_holm=1.0,
-        family=f"{first.suite} {metric.name}", n=one.n, clusters=len(one.clusters),
-        detectable=None if math.isnan(error) else detectable(error), better=better, worse=worse,
-    )  # fmt: skip
-
-
-def _ratio(metric: Metric, mark: Mark) -> float:
-    below = metric.denominator(mark.values)
-    return (metric.numerator(mark.values) or 0.0) / below if below else 0.0
-
-
-def _corrected(found: list[Difference]) -> list[Difference]:
-    corrected = holm([one.p for one in found])
-    return [one.model_copy(update={"p_holm": p}) for one, p in zip(found, corrected, strict=True)]
+        value=result.value,
+        low=max(result.low, -1.0) if share else result.low,
+        high=min(result.high, 1.0) if share else result.high,
+        test="mcnemar" if exact else "randomisation",
+        p=mcnemar(better, worse) if exact else result.p,
+        p_holm=1.0,
+        family=f"{first.suite} {metric.name}",
+        n=one.n,
+        clusters=len(one.clusters),
+        detectable=None if math.isnan(least) or (share and least > 1) else least,
+        better=better,
+        worse=worse,
+    )
 
 
 def retentions(
     all_marked: Sequence[Marked], models: Sequence[Model], compared: Sequence[Difference], seed: int = 0
 ) -> list[Retention]:
-    """What each combined variant keeps of each single adapter's gain, by credit and by bits per byte.
+    """What each merged variant keeps of each single adapter's gain, by score and by bits per byte.
 
     Args:
-        compared: the differences; a gain that `differences`, corrected by Holm, cannot tell from noise has no share.
+        compared: the differences; a gain that is not significant there, corrected by Holm, has no share.
     """
-    proven = {(one.model, one.suite, one.metric, one.variant) for one in compared
-              if one.against == "base" and one.p_holm < LEVEL}  # fmt: skip
-    at: Mapping[tuple[str, str, str], Marked] = {(one.model, one.variant, one.suite): one for one in all_marked}
+    significant = {
+        (one.model, one.suite, one.metric, one.variant)
+        for one in compared
+        if one.against == "base" and one.p_holm < LEVEL
+    }
+    at = {(one.model, one.variant, one.suite): one.marks for one in all_marked}
     found = []
     for model in models:
         role = {variant.role: variant.name for variant in reversed(model.variants)}
-        combined = [variant.name for variant in model.variants if variant.role in ("merged", "other")]
+        merged = [variant.name for variant in model.variants if variant.role in ("merged", "other")]
         for suite, skill in SKILL_OF.items():
             if skill not in role or (model.label, role[skill], suite) not in at:
                 continue
             for metric in (metric for metric in METRICS if metric.name in (HEADLINE, "bits_per_byte")):
-                for name in combined:
+                gained = (model.label, suite, metric.name, role[skill]) in significant
+                for name in merged:
                     three = [at[model.label, one, suite] for one in ("base", role[skill], name)]
-                    told = (model.label, suite, metric.name, role[skill]) in proven
-                    kept = _retention(metric, model.label, suite, three, told, seed)
-                    found += [] if kept is None else [kept]
+                    rows = [r for r in zip(*three, strict=True) if all(metric.ratio(mark) is not None for mark in r)]
+                    base, single, kept = (sums(metric, [row[which] for row in rows]) for which in range(3))
+                    if base is None or single is None or kept is None:
+                        continue
+                    result = retention(base, single, kept, seed) if gained and len(base.clusters) > 1 else None
+                    undefined: Literal["", "no-significant-gain", "worse-than-base"] = ""
+                    if result is None:
+                        undefined = "no-significant-gain"
+                    elif (single.value < base.value) == metric.higher_is_better:
+                        result, undefined = None, "worse-than-base"
+                    value, low, high = result or (None, None, None)
+                    one = Retention(
+                        model=model.label,
+                        suite=suite,
+                        metric=metric.name,
+                        part="all",
+                        variant=name,
+                        single=role[skill],
+                        value=value,
+                        low=low,
+                        high=high,
+                        n=base.n,
+                        undefined=undefined,
+                    )
+                    found.append(one)
     return found
-
-
-def _retention(
-    metric: Metric, label: str, suite: str, three: Sequence[Marked], told: bool, seed: int
-) -> Retention | None:
-    rows = [marks for marks in zip(*(one.marks for one in three), strict=True)
-            if all(metric.numerator(mark.values) is not None for mark in marks)]  # fmt: skip
-    if not rows:
-        return None
-    base, single, kept = (sums(metric, column) for column in zip(*rows, strict=True))
-    if base is None or single is None or kept is None:
-        return None
-    result = retention(base, single, kept, seed) if told and len(base.clusters) > 1 else None
-    note = "" if result else "the single adapter's gain cannot be told from noise"
-    gain = (single.value - base.value) * (1 if metric.higher_is_better else -1)
-    if result and gain < 0:
-        result, note = None, "the single adapter lost against the base"
-    value, low, high = result or (None, None, None)
-    return Retention(model=label, suite=suite, metric=metric.name, part="all", variant=three[2].variant,
-                     single=three[1].variant, value=value, low=low, high=high, n=base.n, note=note)  # fmt: skip

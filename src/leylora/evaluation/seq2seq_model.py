@@ -1,24 +1,24 @@
 """An encoder-decoder base (T5, Flan-T5, mT5) and what was fine-tuned from it, asked for summaries."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+
+from leylora.adapters.adapted import AdaptedModel
 from leylora.adapters.config import CONFIG_FILE
-from leylora.errors import LeyloraError, first_line
-from leylora.evaluation.asking import Continuation, Generated, Likelihood
-from leylora.evaluation.local import weights_sha256
-from leylora.evaluation.results import Item, Variant
-from leylora.models.load import load_tokenizer, silence_libraries
-from leylora.training.data import IGNORED
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
+from leylora.adapters.discover import BASE, Variant
+from leylora.evaluation.backends import Continuation
+from leylora.evaluation.results import Item
+from leylora.models.generate import Generated, Likelihood, Row
+from leylora.models.load import silence_libraries
+from leylora.models.presets import GREEDY
 
 
 class Seq2SeqModel:
-    """A `leylora.evaluation.asking.Contestant`. A variant is an adapter on the base or a whole model in its place.
+    """A `leylora.evaluation.backends.Backend`. A variant is an adapter on the base or a whole model in its place.
 
     Everything is computed in float32 (T5 overflows in float16), without sampling or beams. Articles are cut at
     ``max_source_length`` tokens, as in training.
@@ -27,21 +27,20 @@ class Seq2SeqModel:
     def __init__(
         self, name: str, *, max_source_length: int = 512, max_new_tokens: int = 128, batch_size: int = 8
     ) -> None:
-        import torch
-
         silence_libraries()
-        self.name = name
-        self.tokenizer = load_tokenizer(name)
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._source, self._target, self._batch_size = max_source_length, max_new_tokens, batch_size
         self._base = self._load(name)
-        self._model: PreTrainedModel = self._base
-        self.identity = weights_sha256(name, self._base)
-        self.parameters = sum(weight.numel() for weight in self._base.parameters())
+        self.tokenizer = self._base.tokenizer
+        self._model, self._variant = self._base, BASE
+        self._source, self._batch_size = max_source_length, batch_size
+        self._sampling = replace(GREEDY, max_new_tokens=max_new_tokens)
+        self.identity = self._base.identity
+        self.parameters: int | None = int(self._base.model.num_parameters())
         self.settings: dict[str, Any] = {
-            "decoding": "greedy", "max_source_length": max_source_length, "max_new_tokens": max_new_tokens,
+            "decoding": "greedy",
+            "max_source_length": max_source_length,
+            "max_new_tokens": max_new_tokens,
             "dtype": "float32",
-        }  # fmt: skip
+        }
 
     def use(self, variant: Variant) -> None:
         """Switch to the base, to an adapter on it, or to a whole fine-tuned model, which is loaded anew.
@@ -49,81 +48,35 @@ class Seq2SeqModel:
         Raises:
             LeyloraError: the folder is neither, or does not fit the base.
         """
-        from peft import PeftModel
+        whole = variant.adapter and not (Path(variant.adapter) / CONFIG_FILE).is_file()
+        self._model = self._load(variant.adapter) if whole else self._base
+        self._variant = BASE if whole else variant
+        with self._model.using(self._variant):
+            pass
 
-        if isinstance(self._model, PeftModel):
-            self._base = self._model.unload()
-        self._model = self._base
-        if not variant.adapter:
-            return
-        if not (Path(variant.adapter) / CONFIG_FILE).is_file():
-            self._model = self._load(variant.adapter)
-            return
-        try:
-            self._model = PeftModel.from_pretrained(self._base, variant.adapter)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise LeyloraError(f"{variant.adapter} does not load on {self.name} ({first_line(error)}).") from None
-        self._model.eval()
-
-    def plan(self, items: Sequence[Item]) -> list[list[Item]]:
+    def batches(self, items: Sequence[Item]) -> list[list[Item]]:
         """Batches of articles of like length."""
         ordered = sorted(items, key=lambda item: (-len(item.messages[-1]["content"]), item.id))
         return [ordered[at : at + self._batch_size] for at in range(0, len(ordered), self._batch_size)]
 
-    def generate(self, conversations: Sequence[Sequence[dict[str, str]]]) -> list[Generated]:
+    def generate(
+        self, conversations: Sequence[Sequence[dict[str, str]]], preset: str = "", temperature: float | None = None
+    ) -> list[Generated]:
         """A summary of each article."""
-        import torch
-        from transformers import GenerationConfig
-
-        config = self._model.generation_config
-        asked = GenerationConfig(
-            max_new_tokens=self._target, do_sample=False, pad_token_id=self.tokenizer.pad_token_id,
-            eos_token_id=self.tokenizer.eos_token_id, decoder_start_token_id=config.decoder_start_token_id,
-        )  # fmt: skip
-        with torch.inference_mode():
-            written = self._model.generate(**self._articles(conversations), generation_config=asked)[:, 1:]  # (B, T)
-        answers = []
-        for row in written.tolist():
-            finished = self.tokenizer.eos_token_id in row
-            kept = row[: row.index(self.tokenizer.eos_token_id) + 1] if finished else row
-            text = self.tokenizer.decode(kept, skip_special_tokens=True).strip()
-            answers.append(Generated(text, len(kept), finished))
-        return answers
+        sources = [self._article(messages) for messages in conversations]
+        return self._model.generate(self._variant, sources, self._sampling, plain=True)
 
     def likelihoods(self, continuations: Sequence[Continuation]) -> list[Likelihood | None]:
         """Log-likelihood of each summary with its end mark."""
-        import torch
+        rows = []
+        for one in continuations:
+            target = self.tokenizer(text_target=one.text)["input_ids"]
+            rows.append(Row(tuple(self._article(one.messages)), tuple(target)))
+        return [*self._model.score(self._variant, rows)]
 
-        found: list[Likelihood | None] = []
-        for at in range(0, len(continuations), self._batch_size):
-            batch = continuations[at : at + self._batch_size]
-            articles = self._articles([[{"content": one.messages[-1][1]}] for one in batch])
-            ids = self.tokenizer(text_target=[one.text for one in batch], padding=True, return_tensors="pt")
-            wanted = ids["attention_mask"].to(self._device)  # (B, T)
-            labels = ids["input_ids"].to(self._device)
-            with torch.inference_mode():
-                logits = self._model(**articles, labels=labels.masked_fill(wanted == 0, IGNORED)).logits.float()
-            taken = logits.log_softmax(dim=-1).gather(2, labels[..., None])[..., 0] * wanted  # (B, T)
-            found += [Likelihood(float(total), int(count))
-                      for total, count in zip(taken.sum(dim=1), wanted.sum(dim=1), strict=True)]  # fmt: skip
-        return found
+    def _article(self, messages: Sequence[dict[str, str]]) -> list[int]:
+        encoded = self.tokenizer(messages[-1]["content"], truncation=True, max_length=self._source)
+        return list(encoded["input_ids"])
 
-    def _articles(self, conversations: Sequence[Sequence[dict[str, str]]]) -> "dict[str, torch.Tensor]":
-        texts = [turns[-1]["content"] for turns in conversations]
-        encoded = self.tokenizer(
-            texts, truncation=True, max_length=self._source, padding=True, return_tensors="pt",
-            return_token_type_ids=False,
-        )  # fmt: skip
-        return {name: tensor.to(self._device) for name, tensor in encoded.items()}
-
-    def _load(self, name: str) -> "PreTrainedModel":
-        import torch
-        from transformers import AutoModelForSeq2SeqLM
-
-        try:
-            model = AutoModelForSeq2SeqLM.from_pretrained(
-                name, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-            )
-        except (OSError, ValueError) as error:
-            raise LeyloraError(f"The model {name} cannot be loaded ({first_line(error)}).") from None
-        return model.to(self._device).eval().requires_grad_(False)
+    def _load(self, name: str) -> AdaptedModel:
+        return AdaptedModel(name, "16bit", compute_dtype=torch.float32)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.stats import binomtest, t
 
 RESAMPLES = 10_000
 FEW = 20  # clusters; below, percentiles of resamples are too narrow (with two questions they are the two answers)
@@ -82,8 +83,6 @@ def interval(values: np.ndarray, centre: float, clusters: int) -> tuple[float, f
         return _percentiles(values)
     if clusters < 2 or not len(values):
         return math.nan, math.nan
-    from scipy.stats import t
-
     half = float(t.ppf(0.975, clusters - 1) * values.std() * math.sqrt(clusters / (clusters - 1)))
     return centre - half, centre + half
 
@@ -105,8 +104,6 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
 
 def mcnemar(better: int, worse: int) -> float:
     """Exact two-sided p-value of McNemar's test: ``better`` and ``worse`` are the discordant pairs."""
-    from scipy.stats import binomtest
-
     return 1.0 if better + worse == 0 else float(binomtest(better, better + worse, 0.5).pvalue)
 
 
@@ -172,9 +169,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def detectable(standard_error: float) -> float:
-    """The smallest true difference found with 80 % power by a two-sided 5 % test: (1.96 + 0.84) standard errors."""
-    return (Z95 + Z80) * standard_error
+def detectable(standard_error: float, clusters: int = FEW) -> float:
+    """The smallest true difference found with 80 % power by a two-sided 5 % test: (1.96 + 0.84) standard errors.
+
+    With few clusters Student's quantiles, as in `interval`; NaN where `swap_test` cannot give p < 0.05 at all.
+    """
+    if clusters >= FEW:
+        return (Z95 + Z80) * standard_error
+    if 2 / 2**clusters > 0.05:
+        return math.nan
+    quantiles = float(t.ppf(0.975, clusters - 1) + t.ppf(0.8, clusters - 1))
+    return quantiles * standard_error * math.sqrt(clusters / (clusters - 1))
 
 
 def worst_case_error(n: int) -> float:
@@ -185,22 +190,26 @@ def worst_case_error(n: int) -> float:
 def retention(base: Sums, single: Sums, kept: Sums, seed: int = 0) -> tuple[float, float, float] | None:
     """(kept - base) / (single - base) with a 95 % interval, the same clusters drawn for all three.
 
-    Works for losses as for shares, since the sign cancels. None when the gain of ``single`` cannot be told from noise
-    (the interval of its difference holds zero, or its p-value is above 0.05): a share of nothing is no number.
+    Works for losses as for shares, since the sign cancels. None, undefined, when the gain of ``single`` is not
+    statistically significant (the interval of its difference holds zero, or its p-value is above 0.05).
     """
     gain = paired_difference(single, base, seed)
     if math.isnan(gain.value) or gain.p > 0.05 or not (gain.low > 0 or gain.high < 0):
         return None
+    return kept_share(base, single, kept, seed)
+
+
+def kept_share(base: Sums, single: Sums, kept: Sums, seed: int = 0) -> tuple[float, float, float]:
+    """(kept - base) / (single - base) with a 95 % interval, whether the gain is significant or not; NaN without one."""
     counts = draws(len(base.clusters), seed)
     below = [counts @ sums.denominator for sums in (base, single, kept)]
     usable = (below[0] > 0) & (below[1] > 0) & (below[2] > 0)
-    values = [(counts @ sums.numerator)[usable] / under[usable]
-              for sums, under in zip((base, single, kept), below, strict=True)]  # fmt: skip
-    gains = values[1] - values[0]
-    same_sign = np.sign(gains) == np.sign(gain.value)  # the few resamples in which the gain vanishes have no share
-    shares = (values[2] - values[0])[same_sign] / gains[same_sign]
-    low, high = _percentiles(shares)
-    return (kept.value - base.value) / gain.value, low, high
+    pairs = zip((base, single, kept), below, strict=True)
+    values = [(counts @ sums.numerator)[usable] / under[usable] for sums, under in pairs]
+    gain, gains = single.value - base.value, values[1] - values[0]
+    same_sign = (np.sign(gains) == np.sign(gain)) & (gains != 0)  # in a few resamples the gain vanishes
+    low, high = _percentiles((values[2] - values[0])[same_sign] / gains[same_sign])
+    return (kept.value - base.value) / gain if gain else math.nan, low, high
 
 
 def risk_coverage_area(confidence: np.ndarray, wrong: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

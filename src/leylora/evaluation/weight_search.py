@@ -4,28 +4,36 @@ The base is loaded once, in 4 bits, with both adapters on it; a point of the gri
 layer (PEFT's ``scaling``), so that nothing is merged or loaded again. With both active a layer gives
 W x + w1 s1 B1 A1 x + w2 s2 B2 A2 x, which is what their exact merge (``concat``) at these weights gives.
 
-Rows are those of the validation split, never of test: what was searched on is no measure of what was found.
+Rows are those of the validation split, never of test: never measure a result on the rows that it was searched on.
+`searched` is the search as a command shows it: a progress bar and a heat table; `save_surface` writes it down.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
+from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 from pydantic import BaseModel
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
 
-from leylora.adapters.compatible import check_mergeable
+from leylora import console
+from leylora.adapters.adapted import AdaptedModel
+from leylora.adapters.discover import Variant, common_template, read_variant
 from leylora.adapters.files import adapter_sha256, open_adapter
-from leylora.adapters.weights import Parent
-from leylora.errors import LeyloraError, UsageError, flattened
-from leylora.evaluation.held_out import base_identity, held_out_rows, load_for_scoring, row_losses, template_of
+from leylora.adapters.merge import Parent, check_mergeable
+from leylora.adapters.report import Method
+from leylora.errors import LeyloraError, UsageError
+from leylora.evaluation.loss import held_out_rows, row_losses
 from leylora.files import read_json, write_json
-
-if TYPE_CHECKING:
-    from peft import PeftModel
+from leylora.models.bases import base_sha256
+from leylora.models.load import silence_libraries
 
 Criterion = Literal["minimum", "mean"]
 Weights = tuple[float, float]
@@ -37,6 +45,9 @@ FINER = (0.125, 0.0625)  # the steps of the refinements: the eight neighbours of
 NEITHER, FIRST, SECOND = (0.0, 0.0), (1.0, 0.0), (0.0, 1.0)  # base and single adapters, which retention is measured by
 MOST_POINTS = 3 + len(COARSE) ** 2 + 8 * len(FINER)
 ROWS = 200
+SURFACE_FILE = "weight_search.json"
+PICTURES = ("weight_search.png", "weight_search.svg")
+CRITERIA = {"minimum": "the least share of gain kept over the skills", "mean": "the mean share of gain kept"}
 
 
 class Point(BaseModel):
@@ -119,21 +130,21 @@ def search_weights(
     if name is None:
         raise LeyloraError(f"{first} does not name its base model; give it with --base.")
 
-    sets = held_out_rows(
-        name, development, [SPLIT], revision=revision, template=template_of([first, second]), most=most_rows
-    )
+    template = common_template([read_variant(folder) for folder in (first, second)])
+    sets = held_out_rows(name, development, [SPLIT], revision=revision, template=template, most=most_rows)
     hashes = (adapter_sha256(first), adapter_sha256(second))
     found = {skill: rows.sha256 for skill, rows in sets.items()}
-    identity = {"adapters": hashes, "base": base_identity(name, revision), "4bit": load_in_4bit, "rows": found}
+    identity = {"adapters": hashes, "base": base_sha256(name, revision), "4bit": load_in_4bit, "rows": found}
     scores = Scores(store, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest())
+    pair = Variant(name="pair", adapter=str(first), frozen_adapter=str(second))  # both active at once
 
     @cache
-    def pair() -> WeightedPair:  # loaded at the first point that is not stored: a finished search needs no model
-        return WeightedPair.load(name, revision, (first, second), load_in_4bit=load_in_4bit)
+    def model() -> AdaptedModel:  # loaded at the first point that is not stored: a finished search needs no model
+        silence_libraries()
+        return AdaptedModel(name, "4bit" if load_in_4bit else "16bit", revision=revision)
 
     def loss_at(weights: Weights) -> dict[str, float]:
-        pair().weigh(weights)
-        return {skill: row_losses(pair().model, rows).mean for skill, rows in sets.items()}
+        return {skill: row_losses(model(), pair, rows, weights).mean for skill, rows in sets.items()}
 
     surface = Surface(
         adapters=(adapters[0].name, adapters[1].name),
@@ -178,18 +189,13 @@ def walk(surface: Surface, loss_at: Callable[[Weights], dict[str, float]], tick:
     for weights in ((w1, w2) for w1 in COARSE for w2 in COARSE):
         surface.points.append(_point(surface, weights, scored(weights)))
     for step in FINER:
-        known = {point.weights for point in surface.points}
-        for weights in neighbours(surface.best.weights, step):
+        known, centre = {point.weights for point in surface.points}, surface.best.weights
+        moves = (-step, 0.0, step)
+        for weights in ((centre[0] + x, centre[1] + y) for x in moves for y in moves if x or y):
             if weights not in known:
                 surface.points.append(_point(surface, weights, scored(weights)))
     if tick is not None:
         tick(done, done)
-
-
-def neighbours(weights: Weights, step: float) -> list[Weights]:
-    """The eight pairs of weights one step away."""
-    moves = (-step, 0.0, step)
-    return [(weights[0] + x, weights[1] + y) for x in moves for y in moves if x or y]
 
 
 def _point(surface: Surface, weights: Weights, loss: dict[str, float]) -> Point:
@@ -220,48 +226,121 @@ class Scores:
         return self.losses[name]
 
 
-@dataclass
-class WeightedPair:
-    """Two adapters active at once on one base, and the scaling each was trained with, layer by layer."""
+# How it is shown
 
-    model: "PeftModel"
-    scalings: list[tuple[dict[str, float], str, int, float]]
 
-    @classmethod
-    def load(
-        cls, base: str, revision: str | None, folders: Sequence[Path], *, load_in_4bit: bool = True
-    ) -> "WeightedPair":
-        """Load the base and both adapters.
+def searched(
+    parents: Sequence[Parent], development: Sequence[str], out: Path, method: Method, *, criterion: str, **how: Any
+) -> tuple[Surface, list[Parent]]:
+    """Search the weights of a pair with a progress bar, print the surface, and give it with the weighted parents.
 
-        Raises:
-            LeyloraError: the base cannot be loaded or an adapter does not fit it.
-        """
-        from peft import PeftModel
-        from peft.tuners.lora import LoraLayer
+    Args:
+        development: ``SKILL=FOLDER`` each.
+        out: where the merge will go; scores are kept beside it, as ``.NAME.search.json``.
+        how: as in `search_weights`.
 
-        from leylora.models.load import silence_libraries
+    Raises:
+        UsageError: what is asked for cannot be searched: not a pair, given weights, a rule that is not a weighted sum.
+        LeyloraError: as `search_weights`.
+    """
+    if len(parents) != 2 or any(parent.weight != 1 or parent.overrides for parent in parents):
+        raise UsageError("--search finds one weight for each of two adapters; name two, without weights.")
+    if method not in ("concat", "svd"):
+        raise UsageError(f"--search scores weighted sums, which {method} is not; use it with concat or svd.")
+    if criterion not in get_args(Criterion):
+        raise UsageError(f"{criterion!r} is no criterion; there are {' and '.join(get_args(Criterion))}.")
+    folders = {}
+    for text in development:
+        skill, equals, folder = text.partition("=")
+        if not (skill and equals and folder):
+            raise UsageError(f"--development {text} is no SKILL=DATASET; write it like law=data/build/law.")
+        folders[skill] = Path(folder)
+    with console.progress() as bar:
+        task = bar.add_task("weights", total=None)
+        surface = search_weights(
+            parents[0].folder,
+            parents[1].folder,
+            folders,
+            out.with_name(f".{out.name}.search.json"),
+            criterion=cast(Criterion, criterion),
+            **how,
+            tick=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    console.out.print(surface_table(surface))
+    weighted = zip(parents, surface.best.weights, strict=True)
+    return surface, [Parent(parent.folder, weight) for parent, weight in weighted]
 
-        silence_libraries()
-        loaded = load_for_scoring(base, revision, load_in_4bit=load_in_4bit)
-        names = ["first", "second"]
-        try:
-            model = PeftModel.from_pretrained(loaded, str(folders[0]), adapter_name=names[0])
-            model.load_adapter(str(folders[1]), adapter_name=names[1])
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise LeyloraError(
-                f"The adapters do not load on {base} ({flattened(error)}); check that it is their base."
-            ) from None
-        model.base_model.set_adapter(names)
-        scalings = [
-            (layer.scaling, name, at, layer.scaling[name])
-            for layer in model.modules()
-            if isinstance(layer, LoraLayer)
-            for at, name in enumerate(names)
-            if name in layer.scaling
-        ]
-        return cls(model, scalings)
 
-    def weigh(self, weights: Weights) -> None:
-        """Give the adapters these weights, in place."""
-        for scaling, name, at, trained in self.scalings:
-            scaling[name] = trained * weights[at]
+def surface_table(surface: Surface) -> Table:
+    """The criterion at every scored pair of weights: rows the first adapter's, columns the second's; best reversed."""
+    first, second = surface.adapters
+    table = Table(title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.title = f"{CRITERIA[surface.criterion]}, %; down: weight of {first}, across: of {second}"
+    scores = {point.weights: point.score for point in surface.points}
+    across = sorted({weights[1] for weights in scores})
+    table.add_column("")
+    for w2 in across:
+        table.add_column(f"{w2:.4g}", justify="right", min_width=4)
+    best, low = surface.best, min(scores.values())
+    for w1 in sorted({weights[0] for weights in scores}):
+        cells = [_cell(scores.get((w1, w2), nan), low, best.score, is_best=(w1, w2) == best.weights) for w2 in across]
+        table.add_row(f"{w1:.4g}", *cells)
+    losses = "; ".join(
+        f"{skill}: {best.kept[skill]:.0%} kept ({surface.base_loss[skill]:.3f} base, "
+        f"{min(surface.single_loss[skill]):.3f} the better adapter alone, {best.loss[skill]:.3f} here)"
+        for skill in best.loss
+    )
+    rows = ", ".join(f"{count} of {skill}" for skill, count in surface.rows.items())
+    table.caption = f"best {best.weights[0]:g} / {best.weights[1]:g}. {losses}. Validation rows: {rows}"
+    return table
+
+
+def save_surface(surface: Surface, folder: Path) -> None:
+    """Write `SURFACE_FILE` and `PICTURES` into ``folder``; the same surface gives the same bytes."""
+    write_json(folder / SURFACE_FILE, {**surface.model_dump(), "best": surface.best.model_dump()})
+    figure = heat(surface)
+    with rc_context({"svg.hashsalt": "leylora"}):
+        for name in PICTURES:
+            figure.savefig(folder / name, dpi=130, metadata={"Date": None} if name.endswith(".svg") else None)
+
+
+def heat(surface: Surface) -> Figure:
+    """A panel a skill and one for the criterion: each scored point in its colour, the best one circled."""
+    panels = {skill: [point.kept[skill] for point in surface.points] for skill in surface.rows}
+    panels[surface.criterion] = [point.score for point in surface.points]
+    figure = Figure(figsize=(3.4 * len(panels), 3.4), layout="constrained")
+    best = surface.best
+    down, across = zip(*(point.weights for point in surface.points), strict=True)
+    sizes = [260 if set(point.weights) <= set(COARSE) else 60 for point in surface.points]
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, (title, values) in zip(axes, panels.items(), strict=True):
+        low, high = max(-1.0, min(values)), max(values)
+        # Small squares above large ones: a finer point lies on the coarse one it refines.
+        marks = axis.scatter(
+            across,
+            down,
+            c=values,
+            s=sizes,
+            marker="s",
+            cmap="viridis",
+            vmin=low,
+            vmax=high,
+            edgecolors="white",
+            linewidths=0.4,
+        )
+        axis.scatter([best.weights[1]], [best.weights[0]], s=130, facecolors="none", edgecolors="crimson", linewidths=2)
+        axis.set_title(f"share of gain kept: {title}", fontsize=9)
+        axis.margins(0.1)
+        axis.set_xlabel(f"weight of {surface.adapters[1]}", fontsize=8)
+        axis.tick_params(labelsize=7)
+        figure.colorbar(marks, ax=axis, pad=0.02).ax.tick_params(labelsize=7)
+    axes[0].set_ylabel(f"weight of {surface.adapters[0]}", fontsize=8)
+    return figure
+
+
+def _cell(score: float, low: float, high: float, *, is_best: bool) -> Text:
+    if score != score:  # a pair the finer grid did not visit
+        return Text("")
+    share = (score - low) / (high - low) if high > low else 1.0
+    red, green = round(220 * (1 - share)), round(70 + 130 * share)
+    return Text(f"{100 * score:.0f}", style=f"rgb({red},{green},90)" + (" bold reverse" if is_best else ""))

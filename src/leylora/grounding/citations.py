@@ -11,10 +11,10 @@ Case and accents do not matter. A law is recognised by its name, siglas or an al
 import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Protocol, TypeVar
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
 
-from ..text import fold
+from ..text import fold, one_line
 
 
 class Named(Protocol):
@@ -37,8 +37,16 @@ class Edition(Named, Protocol):
     def edition(self) -> str: ...
 
 
+class Numbered(Named, Protocol):
+    """A law that knows the numbers of its articles, in printed order."""
+
+    @property
+    def numbers(self) -> tuple[str, ...]: ...
+    def __contains__(self, number: object, /) -> bool: ...
+
+
 class ArticleText(Protocol):
-    """An article of a parsed law, as far as this room reads it."""
+    """An article: `IndexedArticle` and `leylora.laws.Article` both fit."""
 
     @property
     def number(self) -> str: ...
@@ -50,16 +58,18 @@ class ArticleText(Protocol):
     def status(self) -> str: ...
 
 
-A = TypeVar("A", bound=ArticleText, covariant=True)
+class ParsedArticle(ArticleText, Protocol):
+    """An article that can write its line of ``articles.jsonl``."""
+
+    def to_row(self) -> dict[str, Any]: ...
 
 
-class LawText(Edition, Protocol[A]):
-    """A parsed law, as far as this room reads it: `leylora.laws.Law` fits."""
+class ParsedLaw(Edition, Protocol):
+    """A parsed law that can write its ``law.json``: `leylora.laws.Law` fits."""
 
     @property
-    def articles(self) -> Sequence[A]: ...
-    def __contains__(self, number: object, /) -> bool: ...
-    def __getitem__(self, number: str, /) -> A: ...
+    def articles(self) -> Sequence[ParsedArticle]: ...
+    def facts(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,17 @@ class Citation:
     edition: str = ""
 
 
+DIVISIONS = {
+    "libro": "Libro",
+    "titulo": "Título",
+    "capitulo": "Capítulo",
+    "seccion": "Sección",
+    "paragrafo": "Parágrafo",
+}
+COUNTRIES = (
+    r"(?:Colombia|Per[úu]|Chile|Espa[ñn]a|M[ée]xico|Argentina|Bolivia|Venezuela|Uruguay|Paraguay|Brasil|Panam[áa]|Cuba|"
+    r"Francia|Italia|Alemania|Estados Unidos)\b"
+)
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _ROMAN_FORM = re.compile(r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
 _UNITS = ["primer", "segund", "tercer", "cuart", "quint", "sext", "septim", "octav", "noven"]
@@ -136,17 +157,6 @@ def parse_citations(text: str, laws: Iterable[Named]) -> list[Citation]:
         for article, numeral, literal in _articles(match, texts.get(law_id or "")):
             found.append(Citation(law_id, article, numeral, literal, (start, end), law_text, match["edition"] or ""))
     return found
-
-
-def resolve(citation: Citation, laws: Iterable[LawText[A]]) -> tuple[LawText[A], A] | None:
-    """The law and article a citation names, or None; a citation without a law resolves when only one law is given."""
-    laws = tuple(laws)
-    for law in laws:
-        if (citation.law_id == law.id or (citation.law_id is None and not citation.law_text and len(laws) == 1)) and (
-            citation.article in law
-        ):
-            return law, law[citation.article]
-    return None
 
 
 def format_citation(
@@ -255,14 +265,6 @@ def _split_number(text: str, law: Container[str] | None) -> tuple[str, str | Non
     return article, numeral, literal
 
 
-def canonical(text: str, laws: Sequence[LawText[A]]) -> str | None:
-    """The canonical form of the first citation in ``text`` that one of ``laws`` has, or None."""
-    for citation in parse_citations(text, laws):
-        if found := resolve(citation, laws):
-            return format_citation(found[0], found[1].number, citation.numeral, citation.literal)
-    return None
-
-
 def roman(text: str) -> int | None:
     """The value of a Roman numeral in capitals, or None: ``roman("XIV") == 14``."""
     if not text or not _ROMAN_FORM.fullmatch(text):
@@ -312,3 +314,173 @@ def feminine_ordinal(number: int) -> str:
     units = ("", "primera", "segunda", "tercera", "cuarta", "quinta", "sexta", "séptima", "octava", "novena")
     tens = ("", "décima", "vigésima", "trigésima", "cuadragésima", "quincuagésima")
     return f"{tens[number // 10]} {units[number % 10]}".strip()
+
+
+# What may be cited: the laws that are here with all their articles, and those known by name only.
+
+
+@dataclass(frozen=True)
+class IndexedLaw:
+    """``numbers`` are those of its articles in printed order, none for a law of which no text is here; ``dates`` the
+    days it may be named by: its edition, its publication and its last reform."""
+
+    id: str
+    name: str
+    siglas: str = ""
+    aliases: tuple[str, ...] = ()
+    edition: str = ""
+    dates: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The place of each number, in small letters, among ``numbers``."""
+        return {number.lower(): place for place, number in enumerate(self.numbers)}
+
+    def __contains__(self, number: object) -> bool:
+        return str(number).strip().lower() in self.places
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All it is called by."""
+        return tuple(name for name in (self.name, self.siglas, *self.aliases) if name)
+
+
+@dataclass(frozen=True)
+class IndexedArticle:
+    """One whole article. ``citation`` is the canonical one; ``path`` "Libro I > Título II, ..."; ``parts`` what can be
+    cited of it with its text: "7" a numeral, "7.a" a literal of it, "a" a literal of its own."""
+
+    law: IndexedLaw
+    number: str
+    rubric: str
+    body: str
+    status: str
+    path: str
+    citation: str
+    parts: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def part(self) -> dict[str, str]:
+        """The text of each part by its label."""
+        return dict(self.parts)
+
+    @cached_property
+    def items(self) -> dict[str, str]:
+        """The text of each numeral (or literal of the first level) by its label."""
+        return {label: text for label, text in self.parts if "." not in label}
+
+
+def read_law(facts: dict[str, Any], rows: Iterable[dict[str, Any]]) -> tuple[IndexedLaw, list[IndexedArticle]]:
+    """A law from the contents of its ``law.json`` and the lines of its ``articles.jsonl``; provisions are left out.
+
+    Raises:
+        KeyError, TypeError: the files were written by another version.
+    """
+    rows = [row for row in rows if row["kind"] == "articulo"]
+    law = IndexedLaw(
+        facts["id"],
+        facts["name"],
+        facts["siglas"],
+        tuple(facts["aliases"]),
+        facts["edition"],
+        tuple(day for day in (facts["edition"], facts["published"], facts["last_reform"]) if day),
+        tuple(row["number"] for row in rows),
+    )
+    return law, [_read_article(law, row) for row in rows]
+
+
+def _read_article(law: IndexedLaw, row: dict[str, Any]) -> IndexedArticle:
+    rubric, body = row["rubric"] or "", row["body"]
+    if rubric and body.startswith(f"{rubric}.-"):  # a row's body is the whole article as it is printed
+        body = body[len(rubric) + 2 :].lstrip(" ")
+    steps = [
+        f"{DIVISIONS[step['kind']]} {step['number']}" + f", {step['name']}" * bool(step["name"]) for step in row["path"]
+    ]
+    parts = []
+    for item in row["numerals"]:
+        parts.append((item["label"], item["text"]))
+        parts += [(f"{item['label']}.{inner['label']}", inner["text"]) for inner in item["literals"]]
+    return IndexedArticle(
+        law,
+        row["number"],
+        rubric,
+        body,
+        row["status"],
+        " > ".join(steps),
+        format_citation(law, row["number"]),
+        tuple(parts),
+    )
+
+
+class CitationIndex:
+    """The closed inventory of what may be cited: ``known`` laws, where two editions are there the newer one first.
+
+    Articles are kept in memory here; `leylora.grounding.search.LawIndex` reads them from its file.
+    """
+
+    def __init__(self, known: Sequence[IndexedLaw], articles: Iterable[IndexedArticle] = ()) -> None:
+        self.known = tuple(known)
+        place_of = {law: place for place, law in enumerate(self.known)}
+        self._articles = {(place_of[article.law], article.number.lower()): article for article in articles}
+
+    @classmethod
+    def of(cls, laws: Iterable[ParsedLaw], names: Iterable[Named] = ()) -> "CitationIndex":
+        """Parsed laws, and the names of others: a law of ours that ``names`` has too is known once."""
+        read = [read_law(law.facts(), (article.to_row() for article in law.articles)) for law in laws]
+        return cls(
+            with_names([law for law, _ in read], names), [article for _, articles in read for article in articles]
+        )
+
+    @property
+    def articles(self) -> list[IndexedArticle]:
+        """All articles that are here."""
+        return list(self._articles.values())
+
+    def law(self, citation: Citation) -> IndexedLaw | None:
+        """The law a citation names, in the edition it names where that is here."""
+        places = self._editions(citation)
+        return self.known[places[0]] if places else None
+
+    def find(self, citation: Citation) -> IndexedArticle | None:
+        """The article a citation names: of the edition it names, else of the newest; None without a law of ours."""
+        places = self._editions(citation)
+        return self._fetch(places[0], citation.article) if places else None
+
+    def canonical(self, words: str) -> tuple[IndexedArticle, str] | None:
+        """The article whose canonical citation (without brackets) these words are, and the part of it, or ""."""
+        for citation in parse_citations(words, self.known)[:1]:
+            for place in self._editions(citation):
+                article = self._fetch(place, citation.article)
+                part = ".".join(label for label in (citation.numeral, citation.literal) if label)
+                if article and (not part or part in article.part):
+                    law, number = article.law, article.number
+                    if format_citation(law, number, citation.numeral, citation.literal) == one_line(words):
+                        return article, part
+        return None
+
+    def article(self, law_id: str, number: str) -> IndexedArticle | None:
+        """One article by its law's id and its number, of the newest edition."""
+        found = (self._fetch(place, number) for place, law in enumerate(self.known) if law.id == law_id)
+        return next(filter(None, found), None)
+
+    def _fetch(self, place: int, number: str) -> IndexedArticle | None:
+        return self._articles.get((place, number.strip().lower()))
+
+    def _editions(self, citation: Citation) -> list[int]:
+        """Places in ``known`` of the law a citation names, the edition it names first."""
+        named = next((law for law in self.known if law.id == citation.law_id), None)
+        if named is None:
+            return []
+        same = [at for at, law in enumerate(self.known) if law.id == named.id or law.name == named.name]
+        return sorted(
+            same, key=lambda at: (self.known[at].edition != citation.edition, self.known[at].id != citation.law_id)
+        )
+
+
+def with_names(laws: Iterable[IndexedLaw], names: Iterable[Named]) -> list[IndexedLaw]:
+    """The laws, the newer of two editions first, then those of which only the name is known."""
+    known = sorted(laws, key=lambda law: law.edition, reverse=True)
+    here = {law.id for law in known} | {law.name for law in known}
+    absent = [entry for entry in names if entry.id not in here and entry.name not in here]
+    return known + [IndexedLaw(entry.id, entry.name, entry.siglas, tuple(entry.aliases)) for entry in absent]

@@ -7,8 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .index import Hit, IndexedLaw, LawIndex
-from .passages import excerpt
+from .citations import COUNTRIES, IndexedArticle, IndexedLaw
 from .prompt import (
     DEROGADO,
     NO_SUCH_ARTICLE,
@@ -19,7 +18,7 @@ from .prompt import (
     grounded_prompt,
     law_system_prompt,
 )
-from .query import read_query
+from .search import Hit, LawIndex, excerpt, read_query
 
 NOTHING_FOUND = "No encuentro ningún artículo sobre eso."
 RELEVANT = 0.4  # least score of the best article; calibrated by benchmarks/retrieval.py on development questions
@@ -27,10 +26,6 @@ BESIDE = 0.5  # least score of a further article, as a share of the best one's
 LARGEST_SHARE = 0.6  # of the budget that one article may take while others wait
 SMALLEST = 400  # characters below which an excerpt says too little
 
-COUNTRIES = (
-    r"(?:Colombia|Perú|Chile|España|México|Argentina|Bolivia|Venezuela|Uruguay|Paraguay|Brasil|Panamá|Cuba|Francia|"
-    r"Italia|Alemania|Estados Unidos)\b"
-)
 _ABROAD = re.compile(  # a law of another country; "a Colombian in Ecuador" is none
     rf"\b(?:[Cc]onstitución|[Cc]ódigo(?:\s+\w+){{1,3}}?|[Ll]ey(?:\s+\w+){{0,4}}?|[Dd]erecho|[Ll]egislación|[Ll]eyes)\s+"
     rf"(?:del?|en)\s+{COUNTRIES}|^\W*(?:[Ee]n|[Ss]egún el derecho de)\s+{COUNTRIES}"
@@ -57,6 +52,11 @@ class Grounded:
     prompt: str
     sources: tuple[Hit, ...]
     reply: str = ""
+
+    @property
+    def articles(self) -> list[IndexedArticle]:
+        """The articles given."""
+        return [hit.article for hit in self.sources]
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -111,7 +111,7 @@ def _find(question: str, index: LawIndex, limit: int) -> tuple[str, list[Hit]]:
     hits = index.search(question, limit)
     for cited in asked.citations:
         law = index.law(cited)
-        if law and law.articles and cited.edition and law.edition != cited.edition:
+        if law and law.numbers and cited.edition and law.edition != cited.edition:
             return f"{OTHER_EDITION} Tengo esta: {_editions([law])}", []
     missing = [cited for cited in asked.citations if cited.law_id in here]
     if missing and not any(hit.direct for hit in hits):

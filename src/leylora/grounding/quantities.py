@@ -5,11 +5,10 @@ The verifier compares an answer's quantities with those of the article it cites,
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..text import fold
-from .citations import A, LawText, parse_citations
+from .citations import ArticleText, Numbered, parse_citations
 
 SMALL = {
     "cero": 0, "un": 1, "uno": 1, "una": 1, "dos": 2, "tres": 3, "cuatro": 4, "cinco": 5, "seis": 6, "siete": 7,
@@ -51,6 +50,9 @@ AT_MOST = re.compile(
 TERM = re.compile(r"\b(plazo|t[ée]rmino)\b[^.;:«»]{0,30}$", re.IGNORECASE)
 RELATIVE = re.compile(r"\bartículo\s+(anterior|precedente|siguiente)\b", re.IGNORECASE)
 SINGLE = re.compile(r"(?:artículo|art\.)\s+\d+(?:\.\d+)?(?=\W|$)", re.IGNORECASE)
+ISO_DATE = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
+MONTHS = "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre".split()  # noqa: SIM905
+DATE = re.compile(rf"\b(\d{{1,2}})\s+de\s+({'|'.join(MONTHS)})\s+del?\s+(\d{{4}})\b", re.IGNORECASE)
 BEFORE = 48  # characters looked at before a number
 
 
@@ -212,48 +214,30 @@ def _digits(word: str) -> float:
     return float(f"{head}.{''.join(tail)}") if tail else float(head)
 
 
-def figure_fault(one: Quantity, said: str, known: Sequence[Quantity], items: int) -> tuple[str, str] | None:
-    """What is wrong with a number of the answer ``said``, and its words; None if it holds.
-
-    It must occur among ``known``, the article's, with the same unit, the same bound and the same kind of period, or
-    count the article's ``items``.
-    """
-    words = said[one.start : one.end]
-    same = [other for other in known if other.unit == one.unit or not one.unit]
-    whole = [other for other in same if (other.low, other.high) == (one.low, one.high)]
-    if one.high is None:
-        lower = [other for other in same if other.high is not None and other.low == one.low and one.bound == "min"]
-        upper = [other for other in same if other.high == one.low and one.bound == "max"]
-        if lower or upper:
-            return None
-        if not whole and any(one.low in (other.low, other.high) for other in same):
-            return "gives one end of a range as the whole", words
-        if not whole and not one.unit and one.low == items > 1:
-            return None
-    if not whole:
-        return "number is not in the article", words
-    if one.bound and all(other.bound != one.bound for other in whole):
-        return "calls a number a limit that it is not", said[max(0, one.start - 20) : one.end]
-    if one.term and all(other.term and other.term != one.term for other in whole):
-        return "mistakes plazo and término", f"{one.term}: {words}"
-    return None
+def dates(text: str) -> list[str]:
+    """ISO dates of ``text``, written as "2024-08-15" or as "15 de agosto de 2024"."""
+    found = ["-".join(match) for match in ISO_DATE.findall(text)]
+    for day, month, year in DATE.findall(text):
+        found.append(f"{year}-{MONTHS.index(month.lower()) + 1:02}-{int(day):02}")
+    return found
 
 
-def references(law: LawText[A], article: A) -> list[tuple[str, str]]:
-    """``(words used, number of the article meant)`` for each article of the same law that ``article`` points to.
+def references(law: Numbered, article: ArticleText) -> list[tuple[str, str]]:
+    """``(words used, number of the article meant)`` for each article of the same law that ``article`` points to:
+    "artículo anterior", "Art. 116".
 
     A reference to another law ("artículo 44 de la Ley ...") is left out; so are lists, ranges and those that lead
     nowhere.
     """
     found: dict[str, str] = {}
+    numbers = law.numbers
     for match in RELATIVE.finditer(article.body):
-        numbers = [row.number for row in law.articles]
         place = numbers.index(article.number) + (1 if match.group(1).lower() == "siguiente" else -1)
         if 0 <= place < len(numbers):
             found.setdefault(numbers[place], match.group(0).lower())
     for citation in parse_citations(article.body, [law]):
         words = SINGLE.search(article.body[slice(*citation.span)])
         here = citation.law_id == law.id or (citation.law_id is None and not citation.law_text)
-        if words and here and citation.article in law and citation.article != article.number:
+        if words and here and citation.article in numbers and citation.article != article.number:
             found.setdefault(citation.article, words.group(0).lower())
     return [(words, number) for number, words in found.items()]

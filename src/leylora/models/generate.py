@@ -17,21 +17,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 from transformers.generation.streamers import BaseStreamer
 
 from leylora.errors import LeyloraError, UsageError
 from leylora.models.presets import GREEDY, Sampling
 from leylora.models.templates import Ending, special_tokens
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    Model = PreTrainedModel | PeftModel
 
 Tokens = Sequence[int]
 IGNORED = -100
@@ -113,13 +115,13 @@ class Row(NamedTuple):
 
 
 def generate(
-    model: "Model",
-    tokenizer: "PreTrainedTokenizerBase",
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Tokens],
     sampling: Sampling = GREEDY,
     ending: Ending | None = None,
     *,
-    streamer: "TextPieces | None" = None,
+    streamer: BaseStreamer | None = None,
     halt: threading.Event | None = None,
     **more: Any,
 ) -> list[Generated]:
@@ -169,7 +171,7 @@ def generate(
 
 
 def generation_config(
-    sampling: Sampling, ending: Ending, tokenizer: "PreTrainedTokenizerBase", **more: Any
+    sampling: Sampling, ending: Ending, tokenizer: PreTrainedTokenizerBase, **more: Any
 ) -> GenerationConfig:
     """Transformers' settings for ``sampling``. All samplers are set, so that none of the model's own defaults acts."""
     greedy = sampling.greedy
@@ -199,8 +201,8 @@ def generation_config(
 
 
 def stream(
-    model: "Model",
-    tokenizer: "PreTrainedTokenizerBase",
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     prompt: Tokens,
     sampling: Sampling = GREEDY,
     ending: Ending | None = None,
@@ -240,10 +242,12 @@ def stream(
         while isinstance(piece := pieces.get(), str):
             if piece:
                 yield Piece(piece)
-    finally:
-        if isinstance(piece, str):  # the caller left
-            halt.set()
-        thread.join()
+    except BaseException as left:
+        halt.set()
+        if not isinstance(left, KeyboardInterrupt):  # which does not wait for the token that is being computed
+            thread.join()
+        raise
+    thread.join()
     if isinstance(piece, BaseException):
         raise piece
     ended = piece.finished or streamer.stopped
@@ -251,7 +255,9 @@ def stream(
     yield Piece("", Finish(reason, len(prompt), piece.tokens, time.perf_counter() - started))
 
 
-def score(model: "Model", rows: Sequence[Row], *, batch_tokens: int = BATCH_TOKENS, pad: int = 0) -> list[Likelihood]:
+def score(
+    model: PreTrainedModel, rows: Sequence[Row], *, batch_tokens: int = BATCH_TOKENS, pad: int = 0
+) -> list[Likelihood]:
     """Log-likelihoods of the targets of rows.
 
     Rows with the same inputs (the letters of one question) are computed once. Padding is on the right: attention is
@@ -303,7 +309,7 @@ def padded(rows: Sequence[Tokens], pad: int, *, left: bool) -> tuple[torch.Tenso
 
 
 @contextmanager
-def evaluating(model: "Model") -> Iterator[None]:
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
     """While the block runs the model is in evaluation mode (no dropout, no checkpointing); then as it was."""
     training = model.training
     model.eval()
@@ -326,7 +332,7 @@ class TextPieces(BaseStreamer):
 
     def __init__(
         self,
-        tokenizer: "PreTrainedTokenizerBase",
+        tokenizer: PreTrainedTokenizerBase,
         stops: Sequence[str] = (),
         prompt: Tokens = (),
         tell: Callable[[str], Any] = lambda piece: None,
@@ -389,7 +395,7 @@ def overlap(text: str, stop: str) -> int:
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
 
 
-def spelled(tokenizer: "PreTrainedTokenizerBase", token: int) -> str:
+def spelled(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
     """A token as it is written in the middle of a text, with the blank it may begin with.
 
     Special tokens and single bytes of a character have no text and go by their names.
@@ -399,7 +405,7 @@ def spelled(tokenizer: "PreTrainedTokenizerBase", token: int) -> str:
     return str(tokenizer.convert_ids_to_tokens(token)) if "\ufffd" in text else text
 
 
-def _read(row: list[int], tokenizer: "PreTrainedTokenizerBase", ending: Ending, stops: Sequence[str]) -> Generated:
+def _read(row: list[int], tokenizer: PreTrainedTokenizerBase, ending: Ending, stops: Sequence[str]) -> Generated:
     """Cut at the first end mark, then at the first stop text; count the tokens it took to get there."""
     end = next((at for at, token in enumerate(row) if token in ending.ids), None)
     if end is not None:
@@ -411,7 +417,7 @@ def _read(row: list[int], tokenizer: "PreTrainedTokenizerBase", ending: Ending, 
     return Generated(text[: min(places)].strip() if places else text.strip(), len(row), end is not None or bool(places))
 
 
-def _scored(model: "Model", groups: list[list[Row]], pad: int) -> dict[Row, Likelihood]:
+def _scored(model: PreTrainedModel, groups: list[list[Row]], pad: int) -> dict[Row, Likelihood]:
     """Likelihoods of rows; those of one group have the same inputs."""
     try:
         logits, first = _logits(model, groups, pad)
@@ -437,7 +443,7 @@ def _scored(model: "Model", groups: list[list[Row]], pad: int) -> dict[Row, Like
     return _scored(model, groups[:half], pad) | _scored(model, groups[half:], pad)
 
 
-def _logits(model: "Model", groups: list[list[Row]], pad: int) -> tuple[torch.Tensor, int]:
+def _logits(model: PreTrainedModel, groups: list[list[Row]], pad: int) -> tuple[torch.Tensor, int]:
     """Logits (B, T, V) from the first position on that any row is scored at, and which that is."""
     ids, mask = padded([group[0].inputs for group in groups], pad, left=False)
     if model.config.is_encoder_decoder:  # labels are shifted right to feed the decoder
@@ -465,7 +471,7 @@ class _AtStop(StoppingCriteria):
     Transformers' own ``stop_strings`` also match a text that begins in the prompt.
     """
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", stops: Sequence[str], start: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str], start: int) -> None:
         self._tokenizer, self._stops, self._start = tokenizer, stops, start
         self._tail = 4 + max(len(stop.encode()) for stop in stops)  # tokens; none is shorter than a byte
 

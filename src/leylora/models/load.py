@@ -11,20 +11,24 @@
 
 import sys
 import warnings
-from typing import TYPE_CHECKING
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from leylora.errors import LeyloraError, first_line
-from leylora.models.attention import avoid_unfused_grouped_attention
 from leylora.models.bases import Load, cannot_load, check_path, without_network
-from leylora.models.cards import find_card
+from leylora.models.cards import avoid_unfused_grouped_attention, find_card
 from leylora.models.falcon import isolate_packed_documents, plain_linear_layers, widen_keys_and_values
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def silence_libraries() -> None:
@@ -52,7 +56,7 @@ def here() -> dict[str, int] | None:
     return {"": torch.cuda.current_device()} if torch.cuda.is_available() else None
 
 
-def load_config(name: str, revision: str | None = None) -> "PretrainedConfig":
+def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
     """The configuration of a local folder or Hub model.
 
     Raises:
@@ -67,7 +71,7 @@ def load_config(name: str, revision: str | None = None) -> "PretrainedConfig":
         raise cannot_load(name, error) from None
 
 
-def load_tokenizer(name: str, revision: str | None = None) -> "PreTrainedTokenizerBase":
+def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer of a base model, with a padding token that is not the end-of-text token. No token is added.
 
     Raises:
@@ -88,7 +92,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> "PreTrainedTokeniz
     return tokenizer
 
 
-def _padding_token(tokenizer: "PreTrainedTokenizerBase", name: str) -> str:
+def _padding_token(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
     """A special token the vocabulary already has and no text uses: the model's own, ``<unk>``, or a spare one.
 
     Padding with the end-of-text token makes naive collators mask every end of text, and the model never stops
@@ -118,7 +122,7 @@ def load_base(
     compute_dtype: torch.dtype | None = None,
     attn_implementation: str | None = None,
     device_map: dict[str, int] | bool | None = True,
-) -> "PreTrainedModel":
+) -> PreTrainedModel:
     """Load a model in evaluation mode, ready for packed rows.
 
     Args:
@@ -175,7 +179,7 @@ def load_base(
     return model
 
 
-def _keep_float32_on_cpu(model: "PreTrainedModel") -> None:
+def _keep_float32_on_cpu(model: PreTrainedModel) -> None:
     """Let 4-bit layers compute on CPU in evaluation what they compute in training.
 
     bitsandbytes 0.50 repacks the weights at the first forward pass in evaluation on CPUs with AVX512-BF16 and from
@@ -189,7 +193,7 @@ def _keep_float32_on_cpu(model: "PreTrainedModel") -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def quantized_fraction(model: "PreTrainedModel") -> tuple[float, list[str]]:
+def quantized_fraction(model: PreTrainedModel) -> tuple[float, list[str]]:
     """Share of the linear weights outside the output head that are held in 4 bits, and the layers that are not."""
     from bitsandbytes.nn import Linear4bit
 
@@ -208,7 +212,7 @@ def quantized_fraction(model: "PreTrainedModel") -> tuple[float, list[str]]:
     return (quantized / total if total else 0.0), unquantized
 
 
-def check_quantized(model: "PreTrainedModel") -> None:
+def check_quantized(model: PreTrainedModel) -> None:
     """Stop when a linear layer outside the output head is not 4-bit.
 
     Raises:

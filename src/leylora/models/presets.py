@@ -105,7 +105,7 @@ def parse_preset(data: bytes, transformers: tuple[int, ...] | None = None) -> Pr
             remarks.append(f"{key} is no longer a preset key and is ignored")
         elif key not in DEFAULTS:
             faults.append(f"{key} is no preset key; through the API it overwrites the request's own {key}")
-        elif not _same_kind(value, DEFAULTS[key]):
+        elif not same_kind(value, DEFAULTS[key]):
             kind = type(DEFAULTS[key]).__name__
             faults.append(f"{key}: {value!r} is no {kind}; the webui would answer with an empty text")
     if content.get("temperature") == 0 and content.get("do_sample", True):
@@ -120,7 +120,7 @@ def parse_preset(data: bytes, transformers: tuple[int, ...] | None = None) -> Pr
     return Preset({str(key): value for key, value in content.items()}, tuple(faults), tuple(remarks))
 
 
-def _same_kind(value: object, default: object) -> bool:
+def same_kind(value: object, default: object) -> bool:
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(default, bool) and isinstance(value, bool)
     return isinstance(value, str) if isinstance(default, str) else isinstance(value, int | float)

@@ -29,8 +29,7 @@ from leylora.adapters.files import WEIGHTS_FILE, open_adapter
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_text
 from leylora.models.cards import GIB, Card
-from leylora.models.families import FAMILIES
-from leylora.models.shapes import Shape
+from leylora.models.families import FAMILIES, Shape
 from leylora.models.templates import PROBE, check_served_as_trained, served_template, turn_end
 from leylora.training import memory
 from leylora.training.adapter import TRAINED, write_weights

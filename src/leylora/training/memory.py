@@ -33,7 +33,7 @@ from torch import nn
 from transformers import PretrainedConfig
 
 from leylora.models.cards import GIB, Card, peak_tflops
-from leylora.models.shapes import Shape
+from leylora.models.families import Shape
 
 CONTEXT_BYTES = 0.6 * GIB  # CUDA's own, cuBLAS workspaces and what the allocator cannot use
 SPEED_SHARE = 0.45

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 import leylora
+from leylora.files import save_figure
 
 if TYPE_CHECKING:  # reading a record is light
     from matplotlib.figure import Figure
@@ -125,12 +126,7 @@ def peak_memory_gib() -> tuple[float, str]:
 
 def draw(log: Sequence[LossPoint], name: str, folder: Path) -> None:
     """Draw the curves into ``folder`` as `PICTURE_FILES`; the same log gives the same bytes."""
-    import matplotlib
-
-    figure = curves(log, name)
-    with matplotlib.rc_context({"svg.hashsalt": "leylora"}):
-        for file in PICTURE_FILES:
-            figure.savefig(folder / file, dpi=110, metadata={"Date": None} if file.endswith(".svg") else None)
+    save_figure(curves(log, name), *(folder / file for file in PICTURE_FILES), dpi=110)
 
 
 def curves(log: Sequence[LossPoint], name: str) -> "Figure":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transformers import Seq2SeqTrainingArguments
     from trl import ModelConfig, ScriptArguments
 
-DEFAULT_RECIPE = RECIPES / "flan-t5-small" / "resumen.yaml"
+DEFAULT_RECIPE = RECIPES / "seq2seq" / "flan-t5-small.yaml"
 ON_CPU = ("--use_cpu", "true", "--bf16", "false")
 FLOAT32 = ("--bf16", "false")
 """T5 overflows in float16 (huggingface/transformers#9295), so cards without bfloat16 compute in float32."""

@@ -46,6 +46,8 @@ from leylora.training.resume import checkpoints, seal, step_of
 
 WINDOW, FACTOR = 20, 2.0
 SHOWN_DOCUMENTS, SHOWN_CHARACTERS = 8, 90
+FASTEST = 700
+"""TFLOP/s from which on selective checkpointing costs more than it saves: Hopper and later."""
 TENSORBOARD = Path("runs")
 """Where TensorBoard's files go, a folder a run, unless TENSORBOARD_LOGGING_DIR says otherwise."""
 
@@ -171,9 +173,9 @@ def build_trainer(
     args.ddp_find_unused_parameters = False  # every adapter weight takes part in every step
     args.assistant_only_loss = False  # the rows carry their labels; TRL would look for a chat column
     args.dataset_kwargs = {"skip_prepare_dataset": True}  # they are packed too
-    settle_checkpointing(args, str(model.config._attn_implementation))
     card = None if args.use_cpu else find_card()
     peak = peak_tflops(card.name) if card else None
+    settle_checkpointing(args, str(model.config._attn_implementation), peak)
     bar = ProgressBar(name)
     if peak is not None:
         flops = flops_per_token(matmul_parameters(model), model.config, mean_context(lengths(train.dataset)))
@@ -199,16 +201,20 @@ def build_trainer(
     return trainer
 
 
-def settle_checkpointing(args: SFTConfig, attention: str) -> None:
+def settle_checkpointing(args: SFTConfig, attention: str, peak: float | None = None) -> None:
     """Drop the details of checkpointing where they would stop a run or only cost time.
 
     TRL refuses ``selective`` when ``gradient_checkpointing`` is off. With a flash-attention kernel there is little to
-    save: attention is fast to compute again, and watching every operation costs more than that.
+    save: attention is fast to compute again, and watching every operation costs more than that. On the fastest cards
+    the run waits for Python anyway: 13 % slower with ``selective`` on an H200 (benchmarks/README.md).
+
+    Args:
+        peak: TFLOP/s of the card.
     """
     details = args.gradient_checkpointing_kwargs
     if not args.gradient_checkpointing:
         args.gradient_checkpointing_kwargs = None
-    elif details and "flash" in attention:
+    elif details and ("flash" in attention or (peak or 0) >= FASTEST):
         args.gradient_checkpointing_kwargs = {key: value for key, value in details.items() if key != "selective"}
 
 

@@ -12,7 +12,7 @@ from leylora.errors import LeyloraError
 from leylora.files import read_json
 from leylora.models.presets import parse_preset
 from leylora.models.templates import SUFFIXES, find_template, template_faults
-from leylora.webui.artifacts import Kind
+from leylora.webui.export import Kind
 from leylora.webui.install import Install, find_install
 
 EXTENSION = "leylora"

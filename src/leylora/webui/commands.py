@@ -1,32 +1,32 @@
-"""The commands of ``scripts/webui.py``: each takes arguments, calls the client once, and shows the result."""
+"""The commands of ``scripts/webui.py``: each takes arguments, asks the client, and shows the result."""
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+import yaml
 
 from leylora import console
-from leylora.webui.command_options import (
-    EightBit,
-    FourBit,
-    LoadArgs,
-    MaxTokens,
-    Preset,
-    Prompt,
-    Seed,
-    Set,
-    Stop,
-    Stream,
-    System,
-    Temperature,
-    Template,
-    load_args,
-    sampling,
-)
+from leylora.errors import UsageError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the client brings the openai SDK, which --help does not need
     from leylora.webui.client import Chunk, Client
+
+Prompt = Annotated[str, typer.Argument(help="The text, or - to read it from standard input.")]
+Preset = Annotated[str | None, typer.Option(help="A preset of GENERATION-PRESETS, or of the server.")]
+MaxTokens = Annotated[int, typer.Option(help="Maximum new tokens.")]
+Temperature = Annotated[float | None, typer.Option(help="0 always takes the likeliest token.")]
+Seed = Annotated[int | None, typer.Option(help="Random seed.")]
+Stop = Annotated[list[str] | None, typer.Option(help="A string at which the answer ends; may be repeated.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; see the docs.")]
+System = Annotated[str | None, typer.Option(help="A system message.")]
+Template = Annotated[str | None, typer.Option(help="An instruction template; the model's own by default.")]
+Raw = Annotated[bool, typer.Option("--raw", help="Continue the text instead of answering it.")]
+Load = Annotated[
+    Literal["4bit", "8bit", "16bit"] | None,
+    typer.Option(help="Base precision; 4bit (about 6 GB for a 7B model) and 8bit (9 GB) need an NVIDIA card."),
+]
+LoadArgs = Annotated[list[str] | None, typer.Option("--arg", metavar="KEY=VALUE", help="Any other field of Model.")]
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 lora = typer.Typer(no_args_is_help=True, help="Apply a LoRA and prove that it acts, or take it off.")
@@ -49,27 +49,7 @@ def connect(
 def generate(
     context: typer.Context,
     prompt: Prompt,
-    preset: Preset = None,
-    max_tokens: MaxTokens = 256,
-    temperature: Temperature = None,
-    seed: Seed = None,
-    stop: Stop = None,
-    settings: Set = None,
-    stream: Stream = True,
-) -> None:
-    """Continue a text as it stands, without a template."""
-    client = _client(context)
-    options = sampling(preset, max_tokens, temperature, seed, stop, settings)
-    if stream:
-        _show(client.stream_generate(_text(prompt), **options))
-    else:
-        print(client.generate(_text(prompt), **options).text)
-
-
-@app.command()
-def instruct(
-    context: typer.Context,
-    prompt: Prompt,
+    raw: Raw = False,
     system: System = None,
     template: Template = None,
     preset: Preset = None,
@@ -78,16 +58,19 @@ def instruct(
     seed: Seed = None,
     stop: Stop = None,
     settings: Set = None,
-    stream: Stream = True,
+    stream: Annotated[bool, typer.Option(help="Show the answer as it comes.")] = True,
 ) -> None:
-    """Answer one instruction, in the model's instruction template."""
+    """Answer one instruction in the model's instruction template or, with --raw, continue a text without one."""
+    if raw and (system or template):
+        raise UsageError("--raw sends the text without a template: leave out --system and --template.")
     client = _client(context)
-    options = {"system": system, "template": template}
-    options |= sampling(preset, max_tokens, temperature, seed, stop, settings)
+    options = _sampling(preset, max_tokens, temperature, seed, stop, settings)
+    options |= {} if raw else {"system": system, "template": template}
+    text = _text(prompt)
     if stream:
-        _show(client.stream_instruct(_text(prompt), **options))
+        _show((client.stream_generate if raw else client.stream_instruct)(text, **options))
     else:
-        print(client.instruct(_text(prompt), **options).text)
+        print((client.generate if raw else client.instruct)(text, **options).text)
 
 
 @app.command()
@@ -109,7 +92,7 @@ def chat(
     """Chat line by line; an empty line or Ctrl-D ends it."""
     client = _client(context)
     options: dict[str, Any] = {"template": template, "character": character, "name1": name1, "name2": name2}
-    options |= sampling(preset, max_tokens, temperature, seed, stop, settings) | {"mode": mode}
+    options |= _sampling(preset, max_tokens, temperature, seed, stop, settings) | {"mode": mode}
     messages = [{"role": "system", "content": system}] if system else []
     while line := _line():
         messages.append({"role": "user", "content": line})
@@ -119,7 +102,8 @@ def chat(
 @app.command()
 def models(context: typer.Context) -> None:
     """List the models on the server."""
-    _list(_client(context).models())
+    for name in _client(context).models():
+        print(name)
 
 
 @app.command()
@@ -132,17 +116,16 @@ def info(context: typer.Context) -> None:
     print(f"{loaded.model_name} ({loaded.loader}), LoRA: {', '.join(loaded.lora_names) or 'none'}")
 
 
-@app.command()
-def load(
+@app.command("load")
+def load_model(
     context: typer.Context,
     name: str,
-    four_bit: FourBit = False,
-    eight_bit: EightBit = False,
+    load: Load = None,
     args: LoadArgs = None,
     template: Annotated[str | None, typer.Option(help="Make one of our templates the server's default.")] = None,
 ) -> None:
-    """Load a model; whatever was loaded is unloaded, with its LoRA."""
-    loaded = _client(context).load_model(name, load_args(four_bit, eight_bit, args), template=template)
+    """Load a model; the one that was loaded is unloaded, with its LoRA."""
+    loaded = _client(context).load_model(name, _load_args(load, args), template=template)
     print(f"{loaded.model_name} is loaded ({loaded.loader})")
 
 
@@ -155,28 +138,27 @@ def unload(context: typer.Context) -> None:
 @app.command()
 def loras(context: typer.Context) -> None:
     """List the LoRAs on the server."""
-    _list(_client(context).loras())
+    names = _client(context).loras()
+    for name in names:
+        print(name)
+    if not names:
+        console.note("There is no LoRA on the server; scripts/export_webui.py puts adapters there.")
 
 
 @lora.command("load")
-def lora_load(
-    context: typer.Context, name: str, four_bit: FourBit = False, eight_bit: EightBit = False, args: LoadArgs = None
-) -> None:
+def lora_load(context: typer.Context, name: str, load: Load = None, args: LoadArgs = None) -> None:
     """Apply one LoRA in place of any other, and prove that it acts.
 
-    --4bit, --8bit and --arg say how the model was loaded, in case it must be loaded again.
+    --load and --arg say how the model was loaded, in case it must be loaded again.
     """
-    effect = _client(context).load_lora(name, load_args(four_bit, eight_bit, args))
+    effect = _client(context).load_lora(name, _load_args(load, args))
     print(f"{effect.name} is applied and acts: it changes a next-token probability by {effect.change:.3g}")
 
 
 @lora.command("unload")
-def lora_unload(
-    context: typer.Context, four_bit: FourBit = False, eight_bit: EightBit = False, args: LoadArgs = None
-) -> None:
+def lora_unload(context: typer.Context, load: Load = None, args: LoadArgs = None) -> None:
     """Take the LoRA off."""
-    left = _client(context).unload_lora(load_args(four_bit, eight_bit, args))
-    print(f"{left.model_name}, no LoRA")
+    print(f"{_client(context).unload_lora(_load_args(load, args)).model_name}, no LoRA")
 
 
 @app.command()
@@ -191,7 +173,7 @@ def tokens(context: typer.Context, text: Prompt) -> None:
 
 @app.command()
 def logits(context: typer.Context, prompt: Prompt, top: Annotated[int, typer.Option(min=1)] = 10) -> None:
-    """Show the likeliest next tokens."""
+    """Show the likeliest next tokens. The server adds a BOS only where the tokenizer does so by itself."""
     for token, probability in _client(context).logits(_text(prompt), top).items():
         print(f"{probability:.6f}\t{token!r}")
 
@@ -202,57 +184,44 @@ def stop(context: typer.Context) -> None:
     _client(context).stop()
 
 
-@app.command()
-def compare(
-    context: typer.Context,
-    prompts: Annotated[list[str], typer.Argument(help="Prompts, or files of them (.jsonl, or one a line).")],
-    out: Annotated[Path, typer.Option(help="Folder for results.jsonl and index.html.")],
-    model: Annotated[list[str] | None, typer.Option(help="Default: the one that is loaded.")] = None,
-    lora_name: Annotated[list[str] | None, typer.Option("--lora", help="'' for none. Default: as it is.")] = None,
-    preset: Annotated[list[str] | None, typer.Option(help="'' for none.")] = None,
-    temperature: Annotated[list[float] | None, typer.Option(help="Laid over each preset.")] = None,
-    max_tokens: MaxTokens = 256,
-    seed: Annotated[int, typer.Option(help="The same for every row.")] = 1,
-    system: System = None,
-    template: Template = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Continue the prompt instead of answering it.")] = False,
-    four_bit: FourBit = False,
-    eight_bit: EightBit = False,
-    args: LoadArgs = None,
-) -> None:
-    """Ask the same of several models, LoRAs, presets and temperatures, each repeated as an option."""
-    from leylora.webui.compare import Plan, read_prompts
-    from leylora.webui.compare import compare as run
-
-    texts = [text for given in prompts for text in (read_prompts(Path(given)) if _is_file(given) else (given,))]
-    plan = Plan(
-        prompts=tuple(texts),
-        models=tuple(model or ()),
-        loras=tuple(lora_name or ()),
-        presets=tuple(preset or ("",)),
-        temperatures=tuple(temperature or (None,)),
-        max_tokens=max_tokens,
-        seed=seed,
-        system=system,
-        template=template,
-        raw=raw,
-        load_args=load_args(four_bit, eight_bit, args),
-    )
-    with console.progress() as bar:
-        task = bar.add_task("comparing", total=plan.size)
-        rows = run(_client(context), plan, out, lambda row: bar.update(task, advance=1, description=row.model))
-    failed = [row for row in rows if row.error]
-    for reason in dict.fromkeys(row.error for row in failed):
-        console.note(f"no answer: {reason}")
-    print(f"{len(rows) - len(failed)} answers, {len(failed)} failures: {out / 'index.html'}")
-
-
 def _client(context: typer.Context) -> "Client":
     from leylora.webui.client import Client, ServerSettings
 
     given = context.find_root().obj
     settings = ServerSettings.from_environment(given["url"], given["api_key"], given["admin_key"])
     return Client(settings, timeout=given["timeout"])
+
+
+def _sampling(
+    preset: str | None,
+    max_tokens: int,
+    temperature: float | None,
+    seed: int | None,
+    stop: list[str] | None,
+    settings: list[str] | None,
+) -> dict[str, Any]:
+    named = {"preset": preset, "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "stop": stop}
+    return {key: value for key, value in named.items() if value is not None} | _pairs(settings, "--set")
+
+
+def _load_args(load: str | None, args: list[str] | None) -> dict[str, Any] | None:
+    """The webui's own names for how a model is loaded; None where nothing was asked for."""
+    precision = {f"load_in_{bits}": load == bits for bits in ("4bit", "8bit")} if load else {}
+    return {**precision, **_pairs(args, "--arg")} or None
+
+
+def _pairs(texts: list[str] | None, option: str) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as a mapping, values read as YAML."""
+    found = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"{option} {text!r}: write it as KEY=VALUE.")
+        try:
+            found[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UsageError(f"{option} {text!r}: the value cannot be read; quote it.") from None
+    return found
 
 
 def _show(stream: "Iterator[Chunk]") -> str:
@@ -276,15 +245,3 @@ def _line() -> str:
         return input("> ").strip()
     except EOFError:
         return ""
-
-
-def _list(names: list[str]) -> None:
-    for name in names:
-        print(name)
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except OSError:  # too long for a path: a prompt
-        return False

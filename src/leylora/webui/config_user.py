@@ -9,11 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
+import yaml
 
-from leylora.errors import LeyloraError
+from leylora.errors import LeyloraError, flattened
 
 FILE = "config-user.yaml"
 HEADING = "# Written by leylora (scripts/export_webui.py --remove takes it out). Entries further down win over it."
@@ -39,7 +37,7 @@ def entries(text: str, place: str = FILE) -> dict[str, Any]:
     Raises:
         LeyloraError: it is not YAML, or no mapping of mappings.
     """
-    return {str(key): value for key, value in _load(text, place).items()}
+    return _load(text, place)[0]
 
 
 def with_entries(text: str, new: Mapping[str, Entry], place: str = FILE) -> str:
@@ -67,26 +65,18 @@ def without_entries(text: str, keys: Mapping[str, Any] | set[str], place: str = 
     Raises:
         LeyloraError: as `with_entries`.
     """
-    loaded = _load(text, place)
+    kept, starts = _load(text, place)
     lines = text.splitlines(keepends=True)
-    starts = {str(key): loaded.lc.key(key)[0] for key in loaded}
-    for key, start in sorted(starts.items(), key=lambda item: -item[1]):
-        if key in keys:
-            del lines[start : _end_of_block(lines, start)]
-    kept = {key: value for key, value in entries(text, place).items() if key not in keys}
+    for key in sorted(starts.keys() & set(keys), key=starts.__getitem__, reverse=True):
+        del kept[key]
+        # An entry ends with its last indented line; what follows, comments too, belongs to the next one.
+        end = number = starts[key] + 1
+        while number < len(lines) and (lines[number][:1] in (" ", "\t", "#") or not lines[number].strip()):
+            number += 1
+            end = number if lines[number - 1][:1] in (" ", "\t") else end
+        del lines[starts[key] : end]
     result = "".join(line for line in lines if line.rstrip("\r\n") != HEADING)
     return _checked(result, kept, place, text)
-
-
-def _end_of_block(lines: list[str], start: int) -> int:
-    """The line after a top-level entry's last indented line; what follows it, comments too, belongs to the next."""
-    end = start + 1
-    for number in range(start + 1, len(lines)):
-        if lines[number][:1] in (" ", "\t"):
-            end = number + 1
-        elif lines[number].strip() and not lines[number].startswith("#"):
-            break
-    return end
 
 
 def _checked(result: str, expected: Mapping[str, Any], place: str, original: str) -> str:
@@ -109,14 +99,23 @@ def _scalar(value: object) -> str:
     return str(value) if isinstance(value, int | float) or re.fullmatch(r"[A-Za-z][\w-]*", str(value)) else f"{value!r}"
 
 
-def _load(text: str, place: str) -> CommentedMap:
+def _load(text: str, place: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """The entries, as the webui's own PyYAML reads them, and the line each begins on, counted from 0."""
+    loader = yaml.SafeLoader(text)
     try:
-        loaded = YAML(typ="rt").load(text)
-    except YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise LeyloraError(f"{place} is not sound YAML ({reason}); mend it first.") from None
-    if loaded is None:
-        return CommentedMap()
-    if not isinstance(loaded, CommentedMap):
-        raise LeyloraError(f"{place} is a {type(loaded).__name__}, not a mapping from model to settings; mend it.")
-    return loaded
+        node = loader.get_single_node()
+        if node is None:
+            return {}, {}
+        if not isinstance(node, yaml.MappingNode):
+            raise LeyloraError(f"{place} is not a mapping from model to settings; mend it.")
+        starts: dict[str, int] = {}
+        for key_node, _ in node.value:
+            key = str(loader.construct_object(key_node, deep=True))
+            if key in starts:
+                raise yaml.constructor.ConstructorError(problem=f"the key {key} is there twice")
+            starts[key] = key_node.start_mark.line
+        return {str(key): value for key, value in loader.construct_document(node).items()}, starts
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+        raise LeyloraError(f"{place} is not sound YAML ({flattened(error)}); mend it first.") from None
+    finally:
+        loader.dispose()

@@ -54,6 +54,15 @@ class Install:
         own = self.data / "extensions"
         return own if self.root is None or own.is_dir() else self.root / "extensions"
 
+    def folder(self, kind: str) -> Path:
+        """Where artifacts of a kind ("adapter", "preset", "template", "extension") go."""
+        return {
+            "adapter": self.loras,
+            "preset": self.presets,
+            "template": self.templates,
+            "extension": self.extensions,
+        }[kind]
+
     def pin(self, package: str) -> tuple[int, ...] | None:
         """The pinned version of a package, such as (0, 18); None if it is not known."""
         text = dict(self.pins).get(package)

@@ -1,104 +1,161 @@
-"""The answers side by side, with their citations marked, and the gallery of failures and wins."""
+"""The answers of all variants side by side, their citations cut out, and a gallery of failures and wins.
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+What a model wrote stays plain text here; the page's template escapes it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 
-from leylora.evaluation.reading import Results
-from leylora.evaluation.report.words import Words
-from leylora.evaluation.results import Answer, Citation, Item, Mark
+from leylora.evaluation.report.texts import Texts
+from leylora.evaluation.results import Answer, Citation, Item, Mark, Results
 
-LONGEST = 1200  # characters of an answer, and of a question, that the page shows
-BUDGET = 1_300_000  # bytes of HTML that the answers may take, roughly: a page is to stay under 2 MB
+LONGEST = 1200  # characters of an answer that the page shows; three times as many of a question
+BUDGET = 1_300_000  # bytes of HTML for all answers, roughly: a page is to stay under 2 MB
 EACH = 4  # examples of each kind in the gallery
-SIGNS = {"right": "✓", "wrong": "≠", "invented": "✗", "unknown": "?"}
 FAILURES = ("invented-citation", "not-spanish", "degenerate", "unfinished", "empty")
+FREE = "prompts"  # the suite of free prompts, which are not graded
 
-Where = tuple[str, str, str, str]  # model, variant, suite, item
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of an answer: plain, or a citation with its verdict and sign."""
-
-    text: str
-    verdict: str = ""
-    sign: str = ""
+Place = tuple[str, str, str, str]  # model, variant, suite, item
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One variant's answer as the page shows it. ``tags`` are the verdict and flags by which it can be filtered."""
+class Said:
+    """One answer, or why there is none: text in pieces (text, verdict of the citation that it is, or ""), and grade.
 
+    ``tags``: verdict and flags by which it can be filtered, each with its label.
+    """
+
+    heading: str
     model: str
     variant: str
-    pieces: list[Piece]
     verdict: str
-    tags: list[str]
-    cut: bool = False
-    reasons: list[str] = field(default_factory=list)
+    pieces: list[tuple[str, str]]
+    cut: bool
+    tags: dict[str, str]
+    note: str
 
 
 @dataclass(frozen=True)
 class Question:
-    """One item with the answers of all variants."""
+    """An item, or a free prompt under all its settings, with every answer to it."""
 
     anchor: str
     suite: str
-    item: Item
     title: str
+    about: str
     asked: str
-    answers: list[Shown]
-
-
-@dataclass(frozen=True)
-class Example:
-    """A case of the gallery: an answer, and the question it belongs to."""
-
-    where: tuple[str, str]  # suite, item
-    question: str
-    anchor: str
-    answer: Shown
+    reference: str
+    answers: list[Said]
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The examples of one kind, and how many there were."""
+    """Examples of one kind, each with the title of its question and the question's anchor."""
 
-    kind: str
-    examples: list[Example]
-    count: int
+    title: str
+    count: str
+    examples: list[tuple[str, str, Said]]
 
 
-def pieces(text: str, citations: Iterable[Citation], longest: int = LONGEST) -> tuple[list[Piece], bool]:
-    """The text in stretches, citations apart; whether its end was left out.
+def questions(results: Results, texts: Texts, first: Sequence[Gallery]) -> tuple[list[Question], list[Question], int]:
+    """The free prompts, the graded questions, each in the order asked, and how many did not fit the page.
+
+    Free prompts and the examples of ``first`` are taken before the others; these in turn from each task and setting.
+    """
+    asked: dict[str, list[tuple[Item, Answer]]] = {}
+    variants = [(model.label, variant.name) for model in results.provenance.models for variant in model.variants]
+    for model, variant in variants:
+        for (suite, name), item in results.items.items():
+            if answer := results.answers.get((model, variant, suite, name)):
+                asked.setdefault(anchor_of(item), []).append((item, answer))
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for item in results.items.values():
+        groups.setdefault((item.suite, item.task, item.setting), []).append(anchor_of(item))
+    in_turn = [anchor for row in zip_longest(*groups.values()) for anchor in row if anchor in asked]
+    examples = [anchor for gallery in first for _, anchor, _ in gallery.examples]
+    free = [anchor for anchor in in_turn if asked[anchor][0][0].suite == FREE]
+    taken: dict[str, Question] = {}
+    left = BUDGET
+    for anchor in dict.fromkeys([*free, *examples, *in_turn]):
+        question = _question(results, texts, anchor, asked[anchor])
+        text = sum(len(piece) for said in question.answers for piece, _ in said.pieces)
+        left -= int(1.15 * (text + len(question.asked) + 430 * len(question.answers) + 900))
+        if left < 0:
+            break
+        taken[anchor] = question
+    order = dict.fromkeys(map(anchor_of, results.items.values()))
+    shown = [taken[anchor] for anchor in order if anchor in taken]
+    graded = [one for one in shown if one.suite != FREE]
+    return [one for one in shown if one.suite == FREE], graded, len(asked) - len(shown)
+
+
+def _question(results: Results, texts: Texts, anchor: str, answered: Sequence[tuple[Item, Answer]]) -> Question:
+    item = answered[0][0]
+    asked = "\n\n".join(message["content"] for message in item.messages)[: 3 * LONGEST]
+    article = ""
+    if item.article and item.article not in item.reference:
+        article = f"({item.law_id}, art. {item.article}{', ed. ' if item.edition else ''}{item.edition})"
+    setting = texts.part(f"setting:{item.setting}") if item.setting else ""
+    names = (texts.name("suite", item.suite), texts.name("task", item.task), setting, item.id)
+    answers = [
+        said(one, answer, results.marks.get((answer.model, answer.variant, answer.suite, answer.item)), texts)
+        for one, answer in answered
+    ]
+    for one in results.scores.findings if item.suite == FREE else []:
+        if one.kind == "not-answered":  # a model or variant without any answer
+            heading = ", ".join(filter(None, (one.model, texts.name("variant", one.variant))))
+            answers.append(Said(heading, one.model, one.variant, "failed", [(one.error, "")], False, {}, ""))
+    reference = (texts("question.abstain") if item.abstain else "", item.reference, article)
+    return Question(
+        anchor,
+        item.suite,
+        title_of(item),
+        "" if item.suite == FREE else " · ".join(filter(None, names)),
+        "" if asked.strip() == title_of(item) else asked,
+        " ".join(filter(None, reference)),
+        answers,
+    )
+
+
+def said(item: Item, answer: Answer, mark: Mark | None, texts: Texts) -> Said:
+    """One answer as the page shows it."""
+    cut = False
+    if item.ask == "choose":
+        pieces = [(f"{texts('answer.chose')}: {chosen(item, answer)}", "")]
+    elif item.ask == "likelihood":
+        pieces = [(texts("answer.loss"), "")]
+    else:
+        pieces, cut = cut_out(answer.text, mark.citations if mark else [])
+    verdict = "failed" if answer.error else verdict_of(mark)
+    tags = {verdict: texts(f"verdict.{verdict}")}
+    if mark:
+        tags |= {flag: texts(f"flag.{flag}") for flag in mark.flags}
+        tags |= {f"cite-{one.verdict}": texts(f"cite.{one.verdict}") for one in mark.citations}
+    heading = [answer.model, texts.name("variant", answer.variant), item.preset]
+    note = "; ".join(texts(f"reason.{reason}") for reason in mark.reasons) if mark else ""
+    if item.suite == FREE:
+        heading += [] if item.temperature is None else [f"{texts('temperature')} {texts.tick(item.temperature)}"]
+        note = texts("answer.took", tokens=answer.tokens, seconds=texts.duration(answer.seconds))
+    if answer.error:
+        pieces, note = [(answer.error, "")], ""
+    return Said(", ".join(filter(None, heading)), answer.model, answer.variant, verdict, pieces, cut, tags, note)
+
+
+def cut_out(text: str, citations: Iterable[Citation], longest: int = LONGEST) -> tuple[list[tuple[str, str]], bool]:
+    """The text in pieces, each with the verdict of the citation it is (or ""); whether its end was left out.
 
     A citation across the cut, across another, or outside the text is left as plain text.
     """
     shown = text[:longest]
-    found: list[Piece] = []
+    found: list[tuple[str, str]] = []
     at = 0
     for citation in sorted(citations, key=lambda one: one.span):
         start, end = citation.span
-        if start < at or end > len(shown) or start >= end:
-            continue
-        if start > at:
-            found.append(Piece(shown[at:start]))
-        found.append(Piece(shown[start:end], citation.verdict, SIGNS[citation.verdict]))
-        at = end
-    if at < len(shown):
-        found.append(Piece(shown[at:]))
-    return found, len(text) > longest
-
-
-def verdict(mark: Mark | None) -> str:
-    """``right``, ``wrong``, ``partial`` or, where nothing can be right, ``ungraded``."""
-    credit = None if mark is None else mark.values.get("correct", mark.values.get("credit"))
-    if credit is None:
-        return "ungraded"
-    if credit >= 1:
-        return "right"
-    return "partial" if credit > 0 else "wrong"
+        if at <= start < end <= len(shown):
+            found += [(shown[at:start], ""), (shown[start:end], citation.verdict)]
+            at = end
+    return [piece for piece in (*found, (shown[at:], "")) if piece[0]], len(text) > longest
 
 
 def chosen(item: Item, answer: Answer) -> str:
@@ -106,112 +163,62 @@ def chosen(item: Item, answer: Answer) -> str:
     if answer.option_logprobs:
         totals = [sum(by_order) for by_order in zip(*answer.option_logprobs, strict=True)]
         return item.options[max(range(len(totals)), key=totals.__getitem__)]
-    return ", ".join(letter or "—" for letter in answer.letters or [])
+    return ", ".join(letter or "—" for letter in answer.letters or []) or "—"
 
 
-def shown(item: Item, answer: Answer, mark: Mark | None, words: Words) -> Shown:
-    """One answer, ready for the page."""
-    cut = False
-    if item.ask == "choose":
-        stretches = [Piece(f"{words('answer.chose')}: {chosen(item, answer) or '—'}")]
-    elif item.ask == "likelihood":
-        stretches = [Piece(words("answer.loss"))]
-    else:
-        stretches, cut = pieces(answer.text, mark.citations if mark else [])
-    judged = verdict(mark)
-    tags = [judged, *(mark.flags if mark else []), *(f"cite-{one.verdict}" for one in (mark.citations if mark else []))]
-    reasons = [words.name("reason", reason) for reason in mark.reasons] if mark else []
-    return Shown(answer.model, answer.variant, stretches, judged, list(dict.fromkeys(tags)), cut, reasons)
+def verdict_of(mark: Mark | None) -> str:
+    """``right``, ``wrong``, ``partial`` or, where nothing can be right, ``ungraded``."""
+    score = None if mark is None else mark.score if mark.correct is None else mark.correct
+    if score is None:
+        return "ungraded"
+    return "right" if score >= 1 else "partial" if score > 0 else "wrong"
 
 
-def questions(results: Results, words: Words, first: Iterable[tuple[str, str]] = ()) -> list[Question]:
-    """The questions that fit the page: ``first`` those named (suite, item), then each group in turn."""
-    by_item: dict[tuple[str, str], list[Answer]] = {}
-    for (_, _, suite, name), answer in results.answers.items():
-        by_item.setdefault((suite, name), []).append(answer)
-    groups: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
-    for where, item in results.items.items():
-        groups.setdefault((item.suite, item.task, item.setting), []).append(where)
-    in_turn = [where for row in zip_longest(*groups.values()) for where in row if where is not None]
-    taken: list[Question] = []
-    left = BUDGET
-    for where in dict.fromkeys([*first, *in_turn]):
-        if where not in by_item or where not in results.items:
-            continue
-        question = _question(results, results.items[where], by_item[where], words)
-        left -= _weight(question)
-        if left < 0:
-            break
-        taken.append(question)
-    order = {where: at for at, where in enumerate(results.items)}
-    return sorted(taken, key=lambda one: order[one.item.suite, one.item.id])
-
-
-def _question(results: Results, item: Item, answers: list[Answer], words: Words) -> Question:
-    said = [
-        shown(item, answer, results.marks.get((answer.model, answer.variant, answer.suite, answer.item)), words)
-        for answer in answers
-    ]
-    asked = "\n\n".join(message["content"] for message in item.messages)
-    return Question(_anchor(item.suite, item.id), item.suite, item, _title(item), asked[: 3 * LONGEST], said)
-
-
-def _title(item: Item) -> str:
-    """The last line of what the user said, which is the question; what stands before it is often a law."""
-    asked = item.messages[-1]["content"].strip().splitlines() if item.messages else []
-    line = asked[-1] if asked else item.id
+def title_of(item: Item) -> str:
+    """The last line of what the user said, which is the question; before it there is often a law."""
+    line = (item.messages[-1]["content"].strip().splitlines() or [""])[-1] or item.id
     return line if len(line) <= 180 else line[:179] + "…"
 
 
-def _anchor(suite: str, item: str) -> str:
-    """A name that holds nothing but letters, digits and dashes, whatever an item is called."""
-    return "q-" + "-".join("".join(c if c.isalnum() and c.isascii() else f"_{ord(c):x}" for c in part)
-                           for part in (suite, item))  # fmt: skip
+def anchor_of(item: Item) -> str:
+    """A name for the page's links: letters, digits, dashes and underscores only. Free prompts share their cluster's."""
+    parts = (item.suite, item.cluster if item.suite == FREE else item.id)
+    plain = ("".join(c if c.isalnum() and c.isascii() else f"_{ord(c):x}" for c in part) for part in parts)
+    return "q-" + "-".join(plain)
 
 
-def _weight(question: Question) -> int:
-    texts = [len(piece.text) for answer in question.answers for piece in answer.pieces]
-    return int(1.15 * (sum(texts) + len(question.asked) + 430 * len(question.answers) + 900))
+def galleries(results: Results, texts: Texts) -> list[Gallery]:
+    """Failures by kind, then what the merged variant lost and won against the same model's others.
 
+    Of each kind the first of every model and variant, then the second, each item once, `EACH` in all.
+    """
+    marks = {place: mark for place, mark in results.marks.items() if place[2] != FREE and place in results.answers}
+    found = {flag: [place for place, mark in marks.items() if flag in mark.flags] for flag in FAILURES}
 
-def galleries(results: Results, words: Words) -> list[Gallery]:
-    """Failures by kind, then what the merged variant lost and won against the same model's others."""
-    found = []
-    for flag in FAILURES:
-        where = [place for place, mark in results.marks.items() if flag in mark.flags]
-        found.append(_gallery(results, words, flag, where))
-
-    if not any(place[1] == "merged" for place in results.marks):
-        return found
-
-    def right(place: Where, others: tuple[str, ...], wanted: str) -> bool:
-        model, _, suite, item = place
-        return any(verdict(results.marks.get((model, other, suite, item))) == wanted for other in others)
-
-    kinds: list[tuple[str, Callable[[Where, str], bool]]] = [
-        ("lost", lambda place, said: said == "wrong" and right(place, ("instructions", "law"), "right")),
-        ("won", lambda place, said: said == "right" and right(place, ("base",), "wrong")),
-    ]
-    for kind, belongs in kinds:
-        where = [
-            place for place, mark in results.marks.items() if place[1] == "merged" and belongs(place, verdict(mark))
+    def merged(now: str, before: str, others: Sequence[str]) -> list[Place]:
+        """Where the merged variant's answer is ``now``, and that of one of the others ``before``."""
+        return [
+            place
+            for place, mark in marks.items()
+            if place[1] == "merged"
+            and verdict_of(mark) == now
+            and any(verdict_of(marks.get((place[0], other, *place[2:]))) == before for other in others)
         ]
-        found.append(_gallery(results, words, kind, where))
-    return found
 
-
-def _gallery(results: Results, words: Words, kind: str, places: list[Where]) -> Gallery:
-    """The first of each model and variant, then the second …, `EACH` in all; each item once."""
-    by_variant: dict[tuple[str, str], list[Where]] = {}
-    for place in places:
-        if place in results.answers:
+    if any(place[1] == "merged" for place in marks):
+        found["lost"] = merged("wrong", "right", ("instructions", "law"))
+        found["won"] = merged("right", "wrong", ("base",))
+    shown = []
+    for kind, places in found.items():
+        by_variant: dict[tuple[str, str], list[Place]] = {}
+        for place in places:
             by_variant.setdefault(place[:2], []).append(place)
-    examples: dict[tuple[str, str], Example] = {}
-    for row in zip_longest(*by_variant.values()):
-        for place in row:
-            if place is None or len(examples) == EACH or place[2:] in examples:
-                continue
+        examples: dict[str, tuple[str, str, Said]] = {}
+        for place in (place for row in zip_longest(*by_variant.values()) for place in row if place):
             item = results.items[place[2:]]
-            answer = shown(item, results.answers[place], results.marks.get(place), words)
-            examples[place[2:]] = Example(place[2:], _title(item), _anchor(*place[2:]), answer)
-    return Gallery(kind, list(examples.values()), len(places))
+            if len(examples) < EACH and anchor_of(item) not in examples:
+                one = said(item, results.answers[place], marks[place], texts)
+                examples[anchor_of(item)] = (title_of(item), anchor_of(item), one)
+        count = texts("gallery.of", shown=len(examples), of=len(places)) if places else texts("gallery.none")
+        shown.append(Gallery(texts(f"gallery.{kind}"), count, list(examples.values())))
+    return shown

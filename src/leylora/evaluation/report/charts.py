@@ -1,10 +1,10 @@
-"""The report's drawings: small SVG made of numbers, drawn in the page's own colours.
+"""The report's drawings: small SVG made of numbers, in the page's own colours.
 
-Rows of bars and whiskers use percentages, so that they stretch with the page while text stays text; every drawing has
-a title for those who cannot see it, and says nothing by colour alone.
+Bars and whiskers use percentages, so that they stretch with the page while text keeps its size. Every drawing has a
+title for those who cannot see it, and nothing is said by colour alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
@@ -14,51 +14,44 @@ POINTS = 200  # of a curve: more cannot be seen at this size
 DASHES = ("", "6 3", "2 3", "9 3 2 3")
 
 
-def _row(title: str, body: str) -> Markup:
-    return Markup('<svg class="row" role="img" aria-label="{0}"><title>{0}</title>{1}</svg>').format(
-        title, Markup(body)
+def _svg(attributes: str, title: str, body: Sequence[str]) -> Markup:
+    return Markup(f'<svg {attributes} role="img" aria-label="{{0}}"><title>{{0}}</title>{{1}}</svg>').format(
+        title, Markup("".join(body))
     )
 
 
-def kept_bar(title: str, value: float, low: float, high: float, top: float) -> Markup:
+def bar_row(title: str, value: float, low: float, high: float, top: float) -> Markup:
     """A bar from 0 to ``value`` on a scale of 0 to ``top``, its interval as a line, and a mark at 1 (all of it)."""
 
     def at(number: float) -> str:
         return f"{100 * min(max(number, 0.0), top) / top:.2f}%"
 
-    return _row(
-        title,
-        f'<rect class="bar" x="0" y="4" width="{at(value)}" height="12"/>'
-        f'<line class="mark" x1="{at(1)}" x2="{at(1)}" y1="0" y2="20"/>'
-        f'<line class="whisker" x1="{at(low)}" x2="{at(high)}" y1="10" y2="10"/>',
-    )
+    bar = f'<rect class="bar" x="0" y="4" width="{at(value)}" height="12"/>'
+    mark = f'<line class="mark" x1="{at(1)}" x2="{at(1)}" y1="0" y2="20"/>'
+    return _svg('class="row"', title, [bar, mark, _whisker(at(low), at(high))])
 
 
-def difference_row(title: str, value: float, low: float, high: float, reach: float, *, real: bool) -> Markup:
-    """A dot and its interval on a scale of -``reach`` to ``reach``; the dot is filled when the difference is real."""
+def dot_row(title: str, value: float, low: float, high: float, reach: float, *, filled: bool) -> Markup:
+    """A dot and its interval on a scale of -``reach`` to ``reach``, with a mark at 0."""
 
     def at(number: float) -> str:
         return f"{3 + 94 * (min(max(number / reach, -1.0), 1.0) + 1) / 2:.2f}%"
 
-    return _row(
-        title,
-        '<line class="mark" x1="50%" x2="50%" y1="0" y2="20"/>'
-        f'<line class="whisker" x1="{at(low)}" x2="{at(high)}" y1="10" y2="10"/>'
-        f'<circle class="{"dot real" if real else "dot"}" cx="{at(value)}" cy="10" r="4.5"/>',
-    )
+    mark = '<line class="mark" x1="50%" x2="50%" y1="0" y2="20"/>'
+    dot = f'<circle class="{"dot filled" if filled else "dot"}" cx="{at(value)}" cy="10" r="4.5"/>'
+    return _svg('class="row"', title, [mark, _whisker(at(low), at(high)), dot])
+
+
+def _whisker(low: str, high: str) -> str:
+    return f'<line class="whisker" x1="{low}" x2="{high}" y1="10" y2="10"/>'
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One run: its training losses and those on texts it did not see, each ``(step, loss)``."""
+    """One run: its training losses, and the losses on rows it did not see, each ``(step, loss)``."""
 
-    name: str
     train: list[tuple[int, float]]
     unseen: list[tuple[int, float]]
-
-    @property
-    def all_points(self) -> list[tuple[int, float]]:
-        return self.train + self.unseen
 
 
 def loss_chart(
@@ -66,72 +59,62 @@ def loss_chart(
 ) -> Markup:
     """Curves on axes from 0 to ``last_step`` and 0 to ``top``, shared by all charts of a page.
 
-    ``axes``: what stands along the steps and along the losses; ``say`` writes a number of an axis.
+    ``axes``: the names of the steps and of the losses; ``say`` writes a number of an axis.
     """
     width, height, left, bottom = 360, 210, 34, 34
     across, up = width - left - 8, height - bottom - 12
 
-    def place(point: tuple[int, float]) -> tuple[float, float]:
-        return left + across * point[0] / last_step, 12 + up * (1 - min(point[1] / top, 1.0))
+    def place(step: float, loss: float) -> tuple[float, float]:
+        return left + across * step / last_step, 12 + up * (1 - min(loss / top, 1.0))
 
     parts = []
-    for tick in _ticks(top):
-        y = place((0, tick))[1]
+    for tick in _ticks(top, 5):
+        y = place(0, tick)[1]
         parts.append(f'<line class="grid" x1="{left}" x2="{width - 8}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{left - 5}" y="{y + 4:.1f}" text-anchor="end">{say(tick)}</text>')
     for tick in _ticks(last_step, 4):
-        x = place((int(tick), 0))[0]
+        x = place(tick, 0)[0]
         parts.append(f'<text x="{x:.1f}" y="{height - bottom + 14}" text-anchor="middle">{say(tick)}</text>')
     parts.append(f'<text x="{left + across / 2:.0f}" y="{height - 4}" text-anchor="middle">{escape(axes[0])}</text>')
     parts.append(f'<text x="{left - 28}" y="9">{escape(axes[1])}</text>')
     for number, curve in enumerate(curves):
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, _thinned(curve.train)))
-        look = f'class="line c{number % 4}" stroke-dasharray="{DASHES[number % 4]}"'
-        parts.append(f'<polyline {look} points="{points}"/>')
-        for x, y in map(place, _thinned(curve.unseen)):
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in _thinned(curve.train)))
+        dashes = DASHES[number % len(DASHES)]
+        parts.append(f'<polyline class="line c{number % 4}" stroke-dasharray="{dashes}" points="{points}"/>')
+        for x, y in (place(*point) for point in _thinned(curve.unseen)):
             parts.append(f'<circle class="unseen c{number % 4}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>')
-    return Markup(
-        '<svg class="chart" viewBox="0 0 {0} {1}" role="img" aria-label="{2}"><title>{2}</title>{3}</svg>'
-    ).format(width, height, title, Markup("".join(parts)))
+    return _svg(f'class="chart" viewBox="0 0 {width} {height}"', title, parts)
 
 
 def key_line(number: int) -> Markup:
-    """A short piece of the line that the curve of that number is drawn with."""
-    return Markup(
-        f'<svg class="key" width="34" height="10" aria-hidden="true"><line class="line c{number % 4}" '
-        f'stroke-dasharray="{DASHES[number % 4]}" x1="1" x2="33" y1="5" y2="5"/></svg>'
-    )
+    """A short piece of the line that `loss_chart` draws for the curve of that number."""
+    line = f'class="line c{number % 4}" stroke-dasharray="{DASHES[number % 4]}" x1="1" x2="33" y1="5" y2="5"'
+    return Markup(f'<svg class="key" width="34" height="10" aria-hidden="true"><line {line}/></svg>')
 
 
-def heat_strip(title: str, cells: dict[tuple[str, int], float], top: float, axis: str) -> Markup:
+def heat_strip(title: str, cells: Mapping[tuple[str, int], float], top: float, axis: str) -> Markup:
     """One cell for each (module, layer), stronger the nearer its value is to ``top``; layers from left to right."""
-    leaves = list(dict.fromkeys(leaf for leaf, _ in cells))
-    layers = sorted({layer for _, layer in cells})
+    names, layers = list(dict.fromkeys(name for name, _ in cells)), sorted({layer for _, layer in cells})
     left, step, row = 74, min(16.0, 272 / len(layers)), 15
-    width, height = left + step * len(layers) + 6, row * len(leaves) + 30
+    width, height = left + step * len(layers) + 6, row * len(names) + 30
     parts = [
-        f'<text x="{left - 5}" y="{row * at + 11}" text-anchor="end">{escape(leaf)}</text>'
-        for at, leaf in enumerate(leaves)
+        f'<text x="{left - 5}" y="{row * at + 11}" text-anchor="end">{escape(name)}</text>'
+        for at, name in enumerate(names)
     ]
-    for (leaf, layer), value in cells.items():
+    for (name, layer), value in cells.items():
         shade = 0.06 + 0.94 * min(value / top, 1.0) if top > 0 else 0.06
-        parts.append(
-            f'<rect class="heat" x="{left + step * layers.index(layer):.1f}" y="{row * leaves.index(leaf)}" '
-            f'width="{step - 0.8:.1f}" height="{row - 1}" fill-opacity="{shade:.2f}"/>'
-        )
-    for at in range(0, len(layers), max(1, ceil(len(layers) / 8))):
-        x = left + step * (at + 0.5)
-        parts.append(f'<text x="{x:.1f}" y="{row * len(leaves) + 12}" text-anchor="middle">{layers[at]}</text>')
+        x, y = left + step * layers.index(layer), row * names.index(name)
+        size = f'width="{step - 0.8:.1f}" height="{row - 1}"'
+        parts.append(f'<rect class="heat" x="{x:.1f}" y="{y}" {size} fill-opacity="{shade:.2f}"/>')
+    for at in range(0, len(layers), ceil(len(layers) / 8)):
+        x, y = left + step * (at + 0.5), row * len(names) + 12
+        parts.append(f'<text x="{x:.1f}" y="{y}" text-anchor="middle">{layers[at]}</text>')
     parts.append(f'<text x="{left}" y="{height - 3}">{escape(axis)}</text>')
-    return Markup(
-        '<svg class="chart" viewBox="0 0 {0:.0f} {1}" role="img" aria-label="{2}"><title>{2}</title>{3}</svg>'
-    ).format(width, height, title, Markup("".join(parts)))
+    return _svg(f'class="chart" viewBox="0 0 {width:.0f} {height}"', title, parts)
 
 
-def _ticks(top: float, wanted: int = 5) -> list[float]:
+def _ticks(top: float, wanted: int) -> list[float]:
     """Round numbers from 0 to ``top``, about ``wanted`` of them."""
-    if top <= 0:
-        return [0.0]
     size = 10 ** floor(log10(top / wanted))
     step = next(size * factor for factor in (1, 2, 5, 10) if top / (size * factor) <= wanted)
     return [step * number for number in range(floor(top / step + 1e-9) + 1)]
@@ -139,6 +122,4 @@ def _ticks(top: float, wanted: int = 5) -> list[float]:
 
 def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
     """At most `POINTS` of the points, evenly taken, the last one always."""
-    if len(points) <= POINTS:
-        return points
-    return [*points[:: ceil(len(points) / (POINTS - 1))], points[-1]]
+    return points if len(points) <= POINTS else [*points[:: ceil(len(points) / (POINTS - 1))], points[-1]]

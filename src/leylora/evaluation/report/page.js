@@ -4,7 +4,7 @@
   const form = document.querySelector(".filters");
   if (!form) return;
   const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
-  const questions = [...document.querySelectorAll("details.question")].map((node) => ({
+  const questions = [...document.querySelectorAll("#answers details.question")].map((node) => ({
     node,
     text: plain(node.textContent),
     answers: [...node.querySelectorAll(".answer")].map((answer) => ({

@@ -14,9 +14,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ...grounding.checking import CheckedCitation, check_answer, marked
+from ...grounding.checker import CheckedCitation, check_answer, explain, marked
 from ...grounding.ground import Grounded, ground
-from ...grounding.index import Hit, LawIndex
+from ...grounding.search import Hit, LawIndex
 
 params: dict[str, Any] = {
     "display_name": "Leyes (leylora)",
@@ -70,7 +70,7 @@ def output_modifier(string: str, state: dict[str, Any], is_chat: bool = False) -
     plain = html.unescape(string)
     escaped = html.escape(plain) == string  # the webui escapes a model's text; another extension may have added tags
     answer = plain if escaped else string
-    checked = check_answer(answer, grounded, _index)
+    checked = check_answer(answer, _index, given=grounded.articles)
     shown = marked(answer, checked)
     return f"{html.escape(shown) if escaped else shown}\n\n{_below(grounded, checked)}"
 
@@ -118,7 +118,7 @@ def _below(grounded: Grounded, checked: list[CheckedCitation]) -> str:
 
 
 def _verdict(one: CheckedCitation) -> str:
-    head = f"<div>{one.mark} <b>{html.escape(one.text)}</b>: {html.escape(one.reason)}"
+    head = f"<div>{one.mark} <b>{html.escape(one.text)}</b>: {html.escape(explain(one))}"
     if one.article is None:
         return f"{head}</div>"
     return f"{head}{_folded(one.article.citation, one.article.rubric, one.article.body)}</div>"

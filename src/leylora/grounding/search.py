@@ -1,0 +1,443 @@
+"""Finding articles: a question is read (numbers, names of laws, words), and a SQLite file of parsed laws is searched.
+
+    index = open_laws(Path("data/build/laws"), catalog())   # leylora.grounding.index: builds it when the laws changed
+    index.search("plazo para apelar", limit=5)              # -> [Hit, ...], the best first
+    index.search("art 76 num 7 constitución")[0].direct     # True: the question names this article
+    terms("¿Cuántos años dura la acción de apelación?")     # -> ["años", "dur", "accion", "apel"]
+
+Words are folded (people leave accents out; ñ stays, año is not ano), stop words left out, and stems taken by Snowball.
+"""
+
+import json
+import math
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ..errors import LeyloraError
+from ..text import WORD, fold, words
+from .citations import Citation, CitationIndex, IndexedArticle, IndexedLaw, Named, parse_citations
+
+try:  # in the extension of text-generation-webui, where the stemmer lies beside this file
+    from .snowball.spanish_stemmer import SpanishStemmer  # type: ignore[import-not-found,unused-ignore]
+except ImportError:
+    from snowballstemmer.spanish_stemmer import SpanishStemmer
+
+VERSION = 2
+"""Of the file's layout; an index of another version is built again."""
+
+# Chosen on the development half of the questions; benchmarks/retrieval.py measures them on the other half.
+WEIGHTS = (5.0, 1.0, 1.0)  # BM25's, of a word in rubric (or opening), path, body
+COVERAGE = 0.2  # the score of an article that has none of the question's words; it grows with their share by 1
+NAMED_LAW = 2.0  # the score is multiplied with this when the question names the article's law,
+TITLED = 1.5  # with this when all words of the article's rubric are asked for,
+DEFINES = 2.0  # with this when it asks what something is and the article defines it,
+STATUS = {"derogado": 0.5, "dudoso": 0.7}  # with this when the article is not in force
+RARITY = 1e-6  # FTS5's own idf of a word that stands in more than half of the passages
+CANDIDATES = 100  # passages that are looked at
+MOST_WORDS = 60  # of a question that are searched; a whole letter pasted in is cut there
+_DEFINITION = re.compile(r"\b(?:que es|que son|que significa|que se entiende|defin\w+|concepto)\b")
+_EDITION = re.compile(
+    r"\b(?:edici[oó]n|versi[oó]n|texto|estaba|artículo|art\.)\b[^.?!]{0,60}?\b(?:del?|el|al)\s+(\d{4}-\d{2}-\d{2})\b",
+    re.IGNORECASE,
+)
+_NUMBER = r"\d{1,4}(?:\.\d{1,3}){0,2}(?:\.[a-z])?"
+LONGEST = 1_200  # characters; nine articles in ten are one passage
+GAP = "[…]"
+_SENTENCE_END = re.compile(r"[.;:]\s")
+_STOP = frozenset(
+    """
+    a al algo algun alguna algunas alguno algunos ante asi aun aunque bajo cada como con contra cual cuales cualquier
+    cuando cuanta cuantas cuanto cuantos de del desde donde dos durante e el ella ellas ello ellos en entre era es esa
+    esas ese eso esos esta estan estas este esto estos fue ha haber han hasta hay la las le les lo los mas me mi mis muy
+    ni no nos o os otra otras otro otros para pero por porque pueda puede pueden puedo que quien quienes se sea sean ser
+    si sido sin sobre solo son su sus tal tambien tan tanto te tener tengo tiene tienen toda todas todo todos tras tu u
+    un una uno unos unas y ya yo sera seran seria serian haya hubiere caso casos
+    """.split()  # noqa: SIM905 (a list of a hundred literals is no easier to read)
+)
+_ASKING = frozenset(
+    """
+    articulo articulos art arts norma ley codigo ecuador ecuatoriano ecuatoriana dice dicen decir establece establecen
+    preve preven segun regula regulan dispone disponen contempla trata indica señala hacer hace hago debe deben debo
+    corresponde llama pasa quiero saber favor vigente texto cita cite numeral literal tiempo limite limites define
+    definicion defina enumera significa significado fija explica habla asunto concepto concede cosa hoy
+    """.split()  # noqa: SIM905
+)
+"""What belongs to asking, not to what is asked; left out of queries only."""
+
+_stemmer = SpanishStemmer()
+_stemming = threading.Lock()  # the stemmer keeps the word in itself
+
+
+@lru_cache(maxsize=100_000)
+def stem(word: str) -> str:
+    """The stem of one folded word."""
+    with _stemming:
+        return str(_stemmer.stemWord(word))
+
+
+def terms(text: str) -> list[str]:
+    """The stems of a text in reading order, stop words left out."""
+    return [stem(word) for word in words(text) if word not in _STOP]
+
+
+def query_words(text: str, *, strict: bool = False) -> list[str]:
+    """The folded words of a question that say what it is about, each once; if none does, all of them ("la ley")
+    unless ``strict``."""
+    told = [word for word in words(text) if word not in _STOP]
+    telling = [word for word in told if word not in _ASKING]
+    return list(dict.fromkeys(telling if telling or strict else told))
+
+
+def snippet(passage: str, sought: frozenset[str], width: int = 240) -> tuple[str, list[tuple[int, int]]]:
+    """About ``width`` characters of a passage on one line, where most of the stems sought stand together, and the
+    ranges in it of the words that have them; an ellipsis stands for what is left out."""
+    line = " ".join(passage.split())
+    found = [match.span() for match in WORD.finditer(fold(line)) if stem(match[0]) in sought]
+    start = max(
+        (first for first, _ in found), key=lambda at: sum(at <= other < at + width for other, _ in found), default=0
+    )
+    start = 0 if len(line) <= width else max(0, min(start - 30, len(line) - width))
+    start = line.rfind(" ", 0, start) + 1
+    end = len(line) if len(line) - start <= width + 10 else line.rfind(" ", 0, start + width)
+    opening = "… " if start else ""
+    shift = len(opening) - start
+    inside = [(first + shift, last + shift) for first, last in found if start <= first and last <= end]
+    return f"{opening}{line[start:end]}{' …' if end < len(line) else ''}", inside
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question read.
+
+    ``law_ids`` are the laws it names, whether by a citation or alone ("¿qué pena prevé el COIP...?"); ``words`` are
+    folded, each once, citations and names of laws left out; ``definition`` is whether it asks what something is.
+    """
+
+    citations: tuple[Citation, ...]
+    law_ids: frozenset[str]
+    words: tuple[str, ...]
+    definition: bool
+
+
+def read_query(text: str, laws: Sequence[Named]) -> Query:
+    """Read a question; ``laws`` are those that may be named.
+
+    Besides the citations that `leylora.grounding.citations` knows, siglas or a name beside a bare number are one, as
+    people type them into a search box: "COGEP 151", "151 cogep", "constitución 76.7.a".
+    """
+    pattern, ids = _names(tuple((law.id, law.name, law.siglas, law.aliases) for law in laws))
+    text = " ".join(text.split())
+    citations = parse_citations(text, laws)
+    if not citations:
+        text = _with_article(text, pattern)
+        citations = parse_citations(text, laws)
+    if day := _EDITION.search(text):  # "¿qué decía el art. 4 en la edición del 2020-01-01?"
+        citations = [replace(citation, edition=citation.edition or day[1]) for citation in citations]
+    named = {citation.law_id for citation in citations if citation.law_id}
+    rest = list(text)
+    for citation in citations:
+        first, last = citation.span
+        rest[first:last] = " " * (last - first)
+    folded = fold("".join(rest))
+    for match in pattern.finditer(folded):
+        named.add(ids[" ".join(match["name"].split())])
+    words = query_words(pattern.sub(" ", folded), strict=bool(citations))
+    return Query(tuple(citations), frozenset(named), tuple(words[:MOST_WORDS]), bool(_DEFINITION.search(folded)))
+
+
+def _with_article(text: str, names: re.Pattern[str]) -> str:
+    """ "COGEP 151" as "art. 151 COGEP"; other texts as they are."""
+    folded = fold(text)
+    for match in names.finditer(folded):
+        after = re.compile(rf"\s*[,:]?\s*(?:num(?:ero)?\.?\s*)?({_NUMBER})(?![\w.]*\w)").match(folded, match.end())
+        if after:
+            return f"{text[: match.start()]} art. {after[1]} {text[slice(*match.span())]} {text[after.end() :]}"
+        before = re.compile(rf"(?<![\w.])({_NUMBER})\s*,?\s*(?:del?\s+(?:la\s+)?)?$").search(folded[: match.start()])
+        if before:
+            return f"{text[: before.start()]} art. {before[1]} {text[match.start() :]}"
+    return text
+
+
+@lru_cache(maxsize=16)
+def _names(laws: tuple[tuple[str, str, str, tuple[str, ...]], ...]) -> tuple[re.Pattern[str], dict[str, str]]:
+    """What finds a law's name in a folded text, longest first, and the law each name means."""
+    ids: dict[str, str] = {}
+    for law_id, name, siglas, aliases in laws:
+        for known in (name, siglas, *aliases):
+            if known.strip():
+                ids.setdefault(" ".join(fold(known).replace(",", " ").split()), law_id)
+    longest = sorted(ids, key=len, reverse=True)
+    names = "|".join(r",?\s+".join(map(re.escape, name.split())) for name in longest) or r"(?!)"
+    return re.compile(rf"(?<!\w)(?P<name>{names})(?!\w)"), ids
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One article found.
+
+    Attributes:
+        article: the whole article, with its law and edition.
+        passage: the piece of the body that answers best (the whole body when it is short).
+        score: BM25 by the weight of the question's words, with what is said of the article beside its text (see
+            `WEIGHTS` and below); below about 0.4 it is rarely on the question.
+        coverage: share (0..1) of what the question asks for, by weight of its words, that the article speaks of.
+        direct: whether the question names this article.
+    """
+
+    article: IndexedArticle
+    passage: str
+    score: float
+    coverage: float
+    direct: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain types, without the article's whole body."""
+        article = self.article
+        return {
+            "law_id": article.law.id,
+            "law": article.law.name,
+            "siglas": article.law.siglas,
+            "article": article.number,
+            "rubric": article.rubric,
+            "citation": article.citation,
+            "edition": article.law.edition,
+            "status": article.status,
+            "path": article.path,
+            "passage": self.passage,
+            "score": round(self.score, 3),
+            "coverage": round(self.coverage, 3),
+            "direct": self.direct,
+        }
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """An article's best passage: its score and its place in the body."""
+
+    score: float
+    coverage: float
+    first: int
+    last: int
+
+
+class LawIndex(CitationIndex):
+    """A reader of an index file, which is copied into memory (some 10 MB for four laws): it holds no file open, so
+    that the file can be replaced at any time, and any number of threads may search it.
+
+    ``laws`` are the laws with a text here, the newer of two editions first; ``known`` also those known by name.
+
+    Raises:
+        LeyloraError: the file is missing, is not an index, or was written by another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise LeyloraError(f"{path} does not exist; scripts/search_laws.py builds it.")
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(":memory:", check_same_thread=False)
+        try:
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as file:
+                file.backup(self._db)
+            version, self.fingerprint = self._db.execute("SELECT version, fingerprint FROM meta").fetchone()
+        except sqlite3.Error as error:
+            raise LeyloraError(f"{path} is not an index of laws ({error}); delete it, and it is built again.") from None
+        if version != VERSION:
+            raise LeyloraError(f"{path} was written by another version of leylora; delete it, and it is built again.")
+        self._db.execute("PRAGMA query_only=ON")
+        self._keys: dict[tuple[int, str], int] = {}
+        numbers: dict[int, list[str]] = {}
+        for key, law, number in self._rows("SELECT key, law, number FROM articles ORDER BY key"):
+            self._keys[law, number.lower()] = key
+            numbers.setdefault(law, []).append(number)
+        super().__init__(
+            [
+                IndexedLaw(
+                    *named, tuple(json.loads(aliases)), edition, tuple(json.loads(days)), tuple(numbers.get(key, ()))
+                )
+                for key, *named, aliases, edition, days in self._rows("SELECT * FROM laws ORDER BY key")
+            ]
+        )
+        self.laws = tuple(law for law in self.known if law.numbers)
+        self._size = int(self._rows("SELECT count(*) FROM passages")[0][0])
+
+    def search(self, query: str, limit: int = 5) -> list[Hit]:
+        """The articles that fit a query best: those it names first, then by relevance; [] when no word is found."""
+        asked = read_query(query, self.known)
+        scored = self._scored(asked)
+        named = {
+            key: citation.numeral or citation.literal or ""
+            for citation in asked.citations
+            for key in self._named(citation, asked.law_ids)
+        }
+        unscored = _Scored(0.0, 0.0, 0, 0)
+        direct = sorted(named, key=lambda key: -scored.get(key, unscored).score)
+        rest = sorted((key for key in scored if key not in named), key=lambda key: -scored[key].score)
+        return [self._hit(key, scored.get(key, unscored), named.get(key)) for key in [*direct, *rest][:limit]]
+
+    def stems(self, words: Iterable[str]) -> dict[str, float]:
+        """The stems of query words, each with the weight of its rarity: the idf of FTS5.
+
+        A word typed without its ñ ("ano") is taken for the one that the laws have, if they have no other.
+        """
+        found: dict[str, float] = {}
+        for word in words:
+            spellings = [word] + [word[:at] + "ñ" + word[at + 1 :] for at, char in enumerate(word) if char == "n"]
+            counted = []
+            for one in map(stem, spellings):
+                rows = self._rows("SELECT doc FROM vocabulary WHERE term = ?", (one,))
+                counted.append((one, int(rows[0][0]) if rows else 0))
+            best, count = next((one for one in counted if one[1]), counted[0])
+            found[best] = max(math.log((self._size - count + 0.5) / (count + 0.5)), RARITY)
+        return found
+
+    def absent(self, query: str) -> list[IndexedLaw]:
+        """The laws a query names of which no text is here."""
+        named = read_query(query, self.known).law_ids
+        return [law for law in self.known if law.id in named and not law.numbers]
+
+    def sought(self, query: str) -> frozenset[str]:
+        """The stems that a search for ``query`` looks for: what to highlight."""
+        return frozenset(self.stems(read_query(query, self.known).words))
+
+    def close(self) -> None:
+        """Free the memory; the object is of no use afterwards."""
+        with self._lock:
+            self._db.close()
+
+    def _named(self, citation: Citation, law_ids: frozenset[str]) -> Iterator[int]:
+        """The keys of the article a citation names; where it names no law, of those of every law named elsewhere or,
+        if there is none, of every law that has the number."""
+        if citation.law_id:
+            laws = self._editions(citation)[:1]
+        elif citation.law_text:
+            laws = []
+        else:
+            laws = [at for at, law in enumerate(self.known) if not law_ids or law.id in law_ids]
+        places = ((at, citation.article.lower()) for at in laws)
+        yield from (self._keys[place] for place in places if place in self._keys)
+
+    def _scored(self, asked: Query) -> dict[int, "_Scored"]:
+        """The articles of the best passages that have one of the question's words, by key."""
+        stems = self.stems(asked.words)
+        if not stems:
+            return {}
+        pairs = [f"{one} {after}" for one, after in pairwise(stems)]  # "debido proceso" is more than its two words
+        passages = dict(
+            self._rows(
+                "SELECT rowid, -bm25(words, ?, ?, ?) score FROM words WHERE words MATCH ? ORDER BY score DESC LIMIT ?",
+                (*WEIGHTS, " OR ".join(f'"{one}"' for one in (*stems, *pairs)), CANDIDATES),
+            )
+        )
+        whole = sum(stems.values())
+        found: dict[int, _Scored] = {}
+        for passage, key, first, last, law, status, rubric, defines, text in self._rows(
+            "SELECT p.key, article, first, last, law, status, rubric, defines, stems FROM passages p JOIN articles "
+            f"ON articles.key = article WHERE p.key IN ({','.join(map(str, passages))})"
+        ):
+            coverage = sum(weight for one, weight in stems.items() if f" {one} " in text) / whole
+            score = passages[passage] / whole * (COVERAGE + coverage) * STATUS.get(status, 1.0)
+            score *= NAMED_LAW if self.known[law].id in asked.law_ids else 1.0
+            if status not in STATUS and (titled := frozenset(terms(rubric))) and titled <= stems.keys():
+                score *= TITLED
+            if asked.definition and (stems.keys() <= set(defines.split()) or list(stems) == terms(rubric)):
+                score *= DEFINES
+            if key not in found or score > found[key].score:
+                found[key] = _Scored(score, coverage, first, last)
+        return found
+
+    def _hit(self, key: int, scored: "_Scored", part: str | None) -> Hit:
+        """``part`` is None for an article the question does not name, else the numeral it names, or ""."""
+        article = self._article(key)
+        first, last = scored.first, scored.last
+        if part or not last:
+            at = re.search(rf"^{re.escape(part)}[.)]", article.body, re.MULTILINE) if part else None
+            first, last = self._rows(
+                "SELECT first, last FROM passages WHERE article = ? AND (last > ? OR first = last) ORDER BY key",
+                (key, at.start() if at else 0),
+            )[0]
+            first = at.start() if at else first
+        passage = article.body[first:last].strip()
+        return Hit(article, passage, scored.score, scored.coverage, part is not None)
+
+    def _fetch(self, place: int, number: str) -> IndexedArticle | None:
+        key = self._keys.get((place, number.strip().lower()))
+        return None if key is None else self._article(key)
+
+    def _article(self, key: int) -> IndexedArticle:
+        law, *texts, parts = self._rows(
+            "SELECT law, number, rubric, body, status, path, citation, parts FROM articles WHERE key = ?", (key,)
+        )[0]
+        return IndexedArticle(self.known[law], *texts, tuple(map(tuple, json.loads(parts))))
+
+    def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._lock:
+            return self._db.execute(statement, values).fetchall()
+
+
+def pieces(body: str, longest: int = LONGEST) -> list[tuple[int, int]]:
+    """Half-open ranges that cover ``body`` in order, none longer than ``longest`` unless a sentence is.
+
+    An empty body is one empty piece, so that a repealed article is found by its rubric.
+    """
+    ends = [match.end() for match in re.finditer(r"\n", body)]
+    cuts: list[int] = []
+    start = 0
+    for end in [*ends, len(body)]:
+        if end - start > longest:
+            cuts += [start + match.end() for match in _SENTENCE_END.finditer(body[start:end])]
+        cuts.append(end)
+        start = end
+    found: list[tuple[int, int]] = []
+    first = last = 0
+    for cut in cuts:
+        if cut - first > longest and last > first:
+            found.append((first, last))
+            first = last
+        last = cut
+    found.append((first, len(body)))
+    return found
+
+
+def excerpt(body: str, focus: str, room: int) -> str:
+    """At most ``room`` characters of a body: the piece that holds ``focus`` with as many neighbours as fit.
+
+    The opening, which says what a list is a list of, comes first where it fits; "[…]" stands for what is left out.
+    """
+    if len(body) <= room:
+        return body
+    cut = pieces(body, LONGEST // 4)
+    at = max(body.find(focus), 0)
+    low = high = next(number for number, (_, last) in enumerate(cut) if at < last or last == len(body))
+    kept = {0, low}
+    if _size(cut, kept) > room:
+        kept = {low}
+    if _size(cut, kept) > room:
+        start = cut[low][0]
+        return f"{body[start : start + room - len(GAP) - 1].rstrip()} {GAP}"
+    while True:
+        grown = [number for number in (high + 1, low - 1) if 0 <= number < len(cut) and number not in kept]
+        fitting = next((number for number in grown if _size(cut, kept | {number}) <= room), None)
+        if fitting is None:
+            break
+        kept.add(fitting)
+        low, high = min(low, fitting), max(high, fitting)
+    lines: list[str] = []
+    for number in range(len(cut)):
+        if number in kept:
+            lines.append(body[slice(*cut[number])].strip())
+        elif not lines or lines[-1] != GAP:
+            lines.append(GAP)
+    return "\n".join(lines)
+
+
+def _size(cut: list[tuple[int, int]], kept: set[int]) -> int:
+    """Characters of the excerpt, every mark of an omission counted."""
+    return sum(cut[number][1] - cut[number][0] + 1 for number in kept) + (len(kept) + 1) * (len(GAP) + 1)

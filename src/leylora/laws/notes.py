@@ -1,0 +1,311 @@
+"""The lines of one article, sorted into its text in force and what the publisher added; and its status.
+
+Publishers print, after (and sometimes inside) an article: reform notes ("Nota: Inciso segundo agregado por ..."),
+concordances, case law, and in FielWeb's way reform marks in parentheses inside the text. A reform note ends with its
+paragraph and the article may go on; a note on a ruling may have many paragraphs, so after it the article goes on only
+where its list does. A note that announces a text ("era el siguiente:"), leaves a quotation open or repeats the
+article's own heading takes everything up to the next block.
+
+Only a note about the whole article repeals it; one about an inciso or a numeral repeals that part. A note that prints
+a second version of the article leaves open which text is in force, unless it says the other is the former one. Where
+one note adds an article and another repeals it, the status is `dudoso`, not `derogado`: publishers print notes in no
+certain order, and an article may have been added again; a person decides.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from leylora.laws.law import Status
+from leylora.laws.structure import ITEM
+
+Part = Literal["body", "notes", "concordances", "case_law"]
+
+_OPENING = re.compile(
+    r"(?:(?P<notes>notas?(?: general)?)|(?P<concordances>concordancias?)|(?P<case_law>jurisprudencia))\s?:"
+    r"\s*(?P<rest>.*)",
+    re.I,
+)
+_BARE_OPENING: dict[str, Part] = {
+    "CONCORDANCIAS": "concordances",
+    "CONCORDANCIA": "concordances",
+    "JURISPRUDENCIA": "case_law",
+}
+_GLUED_NOTE = re.compile(r"(?P<before>.{0,60}?\S)\s?(?=Nota:\s*[A-Z])")
+_REFORM = (
+    r"(?:agregad|sustitu[ií]d|reformad|derogad|suprimid|renumerad|añadid|incorporad|interpretad|modificad|reemplazad"
+    r"|restablecid|declarad|insertad|eliminad|trasladad|numerad|restituid|inclu[ií]d)[oa]s?"
+)
+_UNIT = (
+    r"(?:art[íi]culo|inciso|numeral|literal|cap[íi]tulo|t[íi]tulo|secci[óo]n|par[áa]grafo|ep[íi]grafe"
+    r"|disposici[óo]n)(?:e?s)?"
+)
+_AUTHORITY = r"(?:R\.\s?O\b|\b(?:Ley|Arts?|Disp|Decreto|Mandato|Sentencia|Res|C[óo]digo)\w*)"
+REFORM_MARK = re.compile(
+    rf"\(\s?(?:{_UNIT} [^()]{{0,60}})?{_REFORM}\b(?=[^()]{{0,300}}?{_AUTHORITY})"
+    r"[^()]{0,1500}(?:\([^()]{0,200}\)[^()]{0,600}){0,8}\)(?:\s?\.?\s?[-–—]+|\.(?=$|\s))?\s*",
+    re.I,
+)
+_REFORM_NOTE = re.compile(rf"(?:\S+ )?{_UNIT}\b.{{0,80}}?\b{_REFORM}\b", re.I)
+_SENTENCE_END = re.compile(r"[.;:!?][\"”»')\]]*$|[\"”»]$")
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:arts?|nos?|nro|núm|num|dra?|ing|lic|ab|sra?|econ?|pp?|inc|lit|cap|tít|disp|res|r\.\s?o|[dse]\.\s?[aec]|(?-i:[A-Z]|[b-df-hj-np-tvwxz]))\.$",
+    re.I,
+)
+_AND = (",", " y", " o", " e")
+_CONTINUES = re.compile(r"[a-záéíóúüñ(,;]")
+
+
+@dataclass
+class Block:
+    """What the lines of an article hold.
+
+    ``versions`` are the notes that announce a repeat of its own heading, ``subtitles`` the lines in capitals that head
+    the next articles without being a Título or the like ("II", "REGLAS RELATIVAS A LA EDAD").
+    """
+
+    body: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    concordances: list[str] = field(default_factory=list)
+    case_law: list[str] = field(default_factory=list)
+    reform_marks: list[str] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)
+    subtitles: list[str] = field(default_factory=list)
+
+
+def read_block(lines: Sequence[str], full: Sequence[bool | None], width: int, repeats: Collection[int] = ()) -> Block:
+    """Sort the lines of one article.
+
+    ``lines[0]`` is what follows the number on the heading's line; ``full`` is whether each line reaches the margin,
+    as in `Source`; where that is unknown, ``width``, the usual length of a full line, has to tell a line that ends
+    early. ``repeats`` are the indexes of lines that repeat the article's own heading.
+    """
+    block = Block()
+    parts: dict[Part, list[str]] = {
+        "body": block.body,
+        "concordances": block.concordances,
+        "case_law": block.case_law,
+    }
+    part: Part = "body"
+    paragraph: list[str] = []
+    announced = False  # a note announced a text that is no longer, or not yet, in force
+    one_paragraph = False  # the note is of the kind that ends with its paragraph
+    same_note = False  # the paragraph belongs to the note before it
+    note_paragraphs: list[list[str]] = []  # of each note
+
+    def close() -> None:
+        nonlocal same_note
+        text = " ".join(filter(None, paragraph))
+        paragraph.clear()
+        if text and part == "notes":
+            if not same_note:
+                note_paragraphs.append([])
+            note_paragraphs[-1].append(text)
+            same_note = True
+        elif text:
+            parts[part].append(text)
+
+    for index, line in _unglue(lines):
+        if opening := _opening(line):
+            close()
+            (part, rest), announced, same_note = opening, False, False
+            one_paragraph = not rest or (bool(_REFORM_NOTE.match(rest)) and "interpretad" not in rest)
+            paragraph.append(rest)
+        elif index in repeats:
+            close()
+            block.versions.append(note_paragraphs[-1][-1] if note_paragraphs else "")
+            part, announced, same_note = "notes", True, bool(note_paragraphs)
+            paragraph.append(line)
+        elif part in ("concordances", "case_law"):
+            if paragraph and not _unfinished_reference(paragraph[-1]):
+                close()
+            paragraph.append(line)
+        elif not paragraph or paragraph == [""]:
+            paragraph.append(line)
+        elif part == "notes" and line.startswith("-") and _SENTENCE_END.search(paragraph[-1]):
+            close()
+            same_note = False
+            paragraph.append(line)
+        elif starts_paragraph(paragraph, line, full[index - 1], width):
+            if part == "notes":
+                announced = announced or _leaves_open(paragraph)
+            close()
+            if part == "notes" and not announced and (one_paragraph or _goes_on(block.body, line)):
+                part, same_note = "body", False
+            paragraph.append(line)
+        else:
+            paragraph.append(line)
+    close()
+    block.notes = ["\n".join(paragraphs) for paragraphs in note_paragraphs]
+    while len(block.body) > 1 and block.body[-1].isupper() and not _SENTENCE_END.search(block.body[-1]):
+        block.subtitles.insert(0, block.body.pop())
+    block.body = _take_marks(block.body, block.reform_marks)
+    return block
+
+
+def _unglue(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """The lines with their indexes, "i)Nota: Literal derogado ..." cut in two."""
+    for index, line in enumerate(lines):
+        glued = _GLUED_NOTE.match(line) if "Nota:" in line else None
+        if glued and not _OPENING.match(line):
+            yield index, glued["before"]
+            line = line[glued.end("before") :].lstrip()
+        yield index, line
+
+
+def _opening(line: str) -> tuple[Part, str] | None:
+    """The part a line opens and what it already says of it, or None."""
+    if not line or line[0] not in "NCJncj":
+        return None
+    if match := _OPENING.match(line):
+        part: Part = "notes" if match["notes"] else "concordances" if match["concordances"] else "case_law"
+        return part, match["rest"]
+    return (_BARE_OPENING[line], "") if line in _BARE_OPENING else None
+
+
+def starts_paragraph(before: Sequence[str], line: str, full: bool | None, width: int) -> bool:
+    """Whether ``line`` opens a new paragraph after the lines ``before`` of the current one.
+
+    The last line of a paragraph stops short of the margin. Where margins are unknown (``full`` is None), it ends a
+    sentence; one that is much shorter than ``width`` ends a paragraph too. An empty line is a break the source itself
+    marks, unless the sentence plainly goes on.
+    """
+    last = before[-1]
+    if not line or not last:
+        last = next((text for text in reversed(before) if text), "")
+        return bool(line) and not (_CONTINUES.match(line) and not _SENTENCE_END.search(last))
+    item = ITEM.match(line)
+    if not item and (full or line[0].islower() or line[0].isdigit() or line[0] in "(,;.)"):
+        return False
+    ended = _SENTENCE_END.search(last) is not None and not _ABBREVIATION.search(last)
+    if item:
+        return full is False or ended or (full is None and (last.endswith(_AND) or len(last) < 0.8 * width))
+    return full is False or ended or len(last) < 0.6 * width
+
+
+def _leaves_open(paragraph: Sequence[str]) -> bool:
+    """Whether a note announces a text that follows it, or has not closed a quotation."""
+    text = " ".join(paragraph)
+    return text.rstrip('"” ').endswith(":") or text.count('"') % 2 == 1 or text.count("“") > text.count("”")
+
+
+def _goes_on(body: Sequence[str], line: str) -> bool:
+    """Whether ``line`` is the item that comes next in the list the body ended with."""
+    item = ITEM.match(line)
+    if item is None:
+        return False
+    for paragraph in reversed(body):
+        before = ITEM.match(paragraph)
+        if before and before["label"].isdigit() and item["label"].isdigit():
+            return 0 < int(item["label"]) - int(before["label"]) <= 3
+        if before and len(before["label"]) == len(item["label"]) == 1:
+            return 0 < ord(item["label"]) - ord(before["label"]) <= 3
+    return False
+
+
+def _unfinished_reference(line: str) -> bool:
+    """Whether a line of concordances or case law goes on in the next: no date, number or full stop ends it."""
+    return line.endswith(",") or (not line[-1:].isdigit() and not line.endswith("."))
+
+
+def _take_marks(paragraphs: list[str], marks: list[str]) -> list[str]:
+    """Move FielWeb's reform marks, "(Sustituido por ...).-", out of the text."""
+    kept = []
+    for paragraph in paragraphs:
+        if "(" in paragraph:
+            found = [match[0].strip(" .-–—") for match in REFORM_MARK.finditer(paragraph)]
+            if found:
+                marks += found
+                paragraph = REFORM_MARK.sub("", paragraph).strip()
+                item = ITEM.match(paragraph)
+                if not paragraph or (item and item.end() == len(paragraph)):
+                    continue
+        kept.append(paragraph)
+    return kept
+
+
+_LATER = r"(?:derogad|suprimid|eliminad)[oa]s?"
+_WHOLE_REPEALED = re.compile(rf"(?:\W*Nota:)?\W*(?:este\s+)?art[íi]culo\s+(?:\S+\s+){{0,3}}?{_LATER}", re.I)
+_WHOLE_ADDED = re.compile(r"\W*(?:este\s+)?art[íi]culo\s+(?:agregado|incorporado|restablecido|restituido)", re.I)
+_PART_REPEALED = re.compile(
+    rf"\W*(?:inciso|numeral|literal|frase|palabra|[úu]ltim[oa]|par[áa]grafo|p[áa]rrafo|oraci[óo]n)[a-z]*\b[^.;]{{0,80}}?{_LATER}",
+    re.I,
+)
+_MARK_REPEALS = re.compile(rf"\(?\s*(?:art[íi]culo\s+)?{_LATER}\b", re.I)
+_REPEAL_STUB = re.compile(rf"\W*(?:art[íi]culo\s+)?{_LATER}\W*", re.I)
+_UNCONSTITUTIONAL = re.compile(r"inconstitucional", re.I)
+_CONSTITUTIONAL_AFTER_ALL = re.compile(
+    r"(?:no\s+es|niega|negar|rechaza|desestima)\w*[^.]{0,80}inconstitucional|inconstitucionalidad\s+(?:por|de)\s+omisi[óo]n",
+    re.I,
+)
+_WHOLE_UNCONSTITUTIONAL = re.compile(
+    r"(?:este\s+art[íi]culo|art[íi]culo)\s+(?:fue|ha\s+sido)?\s*declarado\s+inconstitucional"
+    r"|inconstitucionalidad\s+(?:de\s+este|del\s+presente)\s+art[íi]culo(?!\s+en\s+cuanto)",
+    re.I,
+)
+_FORMER_VERSION = re.compile(
+    r"texto\s+(?:anterior|original|derogado|sustituido)|antes\s+de\s+la\s+reforma|dec[íi]a", re.I
+)
+_RANGE = re.compile(
+    r"art[íi]culos?\s+(?:innumerados\s+)?\(?(?:desde\s+el\s+|del\s+)?(\d{1,4})\s+(?:al|a|hasta(?:\s+el)?)\s+(\d{1,4})\)?",
+    re.I,
+)
+_LIST = re.compile(r"art[íi]culos\s+((?:\d{1,4}\s*(?:,|y|e)\s*)+\d{1,4})", re.I)
+_GONE = re.compile(r"derogad|suprimid|eliminad|sustitu[ií]d|der[óo]gan?se|supr[íi]m", re.I)
+
+
+def article_status(block: Block) -> Status:
+    """The status of an article from its block; see `leylora.laws.law.Status`."""
+    body = " ".join(block.body)
+    notes = [note.partition("\n")[0] for note in block.notes]  # what follows is a ruling's or an old version's text
+    if any(not _FORMER_VERSION.search(note) for note in block.versions):
+        return "dudoso"
+    repealed = any(_WHOLE_REPEALED.match(note) for note in notes)
+    if repealed and any(_WHOLE_ADDED.match(note) for note in notes):
+        return "dudoso"
+    if repealed or _REPEAL_STUB.fullmatch(body):
+        return "derogado"
+    if not body and any(_MARK_REPEALS.match(mark) for mark in block.reform_marks):
+        return "derogado"
+    if not body and any(_GONE.search(note) for note in notes):
+        return "derogado"
+    if not body:
+        return "dudoso"
+    unconstitutional = [note for note in notes if _is_unconstitutional(note)]
+    if any(_WHOLE_UNCONSTITUTIONAL.search(note) for note in unconstitutional) and not block.versions:
+        return "dudoso"
+    if unconstitutional:
+        return "inconstitucional_parcial"
+    if any(_PART_REPEALED.match(note) for note in notes):
+        return "derogado_parcial"
+    if any(_MARK_REPEALS.match(mark) for mark in block.reform_marks):
+        return "derogado_parcial"
+    return "vigente"
+
+
+def _is_unconstitutional(note: str) -> bool:
+    return bool(_UNCONSTITUTIONAL.search(note)) and not _CONSTITUTIONAL_AFTER_ALL.search(note)
+
+
+def announced_repeals(lines: Sequence[str]) -> frozenset[int]:
+    """Numbers that some passage declares gone as a group, of whatever law; a passage is three lines long."""
+    passages = (" ".join(lines[at : at + 3]) for at, line in enumerate(lines) if "rtículos" in line)
+    return frozenset(repealed_numbers(passages, ()))
+
+
+def repealed_numbers(notes: Iterable[str], known: Iterable[int]) -> dict[int, str]:
+    """Plain article numbers that a note says are gone as a group, with the note, leaving out ``known`` ones."""
+    present = set(known)
+    gone: dict[int, str] = {}
+    for note in notes:
+        if not _GONE.search(note):
+            continue
+        numbers: list[int] = []
+        for first, last in _RANGE.findall(note):
+            if int(first) <= int(last) <= int(first) + 400:
+                numbers += range(int(first), int(last) + 1)
+        for group in _LIST.findall(note):
+            numbers += map(int, re.findall(r"\d+", group))
+        gone |= {number: note for number in numbers if number not in present and number not in gone}
+    return gone

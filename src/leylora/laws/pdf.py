@@ -1,0 +1,241 @@
+"""The text of a PDF's pages, with what the places of its words say: columns, and which lines end a paragraph.
+
+A malformed PDF can keep pdfium busy for ever or bring it down, so it is read in a child process with limits of time
+and memory. Publishers justify their pages, so a line that stops short of the margin is the last of its paragraph.
+That is the one sure sign of an inciso: a full stop at the margin may end a sentence only.
+"""
+
+import ctypes
+import multiprocessing
+import sys
+from collections import Counter
+from concurrent.futures import Future, TimeoutError
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+import pebble
+import pypdfium2
+import pypdfium2.raw as pdfium
+
+from leylora.errors import LeyloraError
+
+T = TypeVar("T")
+SECONDS_PER_FILE = 120.0
+MEMORY_PER_FILE = 3 * 2**30  # bytes beyond what the process holds when it starts
+MAX_CHARACTERS = 40_000_000  # twenty times the longest code; more is not a law, and would not fit in memory
+# Forking takes milliseconds; it is unsafe with the system libraries of macOS and absent on Windows.
+PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+
+REACHES, STOPS_SHORT = "\u2028", "\u2029"
+_TOLERANCE = 2.0  # points
+_WIDEST_SPACE = 14.0  # points; a gutter between columns is wider
+_LONG_LINE, _FULL_LINE = 30, 70  # characters
+_GLUED = "Descargado"  # a watermark's first word, which pdfium may glue to the last word of a page
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One page measured. ``ends[i]`` is where ``lines[i]`` ends, in points from the left edge; 0 if it is empty.
+
+    ``columns`` is 1 or 2; ``switches`` counts the jumps from one column to the other in reading order.
+    """
+
+    lines: tuple[str, ...] = ()
+    ends: tuple[float, ...] = ()
+    columns: int = 1
+    switches: int = 0
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: its text in reading order, and what its geometry says about that order.
+
+    ``text`` carries the marks of `mark_line_ends`. ``switches`` counts the jumps between two columns, 1 when the left
+    one is read before the right; ``picture`` is whether an image covers the page.
+    """
+
+    text: str
+    columns: int = 1
+    switches: int = 0
+    picture: bool = False
+
+
+def read_pdf(path: Path, *, limit_s: float = SECONDS_PER_FILE) -> list[Page]:
+    """The pages of a PDF.
+
+    Raises:
+        LeyloraError: it is not a PDF, is damaged or encrypted, or exceeds the limits of time or memory.
+    """
+    if multiprocessing.parent_process() is not None:  # in a worker of `parse_files`, which has limits of its own
+        return _read_pages(path)
+    return await_file(path, pebble.concurrent.process(_read_limited, timeout=limit_s, mp_context=PROCESSES)(path))  # type: ignore[call-overload]  # its stub lacks this form
+
+
+def await_file(path: Path, future: Future[T]) -> T:
+    """What a child process makes of a file; its limits, and its end, as errors that name the file."""
+    try:
+        return future.result()
+    except TimeoutError:
+        raise LeyloraError(
+            f"{path} could not be read within the time limit; it is damaged or far too large, print it again."
+        ) from None
+    except MemoryError:
+        raise LeyloraError(f"{path} needs too much memory to be read; split it into single laws.") from None
+    except pebble.ProcessExpired:
+        raise LeyloraError(f"{path} broke the PDF library; the file is damaged, download it again.") from None
+
+
+def limit_memory() -> None:
+    """Keep this process from growing by more than `MEMORY_PER_FILE`; where the system cannot, do nothing."""
+    if sys.platform == "linux":
+        import resource
+
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY_PER_FILE, hard))
+
+
+def _read_limited(path: Path) -> list[Page]:
+    limit_memory()
+    return _read_pages(path)
+
+
+def _read_pages(path: Path) -> list[Page]:
+    try:
+        document = pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise LeyloraError(f"{path} is encrypted; remove its password (for example with qpdf) first.") from None
+        raise LeyloraError(f"{path} is not a readable PDF ({error}); download it again.") from None
+    try:
+        layouts, pictures = [], []
+        characters = 0
+        for index in range(len(document)):
+            layout, picture = _read_page(document, index)
+            layouts.append(layout)
+            pictures.append(picture)
+            characters += sum(map(len, layout.lines))
+            if characters > MAX_CHARACTERS:
+                raise LeyloraError(f"{path} holds more than {MAX_CHARACTERS:,} characters; split it into single laws.")
+    finally:
+        document.close()
+    return [
+        Page(text, layout.columns, layout.switches, picture)
+        for text, layout, picture in zip(mark_line_ends(layouts), layouts, pictures, strict=True)
+    ]
+
+
+def _read_page(document: pypdfium2.PdfDocument, index: int) -> tuple[Layout, bool]:
+    """A page's lines and places, and whether it is a picture; a damaged page is empty, which the audit reports."""
+    try:
+        page = document[index]
+        textpage = page.get_textpage()
+    except pypdfium2.PdfiumError:
+        return Layout(), False
+    try:
+        layout = measure(textpage, page.get_width())
+        return layout, sum(map(len, layout.lines)) < 200 and _has_picture(page)
+    except pypdfium2.PdfiumError:
+        return Layout(), False
+    finally:
+        textpage.close()
+        page.close()
+
+
+def _has_picture(page: pypdfium2.PdfPage) -> bool:
+    area = page.get_width() * page.get_height()
+    for picture in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=3):
+        left, bottom, right, top = picture.get_bounds()
+        if (right - left) * (top - bottom) > area / 2:
+            return True
+    return False
+
+
+def measure(textpage: pypdfium2.PdfTextPage, width: float) -> Layout:
+    """The layout of a page that is ``width`` points wide."""
+    lines = textpage.get_text_range().split("\r\n")
+    columns, switches = _columns(textpage, lines, width)
+    ends = _line_ends(textpage, lines)
+    return Layout(tuple(" ".join(line.splitlines()) for line in lines), tuple(ends), columns, switches)
+
+
+def _columns(textpage: pypdfium2.PdfTextPage, lines: list[str], width: float) -> tuple[int, int]:
+    """How many columns a page has, and how often the reading order changes column.
+
+    Words of one line are put together first. Only pieces of text at least a fifth of the page wide count; in two
+    columns nearly none of them crosses the middle.
+    """
+    pieces = pdfium.FPDFText_CountRects(textpage, 0, -1)
+    if pieces < 1.4 * len(lines) and sum(len(line) > _FULL_LINE for line in lines) > len(lines) / 4:
+        return 1, 0  # many long lines, each in one piece
+    left, top, right, bottom = (ctypes.c_double() for _ in range(4))
+    corners = [ctypes.byref(corner) for corner in (left, top, right, bottom)]
+    handle, get_rectangle = textpage.raw, pdfium.FPDFText_GetRect
+    middle, wide = width / 2, width / 5
+    sides = []
+    start = end = base = -1000.0
+    for rectangle in range(pieces + 1):
+        more = get_rectangle(handle, rectangle, *corners)
+        x, y = left.value, bottom.value
+        if more and -2 < x - end < _WIDEST_SPACE and -4 < y - base < 4:
+            end = right.value  # the next word of the same line
+            continue
+        if end - start >= wide:
+            sides.append(-1 if end < middle + 8 else 1 if start > middle - 8 else 0)
+        start, end, base = x, right.value, y
+    if min(sides.count(-1), sides.count(1)) < 8 or sides.count(0) > len(sides) / 8:
+        return 1, 0
+    sides = [side for side in sides if side]
+    return 2, sum(a != b for a, b in pairwise(sides))
+
+
+def _line_ends(textpage: pypdfium2.PdfTextPage, lines: list[str]) -> list[float]:
+    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    corners = [ctypes.byref(corner) for corner in (left, right, bottom, top)]
+    handle, get_box, get_index = textpage.raw, pdfium.FPDFText_GetCharBox, pdfium.FPDFText_GetCharIndexFromTextIndex
+    # Characters without text make indexes of text and of characters differ.
+    same = textpage.count_chars() == sum(map(len, lines)) + 2 * (len(lines) - 1)
+    ends = []
+    at = 0
+    for line in lines:
+        last = at + len(line.rstrip().removesuffix(_GLUED)) - 1
+        found = last >= at and get_box(handle, last if same else get_index(handle, last), *corners)
+        ends.append(right.value if found else 0.0)
+        at += len(line) + 2
+    return ends
+
+
+def mark_line_ends(pages: list[Layout]) -> list[str]:
+    """The text of the pages, where justified with U+2028 behind lines that reach the margin, U+2029 behind others.
+
+    A margin is where most long lines of a column end: at least four of them, and with its likes a third of all. A
+    page that shows none by itself, being short or full of short lines, takes the margin of the others.
+    """
+    own = [_margins(page) for page in pages]
+    usual = Counter(margins[0] for page, margins in zip(pages, own, strict=True) if margins and page.columns == 1)
+    fallback = [usual.most_common(1)[0][0]] if usual.total() > len(pages) / 2 else []
+    texts = []
+    for page, margins in zip(pages, own, strict=True):
+        if not margins and page.columns == 1:
+            margins = fallback
+        marks = [REACHES if _reaches(end, margins) else STOPS_SHORT for end in page.ends] if margins else []
+        lines = map(str.__add__, page.lines, marks) if margins else page.lines
+        texts.append("\n".join(lines))
+    return texts
+
+
+def _margins(page: Layout) -> list[int]:
+    long = [end for line, end in zip(page.lines, page.ends, strict=True) if len(line) >= _LONG_LINE]
+    common = Counter(map(round, long)).most_common(page.columns)
+    margins = [end for end, count in common if count >= 4]
+    near = sum(abs(end - margin) <= _TOLERANCE for end in long for margin in margins)
+    return margins if near >= len(long) / 3 else []
+
+
+def _reaches(end: float, margins: list[int]) -> bool:
+    """Whether a line ends at a margin; in a single column it may also hang over."""
+    if len(margins) == 1:
+        return end >= margins[0] - _TOLERANCE
+    return any(abs(end - margin) <= _TOLERANCE for margin in margins)
