@@ -30,7 +30,7 @@ def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(base: Path, out: Path, *more: str) -> list[str]:
-    fixed = ["--model", "tiny-mistral", "--model_name_or_path", str(base), "--dataset_name", str(NEWS)]
+    fixed = ["--config", RECIPE, "--model_name_or_path", str(base), "--dataset_name", str(NEWS)]
     return [*fixed, "--output_dir", str(out), "--max_steps", "6", "--max_source_length", "64", *more]
 
 
@@ -139,7 +139,7 @@ def first_summary(model: torch.nn.Module, tokenizer: object, article: str) -> st
 )
 def test_what_a_summary_run_cannot_honour(more: list[str], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        parse(["--model", "tiny-mistral", *more])
+        parse(["--config", RECIPE, *more])
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_what_a_summary_run_cannot_honour(more: list[str], sentence: str) -> Non
 )
 def test_every_summary_recipe_parses(path: Path) -> None:
     arguments = parse(["--config", str(path)])
-    assert f"#   accelerate launch train/seq2seq.py --config train/recipes/{path.parent.name}/{path.name}" in (
+    assert f"#   accelerate launch train/seq2seq.py --config train/recipes/seq2seq/{path.name}" in (
         path.read_text("utf-8").splitlines()
     )
     assert arguments.run.prompt == "Resume el siguiente artículo:"
