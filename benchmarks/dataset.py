@@ -83,8 +83,8 @@ def main(
     from leylora.data.duplicates import near_duplicates
     from leylora.data.gate import clean
     from leylora.data.generate import TaskSettings, generate
-    from leylora.data.laws import load_laws
     from leylora.data.readers import Record, convert
+    from leylora.laws.law import load_laws
 
     made = make_rows(rows)
     figures: list[dict[str, Any]] = []

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from leylora import console
 from leylora.files import write_json
-from leylora.laws.law import Law
+from leylora.laws.parse import parse_file
 from leylora.project import SAMPLES
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
@@ -80,8 +80,8 @@ def _time(file: Path, rounds: int) -> tuple[int, int, float, float]:
     extract_s, parse_s = [], []
     for _ in range(rounds):
         extract_s.append(_seconds(lambda: bare_extraction(file)))
-        parse_s.append(_seconds(lambda: Law.from_file(file)))
-    law = Law.from_file(file)
+        parse_s.append(_seconds(lambda: parse_file(file)))
+    law = parse_file(file)
     return law.pages, len(law), min(extract_s), min(parse_s)
 
 
@@ -106,7 +106,7 @@ def bare_extraction(file: Path) -> list[str]:
 
 
 def _peak_mib(file: Path) -> float:
-    Law.from_file(file)
+    parse_file(file)
     own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return (own + child) / 1024
 

@@ -23,12 +23,11 @@ from typing import Any
 from rich.table import Table
 
 from leylora import console
-from leylora.data.laws import load_laws
 from leylora.grounding.ground import ground
 from leylora.grounding.index import build_index
 from leylora.grounding.search import LawIndex, read_query, stem, terms
 from leylora.laws.catalog import catalog
-from leylora.laws.law import Law
+from leylora.laws.law import Law, load_laws
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "benchmark"
 OUT = Path(__file__).with_suffix(".json")

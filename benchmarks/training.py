@@ -5,7 +5,7 @@
     python benchmarks/training.py --small            # two narrow layers, seconds on a CPU; what the tests run
 
 Nothing is downloaded: the base has the published shapes and random weights, drawn and quantised to 4 bits layer by
-layer on the card (`leylora.models.random_base`). Rows are synthetic, with lengths as instruction sets have them:
+layer on the card (random_base.py). Rows are synthetic, with lengths as instruction sets have them:
 log-normal, median 180 tokens, sigma 0.9, cut at the row length; the last 60 % of each row carry loss. Every contender
 runs in a process of its own whose memory is capped at --memory-gib; what does not fit is a row that says OOM. The cap
 of 14 is what a T4 of "16 GB" (14.6 GiB) has left beside CUDA's own memory. Each row is written as soon as it is

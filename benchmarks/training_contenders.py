@@ -67,8 +67,7 @@ def synthetic_rows(job: Job) -> "Dataset":
 
 def base(job: Job, precision: Any, attention: str) -> "PreTrainedModel":
     import torch
-
-    from leylora.models.random_base import random_base, shape
+    from random_base import random_base, shape
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = shape(job.family, small=job.small)
@@ -90,8 +89,7 @@ def ours(job: Job, rows: "Dataset", work: Path) -> "Trainer":
     """The trainer of train/sft.py with the family's recipe."""
     import torch
 
-    from leylora.models.attention import resolve_attention
-    from leylora.models.cards import find_card
+    from leylora.models.cards import find_card, resolve_attention
     from leylora.models.families import family_of
     from leylora.training.adapter import attach
     from leylora.training.arguments import parse
@@ -117,11 +115,11 @@ def theirs(job: Job, rows: "Dataset", work: Path) -> "Trainer":
     """TRL's SFTTrainer as it comes, or Unsloth's model in it; the LoRA layers and ranks are ours."""
     import torch
     from peft import LoraConfig
+    from random_base import shape
     from trl import SFTConfig, SFTTrainer
 
     from leylora.models.cards import find_card
     from leylora.models.families import family_of
-    from leylora.models.random_base import shape
 
     card = find_card()
     half = "fp32" if card is None else "bf16" if card.bf16 else "fp16"

@@ -22,8 +22,8 @@ def main(
     """Write train, validation and test rows with their report and data card."""
     from leylora.data.build import build
     from leylora.data.card import show
-    from leylora.data.laws import load_laws
     from leylora.data.mixture import Mixture
+    from leylora.laws.law import load_laws
     from leylora.project import shipped
 
     plan = Mixture.load(shipped(mixture))

@@ -13,14 +13,14 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 @app.command()
 def main(
     model: Annotated[str | None, typer.Option(help="Base model; by default the adapter's.")] = None,
-    adapter: Annotated[str | None, typer.Option(help="Adapter under LORA to begin with, or: base.")] = None,
-    load: Annotated[Literal["4bit", "8bit", "16bit"], typer.Option(help="How to hold the base in memory.")] = "4bit",
+    adapter: Annotated[str | None, typer.Option(help="Adapter to begin with, or: base.")] = None,
+    load: Annotated[Literal["4bit", "8bit", "16bit"], typer.Option(help="Precision of the base.")] = "4bit",
     laws: Annotated[Path | None, typer.Option(help="Parsed laws to answer from, such as data/build/laws.")] = None,
     web: Annotated[bool, typer.Option("--web", help="Open a page in the browser instead.")] = False,
     preset: Annotated[str | None, typer.Option(help="Preset of GENERATION-PRESETS; by default the adapter's.")] = None,
     system: Annotated[str, typer.Option(help="System prompt.")] = "",
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of an answer.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="For the same answer again.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Maximum new tokens per answer.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random seed; by default another for each answer.")] = None,
     lora: Annotated[Path, typer.Option(help="Folder of the adapters.")] = Path("LORA"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 7860,
 ) -> None:

@@ -19,7 +19,7 @@ def main(
 ) -> None:
     """Exit with 1 when a key is wrong."""
     from leylora.data.benchmark import check_item, load_benchmark, position_counts
-    from leylora.data.laws import load_laws
+    from leylora.laws.law import load_laws
 
     items, parsed = load_benchmark(benchmark), load_laws(laws)
     findings = [check_item(item, parsed) for item in items]

@@ -22,8 +22,7 @@ def main(
     """Law and instructions in, a merged adapter, a webui folder and a report out."""
     from leylora.demo import Demo, write_closing_report
     from leylora.errors import LeyloraError, UsageError
-    from leylora.models.tiny_base import FAMILIES
-    from leylora.models.tiny_t5 import tiny_t5_of_samples
+    from leylora.models.tiny import FAMILIES, tiny_t5_of_samples
 
     if base_only and family == "tiny-t5":
         console.say(f"base model    made -> {tiny_t5_of_samples()}")

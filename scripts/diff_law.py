@@ -23,8 +23,9 @@ def main(
 
     from leylora.laws.diff import compare, shortened, word_diff
     from leylora.laws.law import Law
+    from leylora.laws.parse import parse_file
 
-    before, after = (Law.load(path) if path.is_dir() else Law.from_file(path) for path in (old, new))
+    before, after = (Law.load(path) if path.is_dir() else parse_file(path) for path in (old, new))
     changes = compare(before, after)
     console.out.print(f"{before.name}: {before.edition or 'undated'} -> {after.edition or 'undated'}", markup=False)
     for title, articles in (

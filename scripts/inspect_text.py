@@ -7,22 +7,23 @@ from typing import Annotated, Literal
 import typer
 
 from leylora import console
+from leylora.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-Load = Annotated[Literal["4bit", "8bit", "16bit"], typer.Option(help="How to hold the model in memory.")]
-Tokens = Annotated[int, typer.Option(min=1, help="Most tokens to write.")]
-Temperature = Annotated[float, typer.Option(min=0, help="0 takes the likeliest token each time.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="For the same text again.")]
+Load = Annotated[Literal["4bit", "8bit", "16bit"], typer.Option(help="Precision of the weights.")]
+Tokens = Annotated[int, typer.Option(min=1, help="Maximum new tokens.")]
+Temperature = Annotated[float, typer.Option(min=0, help="0 always takes the most likely token.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Random seed.")]
 
 
 @app.command()
 def inspect(
     text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.")],
     model: Annotated[str | None, typer.Option(help="Base model; by default one that is here.")] = None,
-    adapter: Annotated[list[str] | None, typer.Option(help="Adapters beside the base; repeat it for more.")] = None,
+    adapter: Annotated[list[str] | None, typer.Option(help="Adapter to compare; repeat it for more.")] = None,
     load: Load = "4bit",
-    top: Annotated[int, typer.Option(min=1, max=100, help="How many next tokens.")] = 10,
-    html: Annotated[Path | None, typer.Option(help="Write a page to this new file.")] = None,
+    top: Annotated[int, typer.Option(min=1, max=100, help="How many of the most likely next tokens to show.")] = 10,
+    html: Annotated[Path | None, typer.Option(help="Write the coloured page to this new file.")] = None,
     lora: Annotated[Path, typer.Option(help="Folder of the adapters.")] = Path("LORA"),
 ) -> None:
     """Tokens and ids, each token's probability under base, instructions, law and combined, and what comes next."""
@@ -38,16 +39,17 @@ def generate(
     load: Load = "16bit",
     max_tokens: Tokens = 128,
     temperature: Temperature = 0.0,
-    top_p: Annotated[float, typer.Option(min=0, max=1)] = 1.0,
-    beams: Annotated[int, typer.Option(min=1, help="Beams to search with.")] = 1,
+    top_p: Annotated[float, typer.Option(min=0, max=1, help="Nucleus sampling; 1 switches it off.")] = 1.0,
+    beams: Annotated[int, typer.Option(min=1, help="Width of the beam search.")] = 1,
     seed: Seed = None,
 ) -> None:
-    """Let any model write."""
+    """Continue a text with any model."""
     from leylora.chat import any_model
 
+    text = _text(prompt)
     how = {"max_new_tokens": max_tokens, "num_beams": beams, "top_p": top_p}
     loaded = any_model.load_any(model, load)
-    console.say(any_model.generate(*loaded, _text(prompt), temperature=temperature, seed=seed, **how))
+    console.say(any_model.generate(*loaded, text, temperature=temperature, seed=seed, **how))
 
 
 @app.command()
@@ -58,18 +60,22 @@ def translate(
     target: Annotated[str, typer.Option("--to", help="Language code.")] = "es",
     load: Load = "16bit",
     max_tokens: Tokens = 256,
-    beams: Annotated[int, typer.Option(min=1, help="Beams to search with.")] = 4,
+    beams: Annotated[int, typer.Option(min=1, help="Width of the beam search.")] = 4,
 ) -> None:
-    """Let any model translate, asked in the way its kind was trained to be asked."""
+    """Translate with any model, asked as its kind was trained."""
     from leylora.chat import any_model
 
+    text = _text(text)
     how = {"max_new_tokens": max_tokens, "num_beams": beams}
-    console.say(any_model.translate(*any_model.load_any(model, load), _text(text), source, target, **how))
+    console.say(any_model.translate(*any_model.load_any(model, load), text, source, target, **how))
 
 
 def _text(text: str) -> str:
-    """The text itself, or standard input for ``-``."""
-    return sys.stdin.read() if text == "-" else text
+    """The text itself, or standard input for ``-``; bytes that are not UTF-8 become ``?``."""
+    text = (sys.stdin.read() if text == "-" else text).encode("utf-8", "replace").decode("utf-8")
+    if not text.strip():
+        raise UsageError("The text is empty.")
+    return text
 
 
 def main() -> None:

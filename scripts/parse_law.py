@@ -26,7 +26,7 @@ def main(
     from leylora.errors import LeyloraError, UsageError
     from leylora.laws import report
     from leylora.laws.catalog import catalog
-    from leylora.laws.corpus import parse_files, parsed_editions, save_law
+    from leylora.laws.parse import parse_files, parsed_editions, save_law
 
     if list_:
         console.out.print(report.catalog_table(catalog(), parsed_editions(out)))

@@ -1,4 +1,4 @@
-"""Talk to text-generation-webui over its API: generate, chat, models, LoRAs, tokens, comparisons."""
+"""Talk to text-generation-webui over its API: generate, chat, models, LoRAs, tokens."""
 
 from leylora import console
 from leylora.webui.commands import app

@@ -8,7 +8,6 @@ import pytest
 
 from leylora.files import write_json
 from leylora.models.templates import instruction_template, served_template
-from leylora.models.tiny_base import make_tiny_base
 from leylora.project import SAMPLES
 
 # No test may reach a network, and two test processes share two cores. Here and not in a fixture: the Hub's client reads
@@ -24,6 +23,8 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     texts = (SAMPLES / "ley-de-muestra.yaml").read_text("utf-8").split("\n\n")
 
     def make(family: str) -> Path:
+        from leylora.models.tiny import make_tiny_base  # torch: tests that need no model start without it
+
         make_tiny_base(family, texts, folder / family, steps=2)
         return folder / family
 

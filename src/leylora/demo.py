@@ -22,8 +22,9 @@ from leylora.evaluation.report import write_report
 from leylora.evaluation.run import Settings, compare
 from leylora.files import read_jsonl, write_json
 from leylora.laws.law import Law
+from leylora.laws.parse import parse_file
 from leylora.models.bases import TINY_BASES
-from leylora.models.tiny_base import check_family, make_tiny_base
+from leylora.models.tiny import check_family, make_tiny_base
 from leylora.project import MIXTURES, RECIPES, SAMPLES
 from leylora.webui.export import export
 
@@ -41,7 +42,7 @@ class Demo:
     """One demo.
 
     Attributes:
-        family: which small model, one of `leylora.models.tiny_base.FAMILIES`.
+        family: which small model, one of `leylora.models.tiny.FAMILIES`.
         law_file: a real law instead of the sample, or None.
         quick: a few steps a training: everything runs, the figures mean nothing.
         base_steps: steps of the base's pre-training.
@@ -135,7 +136,7 @@ class Demo:
 
     def parse(self, file: Path, law_id: str) -> Law:
         """A law's corpus, saved with its audit."""
-        law = Law.from_file(file, law_id=law_id)
+        law = parse_file(file, law_id=law_id)
         folder = law.save(BUILD / "demo" / "laws" / law.id)
         console.say(f"law           {file.name}: {len(law)} articles of {law.name} -> {folder}")
         return law

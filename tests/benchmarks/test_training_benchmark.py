@@ -102,3 +102,17 @@ def test_no_figures_are_published_that_were_not_measured_on_a_gpu() -> None:
         assert results["machine"]["card"] in readme
     else:
         assert "not measured yet" in readme.lower()
+
+
+def test_the_readme_shows_the_measured_rows() -> None:
+    text = (BENCHMARKS / "README.md").read_text("utf-8")
+    measured = json.loads((BENCHMARKS / "training.json").read_text("utf-8"))
+    for row in measured["rows"]:
+        if row["error"] is None:
+            assert (
+                f"| {row['tokens_per_second']:,.0f} | {row['peak_gib']:.2f} | {row['utilization']:.0%} |".replace(
+                    "%", " %"
+                )
+                in text
+            ), row
+    assert measured["machine"]["card"] in text

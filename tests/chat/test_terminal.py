@@ -7,9 +7,11 @@ import re
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -148,6 +150,34 @@ def test_a_second_ctrl_c_leaves_the_answer_and_not_the_chat(
     assert "→ deterministic" in out
 
 
+def test_a_second_ctrl_c_does_not_wait_for_the_token_that_is_being_computed(
+    say: Callable[..., str], chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed, computing = threading.Event(), threading.Event()
+    forward = chat.model.model.forward
+
+    @wraps(forward)
+    def slow(*args: object, **more: object) -> object:
+        computing.set()
+        assert computed.wait(60)
+        return forward(*args, **more)
+
+    def press_twice() -> None:
+        assert computing.wait(60)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    monkeypatch.setattr(chat.model.model, "forward", slow)
+    presses = threading.Thread(target=press_twice)
+    presses.start()
+    assert "(Interrumpida.)" in say("Hola", "/quit")
+    assert not computed.is_set()
+    computed.set()
+    presses.join()
+    assert "tokens/s" in say("Hola")  # the answer that was left gives the model back
+
+
 def test_what_there_is_to_talk_to(
     tiny_base: Callable[[str], Path], lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,7 +217,10 @@ class Screen:
             left = end - time.monotonic()
             assert left > 0, f"{pattern!r} did not show: {self.seen[-500:].decode(errors='replace')}"
             if select.select([self.handle], [], [], left)[0]:
-                self.seen += os.read(self.handle, 65536)
+                try:
+                    self.seen += os.read(self.handle, 65536)
+                except OSError:  # EIO: the program has ended
+                    raise AssertionError(f"it ended before {pattern!r}: {self.seen.decode(errors='replace')}") from None
         before, self.seen = self.seen[: found.end()], self.seen[found.end() :]
         return before.decode()
 

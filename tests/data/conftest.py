@@ -13,34 +13,70 @@ import yaml
 
 from leylora.data.build import build
 from leylora.data.mixture import Mixture
-from leylora.data.shelf import Shelf
+from leylora.data.verify import CitableLaws
 from leylora.laws.law import Article, Division, Law, Numeral
 
 PATH = (Division(kind="titulo", number="I", name="De los huertos"), Division(kind="capitulo", number="Primero"))
 
 HAND_WRITTEN: list[tuple[str, str | None, str]] = [
     ("1", "Objeto", "Esta Ley regula los huertos vecinales y protege las semillas que se guardan en cada barrio."),
-    ("2", "Huerto vecinal", "Se entiende por huerto vecinal el terreno que un barrio cultiva en común, sin fines de lucro."),
-    ("3", "Plazo de inscripción", "El huerto se inscribirá en el plazo de treinta días contados desde la primera siembra. "
-     "La municipalidad no cobrará tasa alguna por la inscripción."),
-    ("4", "Recurso", "Contra la negativa se podrá apelar en el término de tres días hábiles, salvo que la negativa se deba "
-     "a la falta de agua. La apelación la resolverá el concejo. El concejo oirá a las partes en audiencia pública y "
-     "decidirá en la misma sesión, con los votos de la mayoría de sus integrantes presentes en la sala. La decisión del "
-     "concejo se publicará en la cartelera del barrio y no requiere abogado. Quien apele podrá acompañar planos, fotografías y testimonios de las familias del huerto."),
-    ("5", "Robo de semillas", "La persona que sustraiga semillas de un banco vecinal será sancionada con pena privativa de "
-     "libertad de seis meses a dos años."),
-    ("6", "Daño al huerto", "La persona que destruya un cultivo ajeno será sancionada con multa de dos a cuatro salarios "
-     "básicos unificados del trabajador en general."),
-    ("7", "Obligaciones", "Son obligaciones de quienes cultivan:\n1. Cuidar el agua y las acequias.\n2. Devolver las "
-     "herramientas limpias.\n3. Guardar semillas para la siguiente siembra."),
+    (
+        "2",
+        "Huerto vecinal",
+        "Se entiende por huerto vecinal el terreno que un barrio cultiva en común, sin fines de lucro.",
+    ),
+    (
+        "3",
+        "Plazo de inscripción",
+        "El huerto se inscribirá en el plazo de treinta días contados desde la primera siembra. "
+        "La municipalidad no cobrará tasa alguna por la inscripción.",
+    ),
+    (
+        "4",
+        "Recurso",
+        "Contra la negativa se podrá apelar en el término de tres días hábiles, salvo que la negativa se deba "
+        "a la falta de agua. La apelación la resolverá el concejo. El concejo oirá a las partes en audiencia pública y "
+        "decidirá en la misma sesión, con los votos de la mayoría de sus integrantes presentes en la sala. La decisión del "
+        "concejo se publicará en la cartelera del barrio y no requiere abogado. Quien apele podrá acompañar planos, fotografías y testimonios de las familias del huerto.",
+    ),
+    (
+        "5",
+        "Robo de semillas",
+        "La persona que sustraiga semillas de un banco vecinal será sancionada con pena privativa de "
+        "libertad de seis meses a dos años.",
+    ),
+    (
+        "6",
+        "Daño al huerto",
+        "La persona que destruya un cultivo ajeno será sancionada con multa de dos a cuatro salarios "
+        "básicos unificados del trabajador en general.",
+    ),
+    (
+        "7",
+        "Obligaciones",
+        "Son obligaciones de quienes cultivan:\n1. Cuidar el agua y las acequias.\n2. Devolver las "
+        "herramientas limpias.\n3. Guardar semillas para la siguiente siembra.",
+    ),
     ("8", "Tasa de riego", ""),
-    ("9", "Reposición", "Quien incumpla lo señalado en el artículo 7 repondrá lo perdido, sin perjuicio de lo dispuesto en "
-     "el artículo anterior."),
-    ("10", None, "Los animales del huerto serán atendidos por turnos que aprobará la asamblea cada lunes de luna nueva."),
+    (
+        "9",
+        "Reposición",
+        "Quien incumpla lo señalado en el artículo 7 repondrá lo perdido, sin perjuicio de lo dispuesto en "
+        "el artículo anterior.",
+    ),
+    (
+        "10",
+        None,
+        "Los animales del huerto serán atendidos por turnos que aprobará la asamblea cada lunes de luna nueva.",
+    ),
     ("10.1", "Abejas", "Las colmenas se instalarán a una distancia mínima de cien metros de las viviendas habitadas."),
     ("11", "Período", "La directiva durará dos años en sus funciones y podrá ser reelegida hasta por un período más."),
-    ("12", "Fondo", "El fondo del huerto recibirá el diez por ciento de las ventas y se usará en semillas y herramientas."),
-]  # fmt: skip
+    (
+        "12",
+        "Fondo",
+        "El fondo del huerto recibirá el diez por ciento de las ventas y se usará en semillas y herramientas.",
+    ),
+]
 CROPS = [
     "maíz",
     "papa",
@@ -73,19 +109,35 @@ def article(number: str, rubric: str | None, body: str, status: str | None = Non
     )
     return Article.model_validate(
         {
-            "law_id": law_id, "kind": "articulo", "number": number, "rubric": rubric, "body": body,
-            "status": status or ("vigente" if body else "derogado"), "path": PATH, "numerals": numerals,
+            "law_id": law_id,
+            "kind": "articulo",
+            "number": number,
+            "rubric": rubric,
+            "body": body,
+            "status": status or ("vigente" if body else "derogado"),
+            "path": PATH,
+            "numerals": numerals,
         }
-    )  # fmt: skip
+    )
 
 
 def law(law_id: str, name: str, siglas: str, edition: str, articles: Sequence[Article]) -> Law:
     """A law made of ``articles``."""
     return Law(
-        id=law_id, name=name, siglas=siglas, aliases=(), registro_oficial="Registro Oficial 1",
-        published=date(2019, 1, 1), last_reform=date.fromisoformat(edition), layout="none", pages=1,
-        source_sha256=edition.replace("-", "") * 8, articles=tuple(articles), provisions=(), audit={},
-    )  # fmt: skip
+        id=law_id,
+        name=name,
+        siglas=siglas,
+        aliases=(),
+        registro_oficial="Registro Oficial 1",
+        published=date(2019, 1, 1),
+        last_reform=date.fromisoformat(edition),
+        layout="none",
+        pages=1,
+        source_sha256=edition.replace("-", "") * 8,
+        articles=tuple(articles),
+        provisions=(),
+        audit={},
+    )
 
 
 def huertos(edition: str = "2024-05-06", days: str = "treinta") -> Law:
@@ -133,8 +185,8 @@ def laws() -> list[Law]:
 
 
 @pytest.fixture(scope="session")
-def shelf(laws: list[Law]) -> Shelf:
-    return Shelf(laws)
+def shelf(laws: list[Law]) -> CitableLaws:
+    return CitableLaws(laws)
 
 
 THINGS = "pozos canales molinos hornos telares puentes faros muelles caminos graneros talleres huertas".split()  # noqa: SIM905
@@ -156,9 +208,20 @@ def make_law(law_id: str, name: str, articles: int) -> Law:
             Article(law_id=law_id, kind="articulo", number=str(at + 1), rubric=rubric, body=body, status="vigente")
         )
     return Law(
-        id=law_id, name=name, siglas="", aliases=(), registro_oficial="", published=None, last_reform=date(2022, 3, 4),
-        layout="none", pages=1, source_sha256="ab" * 32, articles=tuple(rows), provisions=(), audit={},
-    )  # fmt: skip
+        id=law_id,
+        name=name,
+        siglas="",
+        aliases=(),
+        registro_oficial="",
+        published=None,
+        last_reform=date(2022, 3, 4),
+        layout="none",
+        pages=1,
+        source_sha256="ab" * 32,
+        articles=tuple(rows),
+        provisions=(),
+        audit={},
+    )
 
 
 @pytest.fixture(scope="session")
@@ -172,7 +235,7 @@ def write_jsonl(path: Path, rows: list[dict]) -> None:
 
 
 def make_mixture(folder: Path, **keys: object) -> Mixture:
-    """Write 110 rows of chance words as ``dichos.jsonl`` and a mixture of ``keys`` beside it; load the mixture."""
+    """Write 110 rows of chance words as ``dichos.jsonl`` and a mixture of ``keys`` next to it; load the mixture."""
     chance = random.Random(5)
     words = [*THINGS, *WORKS, *TERMS, "casa", "río", "patio", "fiesta", "domingo", "vecina", "mercado", "lluvia"]
     rows = [

@@ -17,8 +17,7 @@ from leylora.data.build import NOT_LAW_TEXT, build
 from leylora.data.conversation import Conversation
 from leylora.data.duplicates import runs, union
 from leylora.data.mixture import Mixture
-from leylora.data.shelf import Shelf
-from leylora.data.verify_row import verify_row
+from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import sha256_file
 from leylora.grounding.prompt import read_grounded_prompt
@@ -76,10 +75,15 @@ def test_a_planted_leak_is_taken_out(mixture_of: Make, sayings: dict, tmp_path: 
 def test_questions_on_one_reading_text_stay_together(mixture_of: Make, tmp_path: Path) -> None:
     texts = [f"El pueblo {at} tiene una plaza, una fuente y un reloj que da la hora en punto. " * 4 for at in range(20)]
     rows = [
-        {"id": f"{at}-{thing}", "context": text, "question": f"¿Qué tiene de {thing} el pueblo {at}?",
-         "answers": {"text": [f"{thing} {at}"], "answer_start": [0]}}
-        for at, text in enumerate(texts) for thing in ("plaza", "fuente", "reloj")
-    ]  # fmt: skip
+        {
+            "id": f"{at}-{thing}",
+            "context": text,
+            "question": f"¿Qué tiene de {thing} el pueblo {at}?",
+            "answers": {"text": [f"{thing} {at}"], "answer_start": [0]},
+        }
+        for at, text in enumerate(texts)
+        for thing in ("plaza", "fuente", "reloj")
+    ]
     (tmp_path / "qa.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     source = {"name": "qa", "path": "qa.jsonl", "license": "mit"}
     build(mixture_of(splits=SPLITS, instructions={"sources": [source]}), [], tmp_path / "out")
@@ -92,7 +96,7 @@ def test_questions_on_one_reading_text_stay_together(mixture_of: Make, tmp_path:
 
 
 def test_every_law_row_passes_the_verifier(built: Path, plain_laws: list[Law]) -> None:
-    shelf = Shelf(plain_laws)
+    shelf = CitableLaws(plain_laws)
     rows = [Conversation.model_validate(row) for split in ("train", "test") for row in read(built, split)]
     assert sum(bool(row.law_id) for row in rows) > 300
     assert [row.id for row in rows if row.law_id and verify_row(row, shelf)] == []
@@ -202,8 +206,11 @@ def test_only_a_dataset_is_replaced(mixture_of: Make, plain_laws: list[Law], tmp
     mixture = mixture_of(laws={})
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "mine.txt").write_text("dear", encoding="utf-8")
-    for out, message in [("letters", "holds other things than a dataset"), ("letters/mine.txt", "is a file"),
-                         ("letters/mine.txt/deeper", "is a file")]:  # fmt: skip
+    for out, message in [
+        ("letters", "holds other things than a dataset"),
+        ("letters/mine.txt", "is a file"),
+        ("letters/mine.txt/deeper", "is a file"),
+    ]:
         with pytest.raises(UsageError, match=message):
             build(mixture, plain_laws, tmp_path / out, overwrite=True)
     assert (tmp_path / "letters" / "mine.txt").read_text("utf-8") == "dear"
@@ -261,8 +268,13 @@ class _Writer(BaseHTTPRequestHandler):
 def test_rows_a_model_writes_join_the_others(mixture_of: Make, plain_laws: list[Law], tmp_path: Path) -> None:
     server = HTTPServer(("127.0.0.1", 0), _Writer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    writer = {"base_url": f"http://127.0.0.1:{server.server_port}/v1", "model": "m", "replies": "respuestas.jsonl",
-              "max_articles": 10, "per_article": 1}  # fmt: skip
+    writer = {
+        "base_url": f"http://127.0.0.1:{server.server_port}/v1",
+        "model": "m",
+        "replies": "respuestas.jsonl",
+        "max_articles": 10,
+        "per_article": 1,
+    }
     mixture = mixture_of(laws={"writer": writer})
     assert "model-written" not in build(mixture, plain_laws, tmp_path / "out", dry_run=True).by_task["train"]
     assert not (tmp_path / "respuestas.jsonl").exists()

@@ -64,7 +64,7 @@ PLANTED = [
     ("personal data", "¿Su teléfono?", "Puede llamarme al 099 123 4567 por la tarde."),
     ("personal data", "¿Su teléfono?", "El número de la oficina es +593 2 345 6789 desde ayer."),
     ("personal data", "¿Su tarjeta?", "La tarjeta es 4111 1111 1111 1111 y vence pronto."),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("step", "ask", "answer"), PLANTED)
@@ -116,8 +116,11 @@ def test_near_duplicates_are_found_and_reading_questions_on_one_text_are_not() -
     assert len(kept) == 1
     assert report.step("near duplicate").dropped == 1
     text = f"Responda con base en el texto.\n\nTexto: {LONG}\n\nPregunta: "
-    asked = [(text + "¿Qué mejora la lectura?", "la memoria"), (text + "¿Qué abre la lectura?", "puertas"),
-             (text + "¿Con qué mira quien lee?", "con otros ojos")]  # fmt: skip
+    asked = [
+        (text + "¿Qué mejora la lectura?", "la memoria"),
+        (text + "¿Qué abre la lectura?", "puertas"),
+        (text + "¿Con qué mira quien lee?", "con otros ojos"),
+    ]
     kept, report = run(asked)
     assert len(kept) == 3
 
@@ -174,10 +177,18 @@ def test_at_most_five_samples_and_bounds_from_the_settings() -> None:
 @pytest.mark.parametrize(
     ("license", "allowed"),
     [
-        ("apache-2.0", True), ("Apache License 2.0", True), ("CC BY-SA 4.0", True), ("MIT", True), ("cc0-1.0", True),
-        ("cc-by-nc-4.0", False), ("CC BY-NC-SA 4.0", False), ("", False), ("unknown", False), ("openrail", False),
+        ("apache-2.0", True),
+        ("Apache License 2.0", True),
+        ("CC BY-SA 4.0", True),
+        ("MIT", True),
+        ("cc0-1.0", True),
+        ("cc-by-nc-4.0", False),
+        ("CC BY-NC-SA 4.0", False),
+        ("", False),
+        ("unknown", False),
+        ("openrail", False),
     ],
-)  # fmt: skip
+)
 def test_licences(license: str, allowed: bool) -> None:
     assert (refusal(license, []) is None) == allowed
     assert refusal(license, [license]) is None

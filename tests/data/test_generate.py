@@ -11,8 +11,7 @@ import pytest
 
 from leylora.data.generate import TaskSettings, generate
 from leylora.data.law_text import is_deictic
-from leylora.data.shelf import Shelf
-from leylora.data.verify_row import verify_row
+from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import UsageError
 from leylora.grounding.prompt import read_grounded_prompt
 from leylora.laws.law import Law
@@ -20,7 +19,7 @@ from leylora.laws.law import Law
 LOOSE = TaskSettings(max_template_share=1.0, max_closed_share=1.0, max_abstain_share=1.0)
 
 
-def test_every_row_is_verified_bounded_and_complete(laws: list[Law], shelf: Shelf) -> None:
+def test_every_row_is_verified_bounded_and_complete(laws: list[Law], shelf: CitableLaws) -> None:
     rows, report = generate(laws, LOOSE, 5)
     assert report.rows == len(rows) > 300
     assert not [reason for reason in report.dropped if reason.startswith("verifier")], report.samples
@@ -108,8 +107,11 @@ def test_the_same_bytes_in_every_process(laws: list[Law]) -> None:
     for seed in ("0", "4242"):
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM.format(folder=str(Path(__file__).parent))],
-            capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed},
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
         assert done.stdout.strip() == here
     other, _ = generate([laws[0], laws[2]], TaskSettings(), 12)
     assert [row.model_dump() for row in other] != [row.model_dump() for row in rows]

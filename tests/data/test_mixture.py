@@ -47,10 +47,12 @@ def test_the_promised_mixtures_are_shipped() -> None:
         ("name: x\ninstructions: {sources: [{name: a, license: mit}]}\n", "exactly one of `path` and `hub`"),
         ("name: x\ninstructions: {fraction: 0.3, sources: [{name: a, license: mit, hub: a/b}]}\n", "needs `laws:`"),
         ("name: x\nlaws: {}\nsplits: {test: 0.9}\n", "splits.test: Input should be less than 0.5"),
-        ("name: x\nlaws: {}\ninstructions: {sources: [{name: a, license: mit, hub: a/b, format: xml}]}\n",
-         "instructions.sources.0.format: Input should be 'messages'"),
+        (
+            "name: x\nlaws: {}\ninstructions: {sources: [{name: a, license: mit, hub: a/b, format: xml}]}\n",
+            "instructions.sources.0.format: Input should be 'messages'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_mixture_names_the_key(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "mezcla.yaml"
     path.write_text(text, encoding="utf-8")
@@ -61,8 +63,12 @@ def test_a_wrong_mixture_names_the_key(text: str, message: str, tmp_path: Path) 
 
 def test_what_is_not_a_mapping_or_not_yaml(tmp_path: Path) -> None:
     path = tmp_path / "mezcla.yaml"
-    for text, message in [("- a\n", "a mapping of keys, found list"), ("a: [", "is not YAML"), ("", "found NoneType"),
-                          ("a: !!python/object:os.system {}\n", "is not YAML")]:  # fmt: skip
+    for text, message in [
+        ("- a\n", "a mapping of keys, found list"),
+        ("a: [", "is not YAML"),
+        ("", "found NoneType"),
+        ("a: !!python/object:os.system {}\n", "is not YAML"),
+    ]:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(LeyloraError, match=message):
             Mixture.load(path)

@@ -9,8 +9,7 @@ import pytest
 
 from leylora.data.generate import TaskSettings
 from leylora.data.model_written import WriterSettings, read_pairs, support, write_rows
-from leylora.data.shelf import Shelf
-from leylora.data.verify_row import verify_row
+from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import LeyloraError
 from leylora.laws.law import Law
 
@@ -62,7 +61,7 @@ def test_only_what_the_article_bears_out_is_kept(muestra: Law, tmp_path: Path) -
         rows[0].answer
         == "La directiva durará dos años en sus funciones. (Art. 11, Ley de Huertos Vecinales, ed. 2024-05-06)"
     )
-    assert verify_row(rows[0], Shelf([muestra])) == []
+    assert verify_row(rows[0], CitableLaws([muestra])) == []
     assert set(report.dropped) == {
         "model-written: number is not in the article",
         "model-written: names a consequence that the article does not",

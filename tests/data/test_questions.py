@@ -26,30 +26,74 @@ def lookup(laws: list[Law]) -> LawLookup:
     ("family", "number", "answer"),
     [
         ("topic", "1", "«Esta Ley regula los huertos vecinales y protege las semillas que se guardan en cada barrio.»"),
-        ("topic", "10", "«Los animales del huerto serán atendidos por turnos que aprobará la asamblea cada lunes de luna nueva.»"),
-        ("verbatim", "11", "«La directiva durará dos años en sus funciones y podrá ser reelegida hasta por un período más.»"),
+        (
+            "topic",
+            "10",
+            "«Los animales del huerto serán atendidos por turnos que aprobará la asamblea cada lunes de luna nueva.»",
+        ),
+        (
+            "verbatim",
+            "11",
+            "«La directiva durará dos años en sus funciones y podrá ser reelegida hasta por un período más.»",
+        ),
         ("governing-article", "5", "Lo regula el artículo 5: «Robo de semillas»."),
         ("sanction", "5", "La sanción es «pena privativa de libertad de seis meses a dos años»."),
-        ("sanction", "6", "La sanción es «multa de dos a cuatro salarios básicos unificados del trabajador en general»."),
-        ("deadline", "4", "«en el término de tres días hábiles»: «Contra la negativa se podrá apelar en el término de tres días "
-         "hábiles, salvo que la negativa se deba a la falta de agua.»"),
-        ("definition", "2", "«Se entiende por huerto vecinal el terreno que un barrio cultiva en común, sin fines de lucro.»"),
-        ("list-items", "7", "Son 3:\n1. «Cuidar el agua y las acequias.»\n2. «Devolver las herramientas limpias.»\n"
-         "3. «Guardar semillas para la siguiente siembra.»"),
+        (
+            "sanction",
+            "6",
+            "La sanción es «multa de dos a cuatro salarios básicos unificados del trabajador en general».",
+        ),
+        (
+            "deadline",
+            "4",
+            "«en el término de tres días hábiles»: «Contra la negativa se podrá apelar en el término de tres días "
+            "hábiles, salvo que la negativa se deba a la falta de agua.»",
+        ),
+        (
+            "definition",
+            "2",
+            "«Se entiende por huerto vecinal el terreno que un barrio cultiva en común, sin fines de lucro.»",
+        ),
+        (
+            "list-items",
+            "7",
+            "Son 3:\n1. «Cuidar el agua y las acequias.»\n2. «Devolver las herramientas limpias.»\n"
+            "3. «Guardar semillas para la siguiente siembra.»",
+        ),
         ("location", "5", "Está en «Título I, De los huertos», «Capítulo Primero»."),
-        ("exception", "4", "La salvedad es «salvo que la negativa se deba a la falta de agua». El texto: «Contra la negativa se "
-         "podrá apelar en el término de tres días hábiles, salvo que la negativa se deba a la falta de agua.»"),
-        ("cross-reference", "7", "Remite al artículo 7: «Son obligaciones de quienes cultivan:\n1. Cuidar el agua y las acequias."
-         "\n2. Devolver las herramientas limpias.\n3. Guardar semillas para la siguiente siembra.»"),
-        ("summary", "4", "Extracto: «Contra la negativa se podrá apelar en el término de tres días hábiles, salvo que la negativa "
-         "se deba a la falta de agua.»"),
-        ("syllogism", "5", "Norma: «La persona que sustraiga semillas de un banco vecinal será sancionada con pena privativa de "
-         "libertad de seis meses a dos años.»\nHechos: «sustraiga semillas de un banco vecinal».\nConclusión: corresponde «pena "
-         "privativa de libertad de seis meses a dos años»."),
-        ("temporal", "12", "Según la edición citada: «El fondo del huerto recibirá el diez por ciento de las ventas y se usará en "
-         "semillas y herramientas.» Verifique reformas posteriores."),
+        (
+            "exception",
+            "4",
+            "La salvedad es «salvo que la negativa se deba a la falta de agua». El texto: «Contra la negativa se "
+            "podrá apelar en el término de tres días hábiles, salvo que la negativa se deba a la falta de agua.»",
+        ),
+        (
+            "cross-reference",
+            "7",
+            "Remite al artículo 7: «Son obligaciones de quienes cultivan:\n1. Cuidar el agua y las acequias."
+            "\n2. Devolver las herramientas limpias.\n3. Guardar semillas para la siguiente siembra.»",
+        ),
+        (
+            "summary",
+            "4",
+            "Extracto: «Contra la negativa se podrá apelar en el término de tres días hábiles, salvo que la negativa "
+            "se deba a la falta de agua.»",
+        ),
+        (
+            "syllogism",
+            "5",
+            "Norma: «La persona que sustraiga semillas de un banco vecinal será sancionada con pena privativa de "
+            "libertad de seis meses a dos años.»\nHechos: «sustraiga semillas de un banco vecinal».\nConclusión: corresponde «pena "
+            "privativa de libertad de seis meses a dos años».",
+        ),
+        (
+            "temporal",
+            "12",
+            "Según la edición citada: «El fondo del huerto recibirá el diez por ciento de las ventas y se usará en "
+            "semillas y herramientas.» Verifique reformas posteriores.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_article_made_for_the_family(family: str, number: str, answer: str, muestra: Law, lookup: LawLookup) -> None:
     assert answer in [item.answer for item in items(family, muestra, number, lookup)]
 
@@ -57,20 +101,33 @@ def test_an_article_made_for_the_family(family: str, number: str, answer: str, m
 @pytest.mark.parametrize(
     ("family", "number"),
     [
-        ("sanction", "3"), ("deadline", "5"), ("definition", "3"), ("list-items", "1"), ("exception", "1"),
-        ("cross-reference", "1"), ("summary", "1"), ("syllogism", "3"),
+        ("sanction", "3"),
+        ("deadline", "5"),
+        ("definition", "3"),
+        ("list-items", "1"),
+        ("exception", "1"),
+        ("cross-reference", "1"),
+        ("summary", "1"),
+        ("syllogism", "3"),
         *[(family, "8") for family in FAMILIES if family != "abstain"],  # repealed
         *[(family, "31") for family in FAMILIES],  # two versions printed
     ],
-)  # fmt: skip
+)
 def test_an_article_that_gives_a_family_nothing(family: str, number: str, muestra: Law, lookup: LawLookup) -> None:
     assert items(family, muestra, number, lookup) == []
 
 
 def test_reasons_to_abstain(muestra: Law, lookup: LawLookup) -> None:
     found = {item.task for row in muestra for item in ask(["abstain", "temporal"], muestra, row, lookup)}
-    assert found >= {"abstain-repealed", "abstain-not-supplied", "abstain-no-such-article", "abstain-unknown-law",
-                     "abstain-wrong-law", "abstain-other-edition", "temporal-editions"}  # fmt: skip
+    assert found >= {
+        "abstain-repealed",
+        "abstain-not-supplied",
+        "abstain-no-such-article",
+        "abstain-unknown-law",
+        "abstain-wrong-law",
+        "abstain-other-edition",
+        "temporal-editions",
+    }
     civil = replace(muestra, name="Código Civil")
     abroad = {item.task for row in civil for item in ask(["abstain"], civil, row, LawLookup((civil,), 1))}
     assert "abstain-other-country" in abroad
@@ -103,22 +160,28 @@ def test_a_law_known_here_is_not_called_unknown(muestra: Law) -> None:
 
 def test_reading_of_bodies() -> None:
     body = "Se aplicará el Art. 3 de la Ley. El juez resolverá dentro de los cinco días; la parte apelará. Fin."
-    assert sentences(body) == ["Se aplicará el Art. 3 de la Ley.", "El juez resolverá dentro de los cinco días; la parte apelará.",
-                               "Fin."]  # fmt: skip
+    assert sentences(body) == [
+        "Se aplicará el Art. 3 de la Ley.",
+        "El juez resolverá dentro de los cinco días; la parte apelará.",
+        "Fin.",
+    ]
     assert deadlines(body) == [(sentences(body)[1], "dentro de los cinco días")]
-    assert penalties("pena privativa de libertad de uno a tres años; en otro caso, pena privativa de libertad de cinco a "
-                     "siete años") == ["pena privativa de libertad de uno a tres años",
-                                       "pena privativa de libertad de cinco a siete años"]  # fmt: skip
+    assert penalties(
+        "pena privativa de libertad de uno a tres años; en otro caso, pena privativa de libertad de cinco a siete años"
+    ) == ["pena privativa de libertad de uno a tres años", "pena privativa de libertad de cinco a siete años"]
     assert fines("multa de hasta veinte salarios básicos unificados") == [
         "multa de hasta veinte salarios básicos unificados"
     ]
     assert fines("multa de acuerdo con los dólares") == []
     assert defined("Llámase minga el trabajo que un barrio hace en común para provecho de todos.") == (
-        "minga", "Llámase minga el trabajo que un barrio hace en común para provecho de todos.")  # fmt: skip
+        "minga",
+        "Llámase minga el trabajo que un barrio hace en común para provecho de todos.",
+    )
     assert defined("No es un huerto el que nace del abandono de otro huerto vecino.") is None
-    assert exceptions("Nadie entrará, salvo los vecinos del barrio. Nadie saldrá, excepto el guardia de turno, salvo "
-                      "que llueva con fuerza.") == [("Nadie entrará, salvo los vecinos del barrio.",
-                                                     "salvo los vecinos del barrio")]  # fmt: skip
+    assert exceptions(
+        "Nadie entrará, salvo los vecinos del barrio. Nadie saldrá, excepto el guardia de turno, salvo "
+        "que llueva con fuerza."
+    ) == [("Nadie entrará, salvo los vecinos del barrio.", "salvo los vecinos del barrio")]
     assert subject("Las familias del barrio bajo recibirán abono.") == "las familias del barrio bajo"
     assert subject("En todo caso se oirá a las partes.") is None
 

@@ -189,8 +189,10 @@ def test_a_translation_goes_both_ways_under_two_ids() -> None:
 def test_conversational_prompt_and_completion() -> None:
     row = {"prompt": [{"role": "user", "content": "Hola"}], "completion": [{"role": "assistant", "content": "Buenas"}]}
     assert [turn["content"] for turn in drafts(row)[0].turns] == ["Hola", "Buenas"]
-    preference = {"prompt": "Hola", "chosen": [{"role": "user", "content": "Hola"},
-                                               {"role": "assistant", "content": "Buenas"}]}  # fmt: skip
+    preference = {
+        "prompt": "Hola",
+        "chosen": [{"role": "user", "content": "Hola"}, {"role": "assistant", "content": "Buenas"}],
+    }
     assert [turn["content"] for turn in drafts(preference)[0].turns] == ["Hola", "Buenas"]
 
 
@@ -269,13 +271,16 @@ def test_oasst_reads_nested_trees_too() -> None:
     tree = {
         "message_tree_id": "t",
         "prompt": {
-            "message_id": "t", "role": "prompter", "text": "Hola", "lang": "es",
+            "message_id": "t",
+            "role": "prompter",
+            "text": "Hola",
+            "lang": "es",
             "replies": [
                 {"message_id": "b", "role": "assistant", "text": "Peor", "rank": 1, "lang": "es", "replies": []},
                 {"message_id": "a", "role": "assistant", "text": "Mejor", "rank": 0, "lang": "es"},
             ],
         },
-    }  # fmt: skip
+    }
     assert [turn["content"] for turn in drafts(tree)[0].turns] == ["Hola", "Mejor"]
 
 
@@ -295,11 +300,19 @@ def test_exactly_one_place() -> None:
 
 def test_columns_are_renamed_rows_filtered_and_the_task_set(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    rows = [{"p": "¿Qué es el sol?", "r": "Es la estrella más cercana.", "lang": "es"},
-            {"p": "What?", "r": "It is the sun.", "lang": "en"}]  # fmt: skip
+    rows = [
+        {"p": "¿Qué es el sol?", "r": "Es la estrella más cercana.", "lang": "es"},
+        {"p": "What?", "r": "It is the sun.", "lang": "en"},
+    ]
     path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    source = Source(name="x", license="mit", path=path, columns={"prompt": "p", "completion": "r"},
-                    where={"lang": "es"}, task="ciencia")  # fmt: skip
+    source = Source(
+        name="x",
+        license="mit",
+        path=path,
+        columns={"prompt": "p", "completion": "r"},
+        where={"lang": "es"},
+        task="ciencia",
+    )
     found, report = load(source)
     assert [(row.prompt, row.task, row.source, row.license) for row in found] == [
         ("¿Qué es el sol?", "ciencia", "x", "mit")
@@ -335,7 +348,7 @@ def test_offline_without_a_cached_copy_says_what_to_do(tmp_path: Path) -> None:
     assert "set `path:` instead of `hub:`" in done.stdout
 
 
-# --- whatever the rows are: rows or faults, never another exception ---------------------------------------------------
+# --- any rows give rows or faults, never another exception -------------------------------------------------------
 
 
 TEXT = st.text(st.characters(), max_size=40)  # lone surrogates included

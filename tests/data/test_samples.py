@@ -10,7 +10,7 @@ import pytest
 from leylora.data.gate import clean
 from leylora.data.readers import Draft, Fault, Record, convert, detect, read_records
 from leylora.files import read_json, read_jsonl
-from leylora.laws.law import Law
+from leylora.laws.parse import parse_file
 from leylora.project import SAMPLES
 
 from ..laws.pdf_printer import Layout, PrintedArticle, PrintedDivision, PrintedLaw, print_law
@@ -103,7 +103,7 @@ def test_the_law_says_that_it_is_invented_and_gives_every_kind_of_question_its_m
 def test_printed_and_parsed_the_law_gives_every_article(layout: Layout, tmp_path: Path) -> None:
     assert len(LAW.traps) >= 8
     print_law(LAW, layout, tmp_path / "ley.pdf")
-    law = Law.from_file(tmp_path / "ley.pdf")
+    law = parse_file(tmp_path / "ley.pdf")
     inserted = iter(("64-innumerado-1", "64-innumerado-2"))
     expected = {next(inserted) if article.number == "..." else article.number: article for article in ARTICLES}
     parsed = {article.number: article for article in law.articles}

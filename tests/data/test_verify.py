@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 
 from leylora.data.conversation import Conversation
 from leylora.data.generate import TaskSettings, generate
-from leylora.data.shelf import Shelf
-from leylora.data.verify import verify_answer
-from leylora.data.verify_row import verify_row
+from leylora.data.verify import CitableLaws, verify_answer, verify_row
 from leylora.grounding.prompt import Passage, grounded_prompt, is_abstention, passage, read_grounded_prompt
 from leylora.laws.law import Law
 
@@ -47,7 +45,7 @@ RIGHT_ANSWERS = [
 
 
 @pytest.mark.parametrize("answer", RIGHT_ANSWERS)
-def test_a_right_answer_has_no_fault(answer: str, shelf: Shelf) -> None:
+def test_a_right_answer_has_no_fault(answer: str, shelf: CitableLaws) -> None:
     assert verify_answer(answer, shelf) == []
 
 
@@ -96,11 +94,11 @@ WRONG_ANSWERS = [
 
 
 @pytest.mark.parametrize(("kind", "answer"), WRONG_ANSWERS)
-def test_a_planted_wrong_answer_is_caught_for_its_reason(kind: str, answer: str, shelf: Shelf) -> None:
+def test_a_planted_wrong_answer_is_caught_for_its_reason(kind: str, answer: str, shelf: CitableLaws) -> None:
     assert kind in [fault.kind for fault in verify_answer(answer, shelf)]
 
 
-def test_an_answer_must_cite_what_was_supplied(shelf: Shelf, muestra: Law) -> None:
+def test_an_answer_must_cite_what_was_supplied(shelf: CitableLaws, muestra: Law) -> None:
     supplied = [passage(muestra, muestra["6"]), passage(muestra, muestra["5"])]
     answer = f"La pena va de seis meses a dos años. {cite('5')}"
     assert verify_answer(answer, shelf, supplied) == []
@@ -125,7 +123,7 @@ def rows(laws: list[Law]) -> list[Conversation]:
     return generate(laws, LOOSE, 3)[0]
 
 
-def test_three_hundred_right_rows_of_every_task_have_no_fault(rows: list[Conversation], shelf: Shelf) -> None:
+def test_three_hundred_right_rows_of_every_task_have_no_fault(rows: list[Conversation], shelf: CitableLaws) -> None:
     assert len(rows) > 300
     assert len({row.task for row in rows}) >= 20
     assert [(row.id, faults) for row in rows if (faults := verify_row(row, shelf))] == []
@@ -299,7 +297,7 @@ PLANTED: list[tuple[str, Callable[[list[Conversation]], Conversation]]] = [
 
 @pytest.mark.parametrize(("kind", "plant"), PLANTED, ids=[f"{at}-{kind}" for at, (kind, _) in enumerate(PLANTED)])
 def test_a_planted_wrong_row_is_caught_for_its_reason(
-    kind: str, plant: Callable[[list[Conversation]], Conversation], rows: list[Conversation], shelf: Shelf
+    kind: str, plant: Callable[[list[Conversation]], Conversation], rows: list[Conversation], shelf: CitableLaws
 ) -> None:
     assert kind in [fault.kind for fault in verify_row(plant(rows), shelf)]
 
@@ -314,6 +312,6 @@ def test_there_are_thirty_and_more_plants_of_different_kinds() -> None:
     st.text(max_size=200),
     st.sampled_from(["", f" {cite('5')}", f" {cite('7')}.", " (Art. 7, num. , x, ed. 2024-05-06)"]),
 )
-def test_any_answer_is_judged_without_an_error(shelf: Shelf, text: str, ending: str) -> None:
+def test_any_answer_is_judged_without_an_error(shelf: CitableLaws, text: str, ending: str) -> None:
     faults = verify_answer(text + ending, shelf)
     assert all(fault.kind for fault in faults)

@@ -23,6 +23,7 @@ from leylora.evaluation.items import (
 )
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
+from leylora.laws.parse import parse_file
 from leylora.project import SAMPLES
 
 from ..laws.pdf_printer import PrintedLaw, print_law
@@ -32,7 +33,7 @@ from ..laws.pdf_printer import PrintedLaw, print_law
 def sample_law(tmp_path_factory: pytest.TempPathFactory) -> Law:
     pdf = tmp_path_factory.mktemp("law") / "ley.pdf"
     print_law(PrintedLaw.load(SAMPLES / "ley-de-muestra.yaml"), "lexis", pdf)
-    return Law.from_file(pdf, law_id="ley-de-muestra")
+    return parse_file(pdf, law_id="ley-de-muestra")
 
 
 def test_the_projects_own_items_are_whole() -> None:

@@ -4,6 +4,8 @@ import functools
 import json
 import math
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +156,33 @@ def test_a_run_that_was_stopped_goes_on(results: Results, run: Callable[..., Res
     assert again.scores.scores == results.scores.scores
     assert answers_file(out, "tiny-mistral", "merged").stat().st_mtime_ns == before  # nothing was asked twice
     assert len(path.read_text("utf-8").splitlines()) == len(lines)
+
+
+def test_a_comparison_that_is_all_there_is_read_and_repeated_without_torch(
+    results: Results, base: Path, lora: Path, sources: Sources, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(results.folder, out)
+    code = f"""
+import sys
+from pathlib import Path
+from leylora.evaluation.items import Sources
+from leylora.evaluation.report import write_report
+from leylora.evaluation.results import load_results
+from leylora.evaluation.run import Settings, compare
+out = Path({str(out)!r})
+before = load_results(out)
+sources = Sources(instruction_rows=(Path({str(sources.instruction_rows[0])!r}),))
+again = compare([{str(base)!r}], out, sources=sources, settings=Settings(max_new_tokens=6, limit=9),
+                lora=Path({str(lora)!r}))
+assert again.scores == before.scores and again.answers == before.answers
+assert again.provenance.models == before.provenance.models
+write_report(out)
+heavy = {{"torch", "transformers", "datasets", "peft", "trl", "bitsandbytes"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_stopped_run_leaves_the_finished_one_before_it_whole(

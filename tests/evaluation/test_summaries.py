@@ -13,7 +13,7 @@ from leylora.evaluation.run import compare
 from leylora.evaluation.seq2seq_model import Seq2SeqModel
 from leylora.evaluation.summaries import ROWS, compare_summaries, find_tuned, summary_items
 from leylora.files import read_jsonl
-from leylora.models.tiny_t5 import make_tiny_t5
+from leylora.models.tiny import make_tiny_t5
 from leylora.training.seq2seq_rouge import score_summaries
 
 

@@ -5,8 +5,10 @@ Not yet run. `pytest tests/gpu` takes some minutes on one GPU and downloads noth
 
 import gc
 import importlib
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,11 +18,12 @@ import torch
 
 from leylora.models.cards import GIB
 from leylora.models.load import quantized_fraction
-from leylora.models.random_base import FAMILIES, random_base, shape
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.append(str(BENCHMARKS))
+FAMILIES, random_base, shape = attrgetter("FAMILIES", "random_base", "shape")(importlib.import_module("random_base"))
 CARD = 14.0 * GIB  # of the 14.6 GiB of a "16 GB" T4, CUDA's own memory takes the rest
 LONGEST = {"mistral": 4096, "llama-2": 4096, "falcon": 2048}
 NF4_GIB = {"mistral": 3.35, "llama-2": 3.11, "falcon": 3.18}  # linear weights at 4 bits and double-quantised scales

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from leylora.data.laws import load_laws
 from leylora.grounding.search import LawIndex, query_words, read_query, snippet, stem, terms
-from leylora.laws.law import Law
+from leylora.laws.law import Law, load_laws
 from leylora.project import ROOT
 from leylora.text import fold
 

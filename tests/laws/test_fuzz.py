@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from leylora.errors import LeyloraError
-from leylora.laws import Law, read_source
+from leylora.laws import Law, parse_file, read_source
 
 SEEDS = range(10)
 MUTANTS = 50  # for each seed
@@ -36,7 +36,7 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 def check(file: Path) -> bool:
     """Parse; whether it gave a law. Anything but a law with articles or a LeyloraError that names the file fails."""
     try:
-        law = Law.from_file(file)
+        law = parse_file(file)
     except LeyloraError as error:
         fault = str(error)
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leylora.errors import LeyloraError, UsageError
-from leylora.laws import Article, Law
+from leylora.laws import Article, Law, parse_file
 from leylora.laws.catalog import catalog, find_in_catalog
 from leylora.laws.diff import compare, shortened, word_diff
 from leylora.laws.metadata import parse_date, read_metadata, slug
@@ -16,7 +16,7 @@ from leylora.laws.metadata import parse_date, read_metadata, slug
 
 @pytest.fixture(scope="module")
 def law(law_pdf: Path) -> Law:
-    return Law.from_file(law_pdf)
+    return parse_file(law_pdf)
 
 
 def test_articles_are_named(law: Law) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from leylora.laws import Law
+from leylora.laws import Law, parse_file
 
 from .pdf_printer import PrintedLaw, print_law
 
@@ -87,7 +87,7 @@ def test_the_list_shows_what_is_on_disk(tmp_path: Path) -> None:
 
 
 def test_diff_shows_words(law_pdf: Path, tmp_path: Path) -> None:
-    old = Law.from_file(law_pdf).save(tmp_path / "old")
+    old = parse_file(law_pdf).save(tmp_path / "old")
     shutil.copytree(old, tmp_path / "new")
     rows = (old / "articles.jsonl").read_text().replace("a) Libros", "a) Revistas")
     (tmp_path / "new" / "articles.jsonl").write_text(rows)

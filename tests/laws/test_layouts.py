@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from leylora.errors import LeyloraError
-from leylora.laws import Law
+from leylora.laws import Law, parse_file
 
 from .pdf_printer import Layout, PrintedArticle, PrintedDivision, PrintedLaw, Trap, print_law
 
@@ -30,7 +30,7 @@ def printed(law: PrintedLaw, layout: Layout, folder: Path, *traps: Trap) -> Path
 
 
 def parsed(law: PrintedLaw, layout: Layout, folder: Path, *traps: Trap) -> Law:
-    return Law.from_file(printed(law, layout, folder, *traps))
+    return parse_file(printed(law, layout, folder, *traps))
 
 
 @pytest.mark.parametrize("traps", HARMLESS, ids="-".join)
@@ -117,7 +117,7 @@ def test_provisions_in_the_middle_do_not_end_the_law(tmp_path: Path) -> None:
         "Primera.- Lo dicho.\nTÍTULO II\nDE DESPUÉS\nArt. 3.- Tres.\n"
         "CAPÍTULO I\nDISPOSICIONES GENERALES\nArt. 4.- Cuatro.\n"
     )
-    law = Law.from_file(text)
+    law = parse_file(text)
     assert [found.number for found in law] == ["1", "2", "3", "4"]
     assert [found.number for found in law.provisions] == ["general-1"]
     assert [str(step) for step in law["4"].path] == ["Título II, DE DESPUÉS", "Capítulo I, DISPOSICIONES GENERALES"]
@@ -126,7 +126,7 @@ def test_provisions_in_the_middle_do_not_end_the_law(tmp_path: Path) -> None:
 def test_signatures_are_no_part_of_the_last_article(tmp_path: Path) -> None:
     text = tmp_path / "ley.txt"
     text.write_text("Artículo Único.- Se lee.\nDado y suscrito en la sede del consejo.\nf.) La presidencia.\n")
-    law = Law.from_file(text)
+    law = parse_file(text)
     assert [(found.number, found.body) for found in law] == [("único", "Se lee.")]
     assert law.audit["coverage"] == 1
 

@@ -8,7 +8,7 @@ from typing import get_args
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leylora.laws import Law
+from leylora.laws import parse_file
 
 from .pdf_printer import (
     Layout,
@@ -107,7 +107,7 @@ def test_the_articles_come_back(law: PrintedLaw, layout: Layout) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "ley.pdf"
         print_law(law, layout, file)
-        parsed = Law.from_file(file)
+        parsed = parse_file(file)
     assert [article.number for article in parsed] == list(expected_numbers(law))
     originals = [(division, article) for division in law.divisions for article in division.articles]
     for (division, original), found in zip(originals, parsed, strict=True):

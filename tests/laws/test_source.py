@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from leylora.errors import LeyloraError
-from leylora.laws import Law, extraction, read_source
-from leylora.laws.extraction import read_pdf
-from leylora.laws.normalise import normalise_pages
+from leylora.laws import parse_file, pdf, read_source
+from leylora.laws.parse import parse_files
+from leylora.laws.pdf import read_pdf
+from leylora.laws.source import normalise_pages
 
 
 def lines(*pages: str, blank_lines: bool = False) -> tuple[str, ...]:
@@ -52,7 +53,7 @@ def test_html(tmp_path: Path) -> None:
         "<p><b>Art. 1.-</b> <i>Objeto</i>.- Las plazas son&nbsp;de\n todos.</p><ul><li>1. Sentarse.</li><li>2. Leer."
         "</li></ul><script>alert('Art. 9.- no')</script><p>Art. 2.- Fin.<br>Otro inciso.</p>"
     )
-    law = Law.from_file(file)
+    law = parse_file(file)
     assert (law.name, law.layout, [article.number for article in law]) == ("Ley de Plazas", "html", ["1", "2"])
     assert law["1"].text == "Objeto.- Las plazas son de todos.\n1. Sentarse.\n2. Leer."
     assert law["2"].body == "Fin.\nOtro inciso."
@@ -64,7 +65,7 @@ def test_markdown(tmp_path: Path) -> None:
         "# Ley de Plazas\n\n## TÍTULO I\n### DE LAS BANCAS\n\n**Art. 1.-** **Objeto.-** Las plazas son de\ntodos.\n\n"
         "Segundo inciso con *énfasis*\n\ny línea partida.\n\n**Art. 2\\.-** Fin.\n\n**Nota:**\n_Ver la ordenanza._\n"
     )
-    law = Law.from_file(file)
+    law = parse_file(file)
     assert law["1"].body == "Las plazas son de todos.\nSegundo inciso con énfasis y línea partida."
     assert law["1"].rubric == "Objeto"
     assert str(law["1"].path[0]) == "Título I, DE LAS BANCAS"
@@ -74,16 +75,16 @@ def test_markdown(tmp_path: Path) -> None:
 def test_text_in_other_encodings(tmp_path: Path) -> None:
     file = tmp_path / "ley.txt"
     file.write_bytes("Ley de Ñandúes\nArt. 1.- El ñandú corre.\n".encode("cp1252"))
-    law = Law.from_file(file)
+    law = parse_file(file)
     assert law["1"].body == "El ñandú corre."
     assert law.audit["warnings"] == ["not UTF-8: read as cp1252; check the accents"]
     file.write_bytes("\ufeffArt. 1.- El ñandú corre.".encode("utf-16"))
-    assert Law.from_file(file)["1"].body == "El ñandú corre."
+    assert parse_file(file)["1"].body == "El ñandú corre."
 
 
 def test_pages_and_spans_point_into_the_text(law_pdf: Path) -> None:
     source = read_source(law_pdf)
-    law = Law.from_file(law_pdf)
+    law = parse_file(law_pdf)
     for article in law:
         start, end = article.span
         assert source.text[start:end].startswith("Art. ")
@@ -111,26 +112,26 @@ def test_bad_files_are_refused_in_one_sentence(name: str, data: bytes, message: 
     file = tmp_path / name
     file.write_bytes(data)
     with pytest.raises(LeyloraError, match=message) as caught:
-        Law.from_file(file)
+        parse_file(file)
     assert str(file) in str(caught.value)
 
 
 def test_missing_files_folders_and_huge_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LeyloraError, match="does not exist"):
-        Law.from_file(tmp_path / "no.pdf")
+        parse_file(tmp_path / "no.pdf")
     with pytest.raises(LeyloraError, match="is a folder"):
-        Law.from_file(tmp_path)
+        parse_file(tmp_path)
     monkeypatch.setattr("leylora.laws.source.MAX_BYTES", 10)
     (tmp_path / "a.txt").write_text("Art. 1.- Demasiado largo.")
     with pytest.raises(LeyloraError, match="the limit is"):
-        Law.from_file(tmp_path / "a.txt")
+        parse_file(tmp_path / "a.txt")
 
 
 def test_a_pdf_that_never_ends_is_given_up(law_pdf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def hang(*_: object) -> None:
         time.sleep(60)  # as pdfium does, inside one call
 
-    monkeypatch.setattr(extraction, "_read_page", hang)
+    monkeypatch.setattr(pdf, "_read_page", hang)
     start = time.monotonic()
     with pytest.raises(LeyloraError, match="could not be read within the time limit"):
         read_pdf(law_pdf, limit_s=0.2)
@@ -138,6 +139,24 @@ def test_a_pdf_that_never_ends_is_given_up(law_pdf: Path, monkeypatch: pytest.Mo
 
 
 def test_a_pdf_that_kills_the_library_is_an_error(law_pdf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "_read_pages", lambda *_: os._exit(3))
+    monkeypatch.setattr(pdf, "_read_pages", lambda *_: os._exit(3))
     with pytest.raises(LeyloraError, match="broke the PDF library"):
         read_pdf(law_pdf)
+
+
+def test_a_pdf_that_eats_all_memory_is_an_error(law_pdf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf, "_read_pages", lambda *_: bytearray(pdf.MEMORY_PER_FILE + 2**20))
+    with pytest.raises(LeyloraError, match="needs too much memory"):
+        read_pdf(law_pdf)
+
+
+def test_a_file_that_never_ends_does_not_hold_up_the_others(
+    law_pdf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bad.pdf").write_bytes(law_pdf.read_bytes())
+    read = pdf._read_pages
+    monkeypatch.setattr(pdf, "_read_pages", lambda path: time.sleep(60) if path.stem == "bad" else read(path))
+    monkeypatch.setattr("leylora.laws.parse.SECONDS_PER_FILE", 3.0)
+    found = {one.file: one for one in parse_files([tmp_path / "bad.pdf", law_pdf], workers=2)}
+    assert found[law_pdf].law is not None
+    assert "time limit" in str(found[tmp_path / "bad.pdf"].error)

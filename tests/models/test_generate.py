@@ -204,7 +204,7 @@ def test_a_score_is_the_sum_of_its_tokens_log_probabilities(
 
 def test_an_encoder_decoder_writes_and_scores_too(tmp_path: Path) -> None:
     from leylora.files import read_jsonl
-    from leylora.models.tiny_t5 import make_tiny_t5
+    from leylora.models.tiny import make_tiny_t5
     from leylora.project import SAMPLES
 
     news = [row for _, row in read_jsonl(SAMPLES / "resumenes.jsonl")]

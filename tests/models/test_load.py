@@ -48,7 +48,7 @@ def test_bytes_of_a_rare_character_are_no_special_tokens(tiny_base: Callable[[st
 
 
 def test_a_missing_small_base_names_the_command_that_makes_it() -> None:
-    with pytest.raises(LeyloraError, match=r"scripts/make_tiny_base\.py tiny-nothing"):
+    with pytest.raises(LeyloraError, match=r"scripts/demo\.py --base-only --family tiny-nothing"):
         load_config("data/build/models/tiny-nothing")
 
 

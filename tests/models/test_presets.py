@@ -1,11 +1,13 @@
-"""Presets as settings of an answer here (what the webui makes of them is tested in tests/webui)."""
+"""Presets: what the webui makes of them, and as settings of an answer here."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from leylora.errors import LeyloraError, UsageError
-from leylora.models.presets import Sampling, preset, preset_for, presets, sampling_of
+from leylora.models.presets import DEFAULTS, Sampling, parse_preset, preset, preset_for, presets, sampling_of
+from leylora.project import GENERATION_PRESETS
 
 
 def test_presets_are_those_of_the_project() -> None:
@@ -37,3 +39,42 @@ def test_a_setting_must_be_a_finite_number() -> None:
         with pytest.raises(UsageError, match="finite"):
             sampling_of({key: float("inf")})
     assert sampling_of({"top_k": 40.0})[0].top_k == 40
+
+
+# As the webui reads them
+
+
+@pytest.mark.parametrize("path", sorted(GENERATION_PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_our_presets_hold_known_keys_that_differ_from_the_defaults(path: Path) -> None:
+    legacy = path.stem.endswith("-legacy")
+    preset = parse_preset(path.read_bytes(), (4, 34) if legacy else (5, 6))
+    assert not preset.faults
+    assert path.read_bytes().isascii()
+    assert re.fullmatch(r"[a-z0-9-]+", path.stem)
+    assert all(value != DEFAULTS[key] for key, value in preset.settings.items())
+    if legacy:
+        assert parse_preset(path.read_bytes(), (5, 6)).faults
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "empty instead of a mapping"),
+        ("- temperature", "a list instead of"),
+        ("a: [", "not YAML"),
+        ("temperature: '0.5'", "is no int"),
+        ("do_sample: 1", "is no bool"),
+        ("top_k: true", "is no int"),
+        ("temperature: 0", "empty answer"),
+        ("max_new_tokens: 2", "no preset key"),
+        ("penalty_alpha: 0.3\ndo_sample: false", "contrastive search"),
+    ],
+)
+def test_faulty_presets_are_seen(text: str, fault: str) -> None:
+    assert fault in parse_preset(text.encode()).faults[0]
+
+
+def test_what_is_wrong_only_somewhere_is_a_remark() -> None:
+    assert "ignored" in parse_preset(b"num_beams: 2\ntop_k: 3").remarks[0]
+    assert "code page" in parse_preset("# año\ntop_k: 3".encode()).remarks[0]
+    assert parse_preset(b"\xf1: 1").faults == ("not UTF-8 (byte 0)",)

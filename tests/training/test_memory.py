@@ -9,9 +9,8 @@ import torch
 from bitsandbytes.nn import Linear4bit
 
 from leylora.models.cards import GIB, assumed_card
-from leylora.models.families import FAMILIES, GATED_MLP
+from leylora.models.families import FAMILIES, GATED_MLP, KNOWN, shape_of
 from leylora.models.load import load_base
-from leylora.models.shapes import KNOWN, shape_of
 from leylora.project import RECIPES
 from leylora.training import memory
 from leylora.training.adapter import attach

@@ -18,12 +18,10 @@ from transformers import (
 )
 
 from leylora.models.cards import assumed_card
-from leylora.models.families import FAMILIES
+from leylora.models.families import FAMILIES, KNOWN, shape_of
 from leylora.models.load import load_base, load_tokenizer, silence_libraries
-from leylora.models.shapes import KNOWN, shape_of
-from leylora.models.stand_in import make_stand_in
 from leylora.models.templates import instruction_template, training_template, turn_end
-from leylora.models.tiny_base import train_tokenizer
+from leylora.models.tiny import make_stand_in, train_tokenizer
 from leylora.project import MIXTURES, RECIPES, SAMPLES
 from leylora.training import memory
 from leylora.training.arguments import parse, read_recipe

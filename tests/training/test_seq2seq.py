@@ -11,7 +11,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, read_jsonl, write_json, write_jsonl
-from leylora.models.tiny_t5 import make_tiny_t5
+from leylora.models.tiny import make_tiny_t5
 from leylora.project import RECIPES, SAMPLES
 from leylora.training.seq2seq import run, show
 from leylora.training.seq2seq_arguments import parse

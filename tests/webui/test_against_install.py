@@ -11,6 +11,8 @@ import httpx2
 import pytest
 import yaml
 
+from leylora.evaluation.items import Sources
+from leylora.evaluation.run import Settings, compare
 from leylora.models.templates import instruction_template, render, stop_strings
 from leylora.webui.check import check_install
 from leylora.webui.client import (
@@ -23,7 +25,6 @@ from leylora.webui.client import (
     StreamCutError,
     UnauthorizedError,
 )
-from leylora.webui.compare import Plan, compare
 from leylora.webui.export import export, remove
 from leylora.webui.install import find_install
 
@@ -45,6 +46,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not os.environ.get("WEBUI_DIR"), reason="WEBUI_DIR names no text-generation-webui"),
 ]
+FAULTY = ("no-effect", "empty", "not-a-number", "twin")
 GREEDY: dict[str, Any] = {"preset": "deterministic", "max_tokens": 60}
 
 
@@ -67,17 +69,22 @@ def server(tiny_base: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
 
 
 def make_faulty(loras: Path) -> None:
-    """An adapter whose weights bear a wrong prefix, and an empty one."""
+    """Adapters whose weights bear a wrong prefix, are missing, or are no numbers; and a sound one of the same rank."""
     from safetensors.numpy import load_file, save_file
 
     config = (loras / "tiny-mistral-law" / "adapter_config.json").read_text()
-    for name in ("no-effect", "empty"):
+    for name in FAULTY:
         (loras / name).mkdir()
         (loras / name / "adapter_config.json").write_text(config)
     tensors = load_file(loras / "tiny-mistral-law" / "adapter_model.safetensors")
     renamed = {key.replace("base_model.model.", "other."): value for key, value in tensors.items()}
     save_file(renamed, loras / "no-effect" / "adapter_model.safetensors")
     (loras / "empty" / "adapter_model.safetensors").write_bytes(b"")
+    for name, factor in (("twin", -1.0), ("not-a-number", float("nan"))):
+        save_file(
+            {key: value * factor if ".lora_B." in key else value for key, value in tensors.items()},
+            loras / name / "adapter_model.safetensors",
+        )
 
 
 @pytest.fixture
@@ -195,6 +202,34 @@ def test_the_state_another_program_broke_is_repaired(mistral: Client, server: Ru
     assert mistral.logits("La ley") == base
 
 
+def test_a_lora_that_the_server_does_not_report_is_seen(mistral: Client, server: Running) -> None:
+    base = mistral.logits("La ley")
+    body = {"lora_names": ["tiny-mistral-law", "twin"]}  # two of one rank
+    url, headers = f"{server.settings.url}/v1/internal/lora/load", server.settings.headers(admin=True)
+    assert httpx2.post(url, json=body, headers=headers, timeout=60).status_code == 400
+    assert not mistral.info().lora_names
+    assert mistral.logits("La ley") != base, "this version repairs itself; the client's way round may go"
+    assert mistral.load_lora("twin").change > 0.01
+    with_twin = mistral.logits("La ley")
+    mistral.unload_lora()
+    assert mistral.logits("La ley") == base
+    mistral.load_lora("twin")
+    assert mistral.logits("La ley") == with_twin != base
+
+
+def test_weights_that_are_no_numbers_do_not_stay(mistral: Client) -> None:
+    base = mistral.logits("La ley")
+    with pytest.raises(LoraError, match="'not-a-number' does not load"):
+        mistral.load_lora("not-a-number")
+    assert not mistral.info().lora_names
+    assert mistral.logits("La ley") == base
+
+
+def test_a_model_that_its_loader_cannot_load(mistral: Client) -> None:
+    with pytest.raises(ServerFailedError, match=r"does not answer; is llama.cpp the right loader|No model is loaded"):
+        mistral.load_model("tiny-mistral", {"loader": "llama.cpp"})
+
+
 def test_failures_that_look_like_success(mistral: Client) -> None:
     with pytest.raises(EmptyAnswerError):
         mistral.generate("La ley", preset="contrastive-search-legacy", max_tokens=5)
@@ -211,7 +246,7 @@ def test_the_same_seed_and_the_three_modes(mistral: Client) -> None:
     chat = mistral.chat_prompt(messages, mode="chat", name1="Ana", name2="Jueza")
     assert "Eres jueza." in chat
     assert chat.endswith("Ana: Hola\nJueza:")
-    assert mistral.chat(messages, mode="chat-instruct", max_tokens=4).text
+    assert mistral.chat(messages, mode="chat-instruct", max_tokens=16, seed=3).text
     continued = mistral.chat([*messages, {"role": "assistant", "content": "Buenas"}], continue_last=True, max_tokens=4)
     assert continued.text.startswith("Buenas")
 
@@ -223,18 +258,24 @@ def test_the_two_keys(server: Running) -> None:
         Client(ServerSettings.from_environment(server.settings.url, ADMIN_KEY)).info()
 
 
-def test_compare(client: Client, tmp_path: Path) -> None:
-    plan = Plan(
-        prompts=(QUESTION,),
-        models=("tiny-mistral", "no-such-model"),
-        loras=("", "tiny-mistral-law", "tiny-falcon-law"),
-        presets=("deterministic",),
-        max_tokens=30,
+def test_free_prompts_are_compared(server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBUI_API_KEY", API_KEY)
+    monkeypatch.setenv("WEBUI_ADMIN_KEY", ADMIN_KEY)
+    prompts = ([{"role": "user", "content": QUESTION}],)
+    found = compare(
+        ["tiny-mistral", "no-such-model"],
+        tmp_path / "out",
+        adapters="tiny-mistral-law,tiny-falcon-law",
+        suites=["prompts"],
+        sources=Sources(prompts=prompts, presets=("deterministic",)),
+        settings=Settings(max_new_tokens=30),
+        endpoints=[server.settings.url],
     )
-    rows = compare(client, plan, tmp_path / "out")
-    assert [bool(row.error) for row in rows] == [False, False, True, True, True, True]
-    assert rows[1].text == ANSWER
-    assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 6
+    texts = {variant: answer.text for (_, variant, _, _), answer in found.answers.items()}
+    assert texts.keys() == {"base", "law"}
+    assert texts["law"] == ANSWER
+    failed = [one for one in found.scores.findings if one.kind == "not-answered"]
+    assert [(one.model, bool(one.variant)) for one in failed] == [("tiny-mistral", True), ("no-such-model", False)]
 
 
 def test_removal_leaves_what_was_there(server: Running) -> None:
@@ -242,4 +283,4 @@ def test_removal_leaves_what_was_there(server: Running) -> None:
     assert not (server.data / "loras" / "tiny-mistral-law").exists()
     assert not (server.data / "models" / "config-user.yaml").exists()
     assert yaml.safe_load((server.data / "presets" / "Top-P.yaml").read_text()) == {"top_p": 0.95}
-    assert sorted(path.name for path in (server.data / "loras").iterdir()) == ["empty", "no-effect"]
+    assert sorted(path.name for path in (server.data / "loras").iterdir()) == sorted(FAULTY)

@@ -329,7 +329,7 @@ def choose_base(model: str | None, adapter: str | None = None, lora: Path = LORA
         return str(config.parent)
     raise LeyloraError(
         "There is no model here yet. Make the small ones with their adapters: make demo "
-        "(or only a base: python scripts/make_tiny_base.py tiny-mistral). Or name one with --model."
+        "(or only a base: python scripts/demo.py --base-only --family tiny-mistral). Or name one with --model."
     )
 
 

@@ -1,7 +1,7 @@
 """The open benchmark of Ecuadorian law: its items, and the check of every key against parsed laws.
 
-An item holds facts (numbers of articles, figures, terms), never the text of a law; grounded prompts are put together
-from parsed laws when a model is asked.
+An item holds facts (numbers of articles, figures, terms), never the text of a law; grounded prompts are composed from
+parsed laws when a model is asked.
 """
 
 import re
@@ -19,10 +19,8 @@ from leylora.grounding.quantities import Quantity, quantities
 from leylora.laws.law import Article, Law
 from leylora.text import fold, words
 
-ItemKind = Literal[
-    "multiple-choice", "number-to-topic", "topic-to-number", "sanction", "deadline", "definition", "grounded",
-    "unanswerable", "repealed",
-]  # fmt: skip
+Recall = Literal["multiple-choice", "number-to-topic", "topic-to-number", "sanction", "deadline", "definition"]
+ItemKind = Literal[Recall, "grounded", "unanswerable", "repealed"]
 LIST_LABEL = re.compile(r"^\s*\d{1,2}[.)]", re.MULTILINE)
 
 
@@ -30,13 +28,13 @@ class BenchmarkItem(BaseModel):
     """One question with its key.
 
     Attributes:
-        law_id, article, edition: the article that answers; of an unanswerable item, the law that is asked.
+        law_id, article, edition: the article that answers; of an unanswerable item, the law that is asked about.
         answer: the right answer in short words of our own (an article number for ``topic-to-number``; the reason
             for an unanswerable item).
         options, correct: the four options of a multiple-choice item and the index of the right one.
         accept: other answers that count as right.
-        evidence: terms and figures that must stand in the article for the key to hold, in any case and accentuation.
-        supplied: numbers of the articles (of the same law) that a grounded prompt carries.
+        evidence: terms and figures the article must contain for the key to hold, in any case and accentuation.
+        supplied: numbers of the articles (of the same law) in a grounded prompt.
         abstain: whether declining is the right answer.
         source: who asked first, when it was not this project.
     """
@@ -82,7 +80,7 @@ def load_benchmark(path: Path) -> list[BenchmarkItem]:
     """The items of a JSON Lines file.
 
     Raises:
-        LeyloraError: a line is no item, or two have the same id or question; the message names file and line.
+        LeyloraError: a line is not an item, or two have the same id or question; the message names file and line.
     """
     items: list[BenchmarkItem] = []
     seen: dict[str, int] = {}
@@ -110,7 +108,7 @@ class Finding(BaseModel):
 
 
 def check_item(item: BenchmarkItem, laws: Sequence[Law]) -> Finding:
-    """Hold an item's key against the parsed law it names."""
+    """Check an item's key against the parsed law it names."""
     law = next((law for law in laws if law.id == item.law_id and law.edition == item.edition), None)
     if law is None:
         others = [one.edition for one in laws if one.id == item.law_id]
@@ -119,9 +117,7 @@ def check_item(item: BenchmarkItem, laws: Sequence[Law]) -> Finding:
     if item.source != "leylora" and not item.article:
         return Finding(id=item.id, verdict="unchecked", reason="names no article")
     faults = _abstention_faults(item, law) if item.abstain else _answer_faults(item, law)
-    if faults:
-        return Finding(id=item.id, verdict="wrong", reason="; ".join(faults))
-    return Finding(id=item.id, verdict="right")
+    return Finding(id=item.id, verdict="wrong" if faults else "right", reason="; ".join(faults))
 
 
 def position_counts(items: Sequence[BenchmarkItem]) -> Counter[int]:
@@ -148,34 +144,29 @@ def _answer_faults(item: BenchmarkItem, law: Law) -> list[str]:
         faults += [f"the article lacks {item.answer!r}" for one in found if not _has(article, one)]
     if item.kind == "multiple-choice":
         faults += _option_faults(item, article)
-    if item.kind == "grounded":
-        faults += [f"supplied article {number} does not exist or is not in force" for number in item.supplied
-                   if number not in law or not law.article(number).in_force]  # fmt: skip
-        answering = [number for number in item.supplied if number in law and number != item.article]
-        rivals = [number for number in answering if item.evidence and all(
-            fold(term) in fold(_text(law.article(number))) for term in item.evidence)]  # fmt: skip
-        faults += [f"supplied article {number} has the evidence too" for number in rivals]
+    for number in item.supplied if item.kind == "grounded" else ():
+        if number not in law or not law.article(number).in_force:
+            faults.append(f"supplied article {number} does not exist or is not in force")
+        elif number != item.article and item.evidence:
+            other = fold(_text(law.article(number)))
+            if all(fold(term) in other for term in item.evidence):
+                faults.append(f"supplied article {number} has the evidence too")
     return faults
 
 
 def _option_faults(item: BenchmarkItem, article: Article) -> list[str]:
-    """The right option's figures stand in the article, and no wrong option has all of its figures there."""
+    """The right option's figures are in the article, and no wrong option has all of its figures there."""
     faults = []
     for at, option in enumerate(item.options):
         figures = quantities(option)
-        if not figures or named_numbers(option):
+        if not figures or "artículo" in option.lower() or option.strip().isdigit():  # a number of an article
             continue
         held = all(_has(article, one) for one in figures)
         if at == item.correct and not held:
             faults.append(f"the article lacks the right option {option!r}")
         if at != item.correct and held and figures != quantities(item.answer):
-            faults.append(f"the wrong option {option!r} stands in the article too")
+            faults.append(f"the wrong option {option!r} is in the article too")
     return faults
-
-
-def named_numbers(option: str) -> bool:
-    """Whether an option is the number of an article rather than an amount."""
-    return "artículo" in option.lower() or option.strip().isdigit()
 
 
 def _abstention_faults(item: BenchmarkItem, law: Law) -> list[str]:

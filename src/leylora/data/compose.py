@@ -53,8 +53,8 @@ class Item:
         phrasings: wordings with ``{slots}``; ``{law}``, ``{of_law}``, ``{the_law}`` and ``{number}`` are always filled.
         answer: complete but for the citation, which is added when ``cites`` is set.
         supplied: whether the prompt carries articles; a closed-book item never has any.
-        beside: articles the prompt must carry besides ``article``.
-        beside_other: an article of another edition that the prompt must carry.
+        also_given: articles the prompt must carry besides ``article``.
+        other_edition: an article of another edition that the prompt must carry.
     """
 
     task: str
@@ -65,8 +65,8 @@ class Item:
     slots: dict[str, str] = field(default_factory=dict)
     cites: bool = True
     supplied: bool = True
-    beside: tuple[Article, ...] = ()
-    beside_other: tuple[Law, Article] | None = None
+    also_given: tuple[Article, ...] = ()
+    other_edition: tuple[Law, Article] | None = None
 
 
 class Unfit(Exception):
@@ -104,7 +104,7 @@ def compose(
     question = roughen(question, chance, rough)
     question = question[:1].upper() + question[1:]
     answer = f"{item.answer} {bracketed(law.cite(item.article.number))}" if item.cites else item.answer
-    laws = [law] if item.beside_other is None else [law, item.beside_other[0]]
+    laws = [law] if item.other_edition is None else [law, item.other_edition[0]]
     system = law_system_prompt(laws)
     room = max_characters - len(system) - len(answer)
     prompt = question
@@ -133,14 +133,14 @@ def compose(
 def _with_articles(
     law: Law, item: Item, pool: "DistractorPool", distractors: tuple[int, int], question: str, room: int, chance: Random
 ) -> str:
-    """The grounded prompt, its own article (unless the item abstains for want of it) among as many as fit."""
+    """The grounded prompt: as many wrong articles as fit, and the item's own unless it abstains for lack of it."""
     own: list[Passage] = [] if item.kind == "abstain" and not item.cites else [passage(law, item.article)]
-    own += [passage(law, row) for row in item.beside]
-    if item.beside_other is not None:
-        own.append(passage(*item.beside_other))
-    if not all(pool.holds(row) for row in item.beside):
+    own += [passage(law, row) for row in item.also_given]
+    if item.other_edition is not None:
+        own.append(passage(*item.other_edition))
+    if not all(pool.holds(row) for row in item.also_given):
         raise Unfit("needs an article of another split")
-    wanted = chance.randint(*distractors) - len(item.beside) + (0 if own else 1)
+    wanted = chance.randint(*distractors) - len(item.also_given) + (0 if own else 1)
     given = list(own)
     room -= len(grounded_prompt(question, given)) if given else len(grounded_prompt(question, [Passage("", "", "")]))
     told = [item.article.rubric or "", *(item.slots.get(key, "") for key in ("topic", "term", "words", "conduct"))]
@@ -149,7 +149,7 @@ def _with_articles(
         if len(given) - len(own) >= wanted:
             break
         # A wrong article that speaks of the same topic or holds the same words could be taken for a right one.
-        if row in item.beside or any(words in pool.folded(row) for words in told):
+        if row in item.also_given or any(words in pool.folded(row) for words in told):
             continue
         block = passage(law, row)
         size = len(grounded_prompt("", [block, block])) - len(grounded_prompt("", [block]))
@@ -254,7 +254,7 @@ def _is_masculine(law: Named, name: str) -> bool:
 
 
 def lowered(rubric: str) -> str:
-    """A rubric as it stands inside a sentence: first letter small, unless it begins with an abbreviation."""
+    """A rubric inside a sentence: first letter small, unless it begins with an abbreviation."""
     return rubric if len(rubric) > 1 and rubric[1].isupper() else rubric[:1].lower() + rubric[1:]
 
 

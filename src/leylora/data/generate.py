@@ -12,8 +12,7 @@ from leylora.data.compose import DistractorPool, Item, Kind, LawLookup, Unfit, c
 from leylora.data.conversation import Conversation
 from leylora.data.law_text import is_deictic
 from leylora.data.questions import FAMILIES, ask
-from leylora.data.shelf import Shelf
-from leylora.data.verify_row import verify_row
+from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import UsageError
 from leylora.laws.law import Article, Law
 
@@ -103,7 +102,7 @@ def generate(
             both id and edition.
     """
     _check(laws, settings)
-    lookup, shelf, report = LawLookup(tuple(laws), seed), Shelf(laws), TaskReport()
+    lookup, citable, report = LawLookup(tuple(laws), seed), CitableLaws(laws), TaskReport()
     made: list[_Made] = []
     done = 0
     for law in laws:
@@ -127,7 +126,7 @@ def generate(
                 except Unfit as error:
                     report.drop(str(error))
                     continue
-                fault = next(iter(verify_row(row, shelf)), None)
+                fault = next(iter(verify_row(row, citable)), None)
                 if fault is not None:
                     report.drop(f"verifier: {fault.kind}", row, fault.detail)
                     continue
@@ -159,7 +158,7 @@ def _check(laws: Sequence[Law], settings: TaskSettings) -> None:
 def _choose(law: Law, article: Article, lookup: LawLookup, settings: TaskSettings) -> list[Item]:
     """At most the settings' number of items of each kind, every task once before any comes twice, rare ones first.
 
-    An answer that points outside itself ("el artículo anterior") is no closed-book answer.
+    An answer that points outside itself ("el artículo anterior") is not used closed-book.
     """
     wanted: dict[Kind, int] = {
         "grounded": settings.grounded_per_article,

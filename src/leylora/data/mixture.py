@@ -73,7 +73,7 @@ class Mixture(BaseModel):
             raise ValueError("a mixture needs `laws:`, `instructions:` or both")
         if self.instructions:
             if self.instructions.fraction is not None and self.laws is None:
-                raise ValueError("`instructions.fraction` needs `laws:` beside it")
+                raise ValueError("`instructions.fraction` needs `laws:` too")
             names = [source.name for source in self.instructions.sources]
             if len(names) != len(set(names)):
                 raise ValueError("two sources have the same name")

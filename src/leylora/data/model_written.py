@@ -1,8 +1,8 @@
 """Questions and answers written by a language model behind any OpenAI-compatible endpoint, off by default.
 
 The model sees one article and writes questions with their answers as JSON. Each becomes a grounded row with wrong
-articles beside the right one, and goes through the same verifier as every other row; on top of it, most words of
-the answer must be the article's. What fails is counted and dropped. Replies are kept in a JSON Lines file, so a
+articles in the prompt, and passes the same verifier as every other row; most words of the answer must also be the
+article's. What fails is counted and dropped. Replies are kept in a JSON Lines file, so a
 second build asks nothing twice and gives the same rows.
 """
 
@@ -21,8 +21,7 @@ from leylora.data.compose import DistractorPool, Item, LawLookup, Unfit, compose
 from leylora.data.conversation import Conversation
 from leylora.data.generate import TaskReport, TaskSettings
 from leylora.data.readers import Record, read_records
-from leylora.data.shelf import Shelf
-from leylora.data.verify_row import verify_row
+from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import LeyloraError
 from leylora.grounding.prompt import passage
 from leylora.laws.law import Law
@@ -71,12 +70,17 @@ def write_rows(
     Raises:
         LeyloraError: the endpoint cannot be reached or refuses; replies received so far are kept.
     """
-    lookup, shelf, report = LawLookup(tuple(laws), seed), Shelf(laws), TaskReport()
-    wanted = [(law, row) for law in laws for row in law.articles
-              if row.in_force and (members is None or (law.id, row.number) in members)]  # fmt: skip
+    lookup, citable, report = LawLookup(tuple(laws), seed), CitableLaws(laws), TaskReport()
+    wanted = [
+        (law, row)
+        for law in laws
+        for row in law.articles
+        if row.in_force and (members is None or (law.id, row.number) in members)
+    ]
     chosen = lookup.random("model-written").sample(wanted, min(writer.max_articles, len(wanted)))
     replies = _Replies(writer, transport)
-    pools = {law.id: DistractorPool(law, [row.number for other, row in wanted if other is law]) for law in laws}
+    numbers = [[row.number for other, row in wanted if other is law] for law in laws]
+    pools = {(law.id, law.edition): DistractorPool(law, mine) for law, mine in zip(laws, numbers, strict=True)}
     rows: list[Conversation] = []
     for done, (law, article) in enumerate(chosen, start=1):
         shown = passage(law, article)
@@ -91,7 +95,7 @@ def write_rows(
                 _, row = compose(
                     law,
                     item,
-                    pools[law.id],
+                    pools[law.id, law.edition],
                     lookup.random("model-written", law.id, article.number, str(number)),
                     number=100 + number,
                     distractors=settings.distractors,
@@ -101,7 +105,7 @@ def write_rows(
             except Unfit as error:
                 report.drop(f"model-written: {error}")
                 continue
-            fault = next(iter(verify_row(row, shelf)), None)
+            fault = next(iter(verify_row(row, citable)), None)
             share = support(answer, f"{article.rubric or ''} {article.body}")
             if fault is not None:
                 report.drop(f"model-written: {fault.kind}", row, fault.detail)

@@ -21,7 +21,7 @@ from leylora.data.law_text import (
     penalties,
     sentences,
 )
-from leylora.data.shelf import whole_law_citation
+from leylora.data.verify import whole_law_citation
 from leylora.grounding.prompt import NO_SUCH_ARTICLE, NOT_SUPPLIED, OTHER_COUNTRY, OTHER_EDITION, REPEALED, UNKNOWN_LAW
 from leylora.grounding.quantities import TIME, quantities
 from leylora.laws.catalog import catalog
@@ -358,7 +358,7 @@ def cross_reference(law: Law, article: Article, lookup: LawLookup) -> Iterator[I
     answer = f"Remite al artículo {spelled(article.number)}: «{body_or_opening(article)}»"
     for source, phrase in lookup.referrers(law, article)[:2]:
         slots = {"source": spelled(source.number), "phrase": phrase}
-        yield Item("cross-reference", "grounded", article, CROSS_REFERENCE, answer, slots, beside=(source,))
+        yield Item("cross-reference", "grounded", article, CROSS_REFERENCE, answer, slots, also_given=(source,))
 
 
 # --- summary: by extraction -------------------------------------------------------------------------------------
@@ -482,7 +482,7 @@ def temporal(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
             if then.in_force and then.body != article.body:
                 both = (other, then)
                 yield Item(
-                    "temporal-editions", "grounded", article, EDITION_OF_DAY, f"«{quote}»", slots, beside_other=both
+                    "temporal-editions", "grounded", article, EDITION_OF_DAY, f"«{quote}»", slots, other_edition=both
                 )
 
 

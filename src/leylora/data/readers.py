@@ -49,7 +49,7 @@ Turns = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Record:
-    """One raw object and where it stands, e.g. ``alpaca.jsonl, line 7``."""
+    """One raw object and its place, e.g. ``alpaca.jsonl, line 7``."""
 
     place: str
     value: dict[str, Any]
@@ -57,7 +57,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Fault:
-    """A row that cannot be used: where it stands and what is wrong with it."""
+    """A row that cannot be used: its place and what is wrong with it."""
 
     place: str
     reason: str

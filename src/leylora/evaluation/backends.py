@@ -167,6 +167,7 @@ class EndpointModel:
     Args:
         url: address; keys come from WEBUI_API_KEY and WEBUI_ADMIN_KEY.
         name: the base's name at the server.
+        load: precision, where the webui has to load the model.
         template: instruction template of ours for the webui, whose own it replaces.
 
     Raises:
@@ -176,7 +177,14 @@ class EndpointModel:
     parameters = None
 
     def __init__(
-        self, url: str, name: str, *, template: str | None = None, max_new_tokens: int = 192, seed: int = 0
+        self,
+        url: str,
+        name: str,
+        *,
+        load: Load = "4bit",
+        template: str | None = None,
+        max_new_tokens: int = 192,
+        seed: int = 0,
     ) -> None:
         self.client = Client(ServerSettings.from_environment(url), allow_empty=True)
         self.url, self.name = self.client.settings.url, name
@@ -194,7 +202,9 @@ class EndpointModel:
             "template": template if self.is_webui else None,
         }
         self._template, self._max_new_tokens, self._seed = template, max_new_tokens, seed
+        self._loading: dict[str, Any] = {} if load == "16bit" else {f"load_in_{load}": True}
         self._model = name
+        self._variant: Variant | None = None
 
     def use(self, variant: Variant) -> None:
         """Switch the server to a variant.
@@ -202,16 +212,21 @@ class EndpointModel:
         Raises:
             LeyloraError: it does not have it, or the LoRA does not act.
         """
+        if variant == self._variant:
+            return
+        self._variant = None
         if not self.is_webui:
             self._model = variant.adapter or self.name
+            self._variant = variant
             return
         loaded = self.client.info()
         if loaded.model_name != self.name:
-            loaded = self.client.load_model(self.name)
+            loaded = self.client.load_model(self.name, self._loading)
         if variant.adapter:
-            self.client.load_lora(variant.adapter)
+            self.client.load_lora(variant.adapter, self._loading)
         elif loaded.lora_names:
-            self.client.unload_lora()
+            self.client.unload_lora(self._loading)
+        self._variant = variant
 
     def batches(self, items: Sequence[Item]) -> list[list[Item]]:
         """One item at a time, so that nothing is lost when the connection breaks."""

@@ -25,7 +25,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from leylora.data.benchmark import BenchmarkItem, load_benchmark
 from leylora.data.compose import LawLookup, of_law
 from leylora.data.conversation import Conversation
-from leylora.data.laws import load_laws
 from leylora.data.verify import CANONICAL
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.grading import passes
@@ -45,7 +44,7 @@ from leylora.grounding.prompt import (
     read_grounded_prompt,
 )
 from leylora.laws.catalog import catalog, find_in_catalog
-from leylora.laws.law import Law
+from leylora.laws.law import Law, load_laws
 from leylora.project import ROOT, shown
 
 SUITES = ("law", "instructions", "spanish", "prompts")

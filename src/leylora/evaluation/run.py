@@ -144,6 +144,7 @@ def compare(
             return EndpointModel(
                 model.endpoint,
                 model.source,
+                load=settings.load,
                 template=model.template or None,
                 max_new_tokens=settings.max_new_tokens,
                 seed=settings.seed,

@@ -1,17 +1,17 @@
 """From a law's file to articles that can be named, compared and cited, with an audit of what was read.
 
     from leylora.grounding.citations import parse_citations
-    from leylora.laws import Law
+    from leylora.laws import parse_file
 
-    law = Law.from_file("constitucion.pdf")
+    law = parse_file("constitucion.pdf")
     law["76"].numeral(7).literal("a").text
     parse_citations("numeral 7 del artículo 76 de la Constitución", [law])
 
-`parser.parse_law` is the place to begin reading.
+`leylora.laws.parse.parse_law` is the place to begin reading.
 """
 
 from leylora.laws.law import Article, Division, Law, Numeral
-from leylora.laws.parser import parse_law
+from leylora.laws.parse import parse_file, parse_law
 from leylora.laws.source import Source, read_source
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Law",
     "Numeral",
     "Source",
+    "parse_file",
     "parse_law",
     "read_source",
 ]

@@ -1,6 +1,6 @@
 """A law as the rest of the project sees it: articles that can be named, and a record of how they were read.
 
-law = Law.from_file("constitucion.pdf")
+law = parse_file("constitucion.pdf")
 law["76"].numeral(7).literal("a").text
 law.cite("76")                       # "Art. 76, Constitución de la República del Ecuador, ed. 2011-07-13"
 """
@@ -125,18 +125,6 @@ class Law:
     articles: tuple[Article, ...] = field(repr=False)
     provisions: tuple[Article, ...] = field(repr=False)
     audit: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def from_file(cls, path: Path | str, law_id: str | None = None) -> "Law":
-        """Parse a PDF, HTML, Markdown or text file.
-
-        Raises:
-            LeyloraError: the file cannot be read, is encrypted or scanned, is set in columns, or holds no article.
-        """
-        from leylora.laws.parser import parse_law
-        from leylora.laws.source import read_source
-
-        return parse_law(read_source(Path(path)), law_id)
 
     @classmethod
     def load(cls, folder: Path | str) -> "Law":
@@ -266,3 +254,19 @@ def _item(items: tuple[Numeral, ...], label: str, place: str) -> Numeral:
 
 def _date(text: str | None) -> date | None:
     return date.fromisoformat(text) if text else None
+
+
+def load_laws(folder: Path) -> list[Law]:
+    """The law in ``folder``, or the laws in its subfolders, by name.
+
+    Raises:
+        LeyloraError: the folder is missing or holds no parsed law.
+    """
+    if not folder.is_dir():
+        raise LeyloraError(f"{folder} is not a folder; name the folder that scripts/parse_law.py wrote.")
+    if (folder / "law.json").exists():
+        return [Law.load(folder)]
+    laws = [Law.load(file.parent) for file in sorted(folder.glob("*/law.json"))]
+    if not laws:
+        raise LeyloraError(f"{folder} holds no parsed law; run scripts/parse_law.py LAW.pdf --out {folder} first.")
+    return laws

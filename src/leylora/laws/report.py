@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from leylora.laws.catalog import CatalogEntry
-from leylora.laws.corpus import Outcome
 from leylora.laws.law import Law
+from leylora.laws.parse import Outcome
 
 _SHOWN = 12
 

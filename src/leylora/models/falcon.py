@@ -13,15 +13,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import PretrainedConfig, PreTrainedModel
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
 
 
 @contextmanager
-def plain_linear_layers(config: "PretrainedConfig") -> Iterator[None]:
+def plain_linear_layers(config: PretrainedConfig) -> Iterator[None]:
     """While the block runs, a Falcon model is built from plain ``nn.Linear`` layers, which the 4-bit loader sees.
 
     ``FalconLinear.forward`` computes ``x @ W.T + b``, exactly what ``nn.Linear`` computes, so nothing but the
@@ -31,7 +30,6 @@ def plain_linear_layers(config: "PretrainedConfig") -> Iterator[None]:
     if config.model_type != "falcon":
         yield
         return
-    import torch.nn
     from transformers.models.falcon import modeling_falcon
 
     upstream = modeling_falcon.FalconLinear
@@ -42,7 +40,7 @@ def plain_linear_layers(config: "PretrainedConfig") -> Iterator[None]:
         modeling_falcon.FalconLinear = upstream
 
 
-def isolate_packed_documents(model: "PreTrainedModel") -> None:
+def isolate_packed_documents(model: PreTrainedModel) -> None:
     """Make a Falcon model keep the documents of a packed row apart, whatever its attention implementation.
 
     A hook on the decoder gives it the block-diagonal mask that upstream forgets, whenever ``position_ids`` come
@@ -54,7 +52,7 @@ def isolate_packed_documents(model: "PreTrainedModel") -> None:
     decoder = model.get_decoder()
 
     def add_mask(
-        module: "torch.nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any]
+        module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         position_ids = kwargs.get("position_ids")
         if position_ids is not None and kwargs.get("attention_mask") is None and kwargs.get("past_key_values") is None:
@@ -64,7 +62,7 @@ def isolate_packed_documents(model: "PreTrainedModel") -> None:
     decoder.register_forward_pre_hook(add_mask, with_kwargs=True)
 
 
-def widen_keys_and_values(model: "PreTrainedModel") -> None:
+def widen_keys_and_values(model: PreTrainedModel) -> None:
     """Let a Falcon model's attention run in a fused kernel, for fault 3 above.
 
     Keys and values are shown to attention once for each query head, as views that copy nothing. The cache, if there
@@ -90,13 +88,13 @@ class _Widened:
     def __init__(self, cache: Any, heads: int) -> None:
         self.cache, self.heads = cache, heads
 
-    def update(self, key: "torch.Tensor", value: "torch.Tensor", *rest: Any) -> tuple["torch.Tensor", "torch.Tensor"]:
+    def update(self, key: torch.Tensor, value: torch.Tensor, *rest: Any) -> tuple[torch.Tensor, torch.Tensor]:
         if self.cache is not None:
             key, value = self.cache.update(key, value, *rest)
         return key.expand(-1, self.heads, -1, -1), value.expand(-1, self.heads, -1, -1)
 
 
-def packed_causal_mask(position_ids: "torch.Tensor", dtype: "torch.dtype") -> "torch.Tensor":
+def packed_causal_mask(position_ids: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """The additive attention mask of packed rows: 0 within a document and not after the query, else ``dtype``'s min.
 
     A float mask, because Falcon's eager attention adds it: a boolean one would be added as 0 and 1.
@@ -107,8 +105,6 @@ def packed_causal_mask(position_ids: "torch.Tensor", dtype: "torch.dtype") -> "t
     Returns:
         ``(B, 1, T, T)``, query by key.
     """
-    import torch
-
     document = (position_ids == 0).cumsum(dim=-1)  # (B, T): 1, 1, 1, 2, 2, ...
     same_document = document[:, :, None] == document[:, None, :]  # (B, T, T)
     length = position_ids.shape[-1]

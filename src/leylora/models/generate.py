@@ -242,10 +242,12 @@ def stream(
         while isinstance(piece := pieces.get(), str):
             if piece:
                 yield Piece(piece)
-    finally:
-        if isinstance(piece, str):  # the caller left
-            halt.set()
-        thread.join()
+    except BaseException as left:
+        halt.set()
+        if not isinstance(left, KeyboardInterrupt):  # which does not wait for the token that is being computed
+            thread.join()
+        raise
+    thread.join()
     if isinstance(piece, BaseException):
         raise piece
     ended = piece.finished or streamer.stopped

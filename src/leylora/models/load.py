@@ -26,9 +26,8 @@ from transformers import (
 )
 
 from leylora.errors import LeyloraError, first_line
-from leylora.models.attention import avoid_unfused_grouped_attention
 from leylora.models.bases import Load, cannot_load, check_path, without_network
-from leylora.models.cards import find_card
+from leylora.models.cards import avoid_unfused_grouped_attention, find_card
 from leylora.models.falcon import isolate_packed_documents, plain_linear_layers, widen_keys_and_values
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from leylora.models.cards import GIB, Card, peak_tflops
-from leylora.models.shapes import Shape
+from leylora.models.families import Shape
 
 CONTEXT_BYTES = 0.6 * GIB  # CUDA's own, cuBLAS workspaces and what the allocator cannot use
 SPEED_SHARE = 0.45

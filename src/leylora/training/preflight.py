@@ -15,10 +15,8 @@ from leylora.adapters.config import read_config
 from leylora.adapters.files import WEIGHTS_FILE, open_adapter
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_text
-from leylora.models.attention import resolve_attention
-from leylora.models.cards import GIB, Card, assumed_card, find_card
-from leylora.models.families import FAMILIES
-from leylora.models.shapes import Shape
+from leylora.models.cards import GIB, Card, assumed_card, find_card, resolve_attention
+from leylora.models.families import FAMILIES, Shape
 from leylora.models.templates import PROBE, check_served_as_trained, served_template, turn_end
 from leylora.training import memory, model_checks
 from leylora.training.labels import IGNORED

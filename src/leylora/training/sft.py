@@ -23,11 +23,10 @@ from leylora.adapters.config import check_adapter_name
 from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import UsageError
 from leylora.files import sha256_file
-from leylora.models.families import family_of
+from leylora.models.families import KNOWN, family_of, shape_of
 from leylora.models.load import load_base, load_config, load_tokenizer, quantized_fraction
-from leylora.models.shapes import KNOWN, shape_of
-from leylora.models.stand_in import make_stand_in
 from leylora.models.templates import instruction_template, served_template, training_template, turn_end
+from leylora.models.tiny import make_stand_in
 from leylora.project import shown
 from leylora.training.adapter import TRAINED, adapter_folder, attach
 from leylora.training.arguments import Arguments

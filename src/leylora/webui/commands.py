@@ -1,7 +1,6 @@
 """The commands of ``scripts/webui.py``: each takes arguments, asks the client, and shows the result."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -185,50 +184,6 @@ def stop(context: typer.Context) -> None:
     _client(context).stop()
 
 
-@app.command()
-def compare(
-    context: typer.Context,
-    prompts: Annotated[list[str], typer.Argument(help="Prompts, or files of them (.jsonl, or one a line).")],
-    out: Annotated[Path, typer.Option(help="Folder for results.jsonl and index.html.")],
-    model: Annotated[list[str] | None, typer.Option(help="Default: the one that is loaded.")] = None,
-    lora_name: Annotated[list[str] | None, typer.Option("--lora", help="'' for none. Default: as it is.")] = None,
-    preset: Annotated[list[str] | None, typer.Option(help="'' for none.")] = None,
-    temperature: Annotated[list[float] | None, typer.Option(help="Laid over each preset.")] = None,
-    max_tokens: MaxTokens = 256,
-    seed: Annotated[int, typer.Option(help="The same for every row.")] = 1,
-    system: System = None,
-    template: Template = None,
-    raw: Raw = False,
-    load: Load = None,
-    args: LoadArgs = None,
-) -> None:
-    """Ask the same of several models, LoRAs, presets and temperatures, each repeated as an option."""
-    from leylora.webui.compare import Plan, read_prompts
-    from leylora.webui.compare import compare as run
-
-    texts = [text for given in prompts for text in (read_prompts(Path(given)) if _is_file(given) else (given,))]
-    plan = Plan(
-        prompts=tuple(texts),
-        models=tuple(model or ()),
-        loras=tuple(lora_name or ()),
-        presets=tuple(preset or ("",)),
-        temperatures=tuple(temperature or (None,)),
-        max_tokens=max_tokens,
-        seed=seed,
-        system=system,
-        template=template,
-        raw=raw,
-        load_args=_load_args(load, args),
-    )
-    with console.progress() as bar:
-        task = bar.add_task("comparing", total=plan.size)
-        rows = run(_client(context), plan, out, lambda row: bar.update(task, advance=1, description=row.model))
-    failed = [row for row in rows if row.error]
-    for reason in dict.fromkeys(row.error for row in failed):
-        console.note(f"no answer: {reason}")
-    print(f"{len(rows) - len(failed)} answers, {len(failed)} failures: {out / 'index.html'}")
-
-
 def _client(context: typer.Context) -> "Client":
     from leylora.webui.client import Client, ServerSettings
 
@@ -290,10 +245,3 @@ def _line() -> str:
         return input("> ").strip()
     except EOFError:
         return ""
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except OSError:  # too long for a path: a prompt
-        return False

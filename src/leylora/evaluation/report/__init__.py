@@ -5,7 +5,7 @@ from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import StrictUndefined
 from jinja2.loaders import FileSystemLoader
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
@@ -18,7 +18,7 @@ from leylora import console
 from leylora.errors import LeyloraError
 from leylora.evaluation.judge import JUDGE_FILE, JudgeSummary
 from leylora.evaluation.report.texts import Language, Texts
-from leylora.evaluation.report.view import make_view
+from leylora.evaluation.report.view import Cell, View, make_view
 from leylora.evaluation.results import Results, load_results
 from leylora.files import read_json, write_text
 
@@ -42,34 +42,24 @@ def write_report(folder: Path, language: Language = "es") -> list[Path]:
     """
     texts = Texts(language)
     view = make_view(load_results(folder), _judged(folder), texts)
-    script = (HERE / "page.js").read_text("utf-8")
-    files = {
-        "report.html": _jinja(texts, autoescape=True)
-        .get_template("page.html.jinja")
-        .render(
-            view=view,
-            style=Markup((HERE / "page.css").read_text("utf-8")),
-            script=Markup(script),
-            script_hash=b64encode(sha256(script.encode()).digest()).decode(),
-        ),
-        "report.md": _jinja(texts, autoescape=False).get_template("report.md.jinja").render(view=view),
-    }
-    for name, text in files.items():
-        write_text(folder / name, re.sub(r"\n{3,}", "\n\n", text))
-    return [folder / name for name in files]
+    style, script = ((HERE / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    page = _render("page.html.jinja", view, texts, style=Markup(style), script=Markup(script), script_hash=digest)
+    write_text(folder / "report.html", page)
+    write_text(folder / "report.md", re.sub(r"\n{3,}", "\n\n", _render("report.md.jinja", view, texts)))
+    return [folder / "report.html", folder / "report.md"]
 
 
-def _jinja(texts: Texts, *, autoescape: bool) -> Environment:
+def _render(template: str, view: View, texts: Texts, **more: str) -> str:
     environment = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(HERE),
-        autoescape=autoescape,
+        autoescape=template.startswith("page.html"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"t": texts, "SIGNS": SIGNS, "CITED": CITED}
     environment.filters["plain"] = plain
-    return environment
+    return environment.get_template(template).render(view=view, t=texts, SIGNS=SIGNS, CITED=CITED, **more)
 
 
 def plain(text: str) -> str:
@@ -95,17 +85,16 @@ def print_report(results: Results, language: Language = "es") -> None:
     texts = Texts(language)
     sections = {section.name: section for section in make_view(results, None, texts).sections}
     heat = sections["table"].tables if "table" in sections else []
+    variants = list(dict.fromkeys(name for table in heat for name in table.head[1:]))
     for model in dict.fromkeys(row[0].text for table in heat for row in table.rows):
-        variants = list(dict.fromkeys(name for table in heat for name in table.head[1:]))
-        shown = Table("", *variants, title=model, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        head = map(escape, ["", *variants])
+        shown = Table(*head, title=escape(model), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         for table in heat:
             for row in table.rows:
                 if row[0].text == model:
-                    cells = {
-                        name: f"{cell.text} {SIGNS[cell.sign]}\n{cell.note}"
-                        for name, cell in zip(table.head[1:], row[1:], strict=True)
-                    }
-                    shown.add_row(escape(table.title), *(cells.get(name, "") for name in variants))
+                    cells = dict(zip(table.head[1:], row[1:], strict=True))
+                    said = (cells.get(name, Cell("")) for name in variants)
+                    shown.add_row(escape(table.title), *(f"{one.text} {SIGNS[one.sign]}\n{one.note}" for one in said))
         console.out.print(shown)
     for table in sections["retention"].tables if "retention" in sections else []:
         for name, value in table.rows:

@@ -64,9 +64,11 @@ def questions(results: Results, texts: Texts, first: Sequence[Gallery]) -> tuple
     Free prompts and the examples of ``first`` are taken before the others; these in turn from each task and setting.
     """
     asked: dict[str, list[tuple[Item, Answer]]] = {}
-    for answer in results.answers.values():
-        item = results.items[answer.suite, answer.item]
-        asked.setdefault(anchor_of(item), []).append((item, answer))
+    variants = [(model.label, variant.name) for model in results.provenance.models for variant in model.variants]
+    for model, variant in variants:
+        for (suite, name), item in results.items.items():
+            if answer := results.answers.get((model, variant, suite, name)):
+                asked.setdefault(anchor_of(item), []).append((item, answer))
     groups: dict[tuple[str, str, str], list[str]] = {}
     for item in results.items.values():
         groups.setdefault((item.suite, item.task, item.setting), []).append(anchor_of(item))
@@ -217,6 +219,6 @@ def galleries(results: Results, texts: Texts) -> list[Gallery]:
             if len(examples) < EACH and anchor_of(item) not in examples:
                 one = said(item, results.answers[place], marks[place], texts)
                 examples[anchor_of(item)] = (title_of(item), anchor_of(item), one)
-        count = texts("gallery.of", shown=len(examples), of=len(places))
+        count = texts("gallery.of", shown=len(examples), of=len(places)) if places else texts("gallery.none")
         shown.append(Gallery(texts(f"gallery.{kind}"), count, list(examples.values())))
     return shown

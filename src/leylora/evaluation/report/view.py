@@ -244,6 +244,10 @@ def _summary(results: Results, texts: Texts) -> list[str]:
     return lines
 
 
+def _cell(score: Score, texts: Texts, **look: Any) -> Cell:
+    return Cell(texts.value(score.value, score.unit), texts.interval(score.low, score.high, score.unit), **look)
+
+
 def _span(low: str, high: str, texts: Texts) -> str:
     return low if low == high else texts("range", low=low, high=high)
 
@@ -264,10 +268,9 @@ def _heat_table(results: Results, texts: Texts, place: Place, scores: dict[tuple
             if score is None:
                 row.append(Cell("", texts("not-measured")))
                 continue
-            text, interval = texts.value(score.value, score.unit), texts.interval(score.low, score.high, score.unit)
             best = _goodness(score) == max(mine) > min(mine)
             shade = round((_goodness(score) - low) / spread, 2) if spread else 0.0
-            row.append(Cell(text, interval, signs.get((*place, model, variant), ""), best, shade))
+            row.append(_cell(score, texts, sign=signs.get((*place, model, variant), ""), best=best, shade=shade))
         rows.append(row)
     first = next(iter(scores.values()))
     why = [texts.get(f"why.{suite}.{metric}") or texts.get(f"why.{metric}")]
@@ -297,11 +300,8 @@ def _retention(results: Results, texts: Texts) -> list[Table]:
             drawing = bar_row(f"{name}: {text}", one.value, low, high, top)
         title = f"{texts.suite(one.suite, one.part)}: {texts.metric(one.metric, one.suite)}"
         rows.setdefault(title, []).append([Cell(name), Cell(text, drawing=drawing)])
-    return [Table(title, _drawn_head(texts), found) for title, found in rows.items()]
-
-
-def _drawn_head(texts: Texts) -> list[str]:
-    return [texts("column.comparison"), texts("column.value")]
+    head = [texts("column.comparison"), texts("column.value")]
+    return [Table(title, head, found) for title, found in rows.items()]
 
 
 def _differences(results: Results, texts: Texts) -> list[Table]:
@@ -331,30 +331,22 @@ def _differences(results: Results, texts: Texts) -> list[Table]:
             rows.append([Cell(texts("detectable")), Cell(_span(low, high, texts))])
         if rows:
             title = f"{texts.suite(suite, part)}: {texts.metric(metric, suite)}"
-            tables.append(Table(title, _drawn_head(texts), rows))
+            tables.append(Table(title, [texts("column.comparison"), texts("column.value")], rows))
     return tables
 
 
 def _all_numbers(results: Results, texts: Texts) -> list[Table]:
     """A table a suite with a row for each metric, part and model, a column for each variant."""
     variants = _variants(results)
-    head = [*(texts(f"column.{name}") for name in ("metric", "part", "model"))]
+    head = [texts("column.metric"), texts("column.part"), texts("column.model")]
     head += [texts.name("variant", name) for name in variants]
-    tables = []
-    for suite in dict.fromkeys(score.suite for score in results.scores.scores):
-        lines: dict[tuple[str, str, str], dict[str, Score]] = {}
-        for score in results.scores.scores:
-            if score.suite == suite:
-                lines.setdefault((score.metric, score.part, score.model), {})[score.variant] = score
-        rows = []
-        for (metric, part, model), by_variant in lines.items():
-            row = [Cell(texts.metric(metric, suite)), Cell(texts.part(part)), Cell(model)]
-            for one in map(by_variant.get, variants):
-                said = one and (texts.value(one.value, one.unit), texts.interval(one.low, one.high, one.unit))
-                row.append(Cell(*said) if said else Cell(""))
-            rows.append(row)
-        tables.append(Table(f"{texts.name('suite', suite)} ({len(rows)})", head, rows))
-    return tables
+    rows: dict[str, list[list[Cell]]] = {}
+    for (suite, metric, part), scores in _by_place(results.scores.scores).items():
+        for model in dict.fromkeys(model for model, _ in scores):
+            names = [Cell(texts.metric(metric, suite)), Cell(texts.part(part)), Cell(model)]
+            cells = [_cell(score, texts) if (score := scores.get((model, name))) else Cell("") for name in variants]
+            rows.setdefault(suite, []).append([*names, *cells])
+    return [Table(f"{texts.name('suite', suite)} ({len(found)})", head, found) for suite, found in rows.items()]
 
 
 def _costs(results: Results, texts: Texts) -> list[Table]:

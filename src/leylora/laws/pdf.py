@@ -1,16 +1,32 @@
-"""What the places of words on a page say: whether it has columns, and which lines end a paragraph.
+"""The text of a PDF's pages, with what the places of its words say: columns, and which lines end a paragraph.
 
-Publishers justify their pages, so a line that stops short of the margin is the last of its paragraph. That is the one
-sure sign of an inciso: a full stop at the margin may end a sentence only.
+A malformed PDF can keep pdfium busy for ever or bring it down, so it is read in a child process with limits of time
+and memory. Publishers justify their pages, so a line that stops short of the margin is the last of its paragraph.
+That is the one sure sign of an inciso: a full stop at the margin may end a sentence only.
 """
 
 import ctypes
+import multiprocessing
+import sys
 from collections import Counter
+from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
 
+import pebble
 import pypdfium2
 import pypdfium2.raw as pdfium
+
+from leylora.errors import LeyloraError
+
+T = TypeVar("T")
+SECONDS_PER_FILE = 120.0
+MEMORY_PER_FILE = 3 * 2**30  # bytes beyond what the process holds when it starts
+MAX_CHARACTERS = 40_000_000  # twenty times the longest code; more is not a law, and would not fit in memory
+# Forking takes milliseconds; it is unsafe with the system libraries of macOS and absent on Windows.
+PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 REACHES, STOPS_SHORT = "\u2028", "\u2029"
 _TOLERANCE = 2.0  # points
@@ -30,6 +46,111 @@ class Layout:
     ends: tuple[float, ...] = ()
     columns: int = 1
     switches: int = 0
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: its text in reading order, and what its geometry says about that order.
+
+    ``text`` carries the marks of `mark_line_ends`. ``switches`` counts the jumps between two columns, 1 when the left
+    one is read before the right; ``picture`` is whether an image covers the page.
+    """
+
+    text: str
+    columns: int = 1
+    switches: int = 0
+    picture: bool = False
+
+
+def read_pdf(path: Path, *, limit_s: float = SECONDS_PER_FILE) -> list[Page]:
+    """The pages of a PDF.
+
+    Raises:
+        LeyloraError: it is not a PDF, is damaged or encrypted, or exceeds the limits of time or memory.
+    """
+    if multiprocessing.parent_process() is not None:  # in a worker of `parse_files`, which has limits of its own
+        return _read_pages(path)
+    return await_file(path, pebble.concurrent.process(_read_limited, timeout=limit_s, mp_context=PROCESSES)(path))  # type: ignore[call-overload]  # its stub lacks this form
+
+
+def await_file(path: Path, future: Future[T]) -> T:
+    """What a child process makes of a file; its limits, and its end, as errors that name the file."""
+    try:
+        return future.result()
+    except TimeoutError:
+        raise LeyloraError(
+            f"{path} could not be read within the time limit; it is damaged or far too large, print it again."
+        ) from None
+    except MemoryError:
+        raise LeyloraError(f"{path} needs too much memory to be read; split it into single laws.") from None
+    except pebble.ProcessExpired:
+        raise LeyloraError(f"{path} broke the PDF library; the file is damaged, download it again.") from None
+
+
+def limit_memory() -> None:
+    """Keep this process from growing by more than `MEMORY_PER_FILE`; where the system cannot, do nothing."""
+    if sys.platform == "linux":
+        import resource
+
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY_PER_FILE, hard))
+
+
+def _read_limited(path: Path) -> list[Page]:
+    limit_memory()
+    return _read_pages(path)
+
+
+def _read_pages(path: Path) -> list[Page]:
+    try:
+        document = pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise LeyloraError(f"{path} is encrypted; remove its password (for example with qpdf) first.") from None
+        raise LeyloraError(f"{path} is not a readable PDF ({error}); download it again.") from None
+    try:
+        layouts, pictures = [], []
+        characters = 0
+        for index in range(len(document)):
+            layout, picture = _read_page(document, index)
+            layouts.append(layout)
+            pictures.append(picture)
+            characters += sum(map(len, layout.lines))
+            if characters > MAX_CHARACTERS:
+                raise LeyloraError(f"{path} holds more than {MAX_CHARACTERS:,} characters; split it into single laws.")
+    finally:
+        document.close()
+    return [
+        Page(text, layout.columns, layout.switches, picture)
+        for text, layout, picture in zip(mark_line_ends(layouts), layouts, pictures, strict=True)
+    ]
+
+
+def _read_page(document: pypdfium2.PdfDocument, index: int) -> tuple[Layout, bool]:
+    """A page's lines and places, and whether it is a picture; a damaged page is empty, which the audit reports."""
+    try:
+        page = document[index]
+        textpage = page.get_textpage()
+    except pypdfium2.PdfiumError:
+        return Layout(), False
+    try:
+        layout = measure(textpage, page.get_width())
+        return layout, sum(map(len, layout.lines)) < 200 and _has_picture(page)
+    except pypdfium2.PdfiumError:
+        return Layout(), False
+    finally:
+        textpage.close()
+        page.close()
+
+
+def _has_picture(page: pypdfium2.PdfPage) -> bool:
+    area = page.get_width() * page.get_height()
+    for picture in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=3):
+        left, bottom, right, top = picture.get_bounds()
+        if (right - left) * (top - bottom) > area / 2:
+            return True
+    return False
 
 
 def measure(textpage: pypdfium2.PdfTextPage, width: float) -> Layout:

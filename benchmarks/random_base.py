@@ -6,7 +6,7 @@ device, so a 7B model never exists in 16 bits: the most that is held at once is 
 
 from typing import TYPE_CHECKING
 
-from leylora.models.attention import avoid_unfused_grouped_attention
+from leylora.models.cards import avoid_unfused_grouped_attention
 from leylora.models.falcon import isolate_packed_documents, plain_linear_layers, widen_keys_and_values
 from leylora.models.load import check_quantized
 

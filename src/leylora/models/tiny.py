@@ -1,8 +1,14 @@
-"""Small base models of the three families, made on the spot: own tokenizer, a minute of pre-training.
+"""Small models in the place of large ones: trained ones for a demo, random ones for tests and checks. No download.
 
-They stand in for the 7B models where there is no GPU and no download: same architecture (grouped-query
-attention and sliding window of Mistral, full attention of Llama 2, multi-query attention with a parallel MLP
-and a tied head of Falcon), same special tokens, about two million parameters.
+    make_tiny_base(family, texts, out)  Mistral, Llama 2 or Falcon with two million parameters, its own tokenizer and a
+                                        minute of pre-training
+    make_tiny_t5(texts, out)            a random T5 of Flan-T5's shape
+    make_stand_in(config, folder)       a random model of any of our architectures with two narrow layers
+
+The tiny bases have the architecture of the real ones (grouped-query attention and sliding window of Mistral, full
+attention of Llama 2, multi-query attention with a parallel MLP and a tied head of Falcon) and their special tokens.
+What a preflight check asks of a model (is every layer quantised, do packed documents stay apart, do the adapter's layer
+names fit) depends on its architecture and not on its weights: a stand-in answers it in seconds.
 """
 
 import hashlib
@@ -10,15 +16,32 @@ import json
 import math
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    FalconConfig,
+    FalconForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+    set_seed,
+)
 
 from leylora import console
 from leylora.errors import UsageError
-from leylora.files import staged_folder, write_json
+from leylora.files import read_jsonl, staged_folder, write_json
+from leylora.models.bases import TINY_BASES
 from leylora.models.load import silence_libraries
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from leylora.project import SAMPLES
 
 FAMILIES = ("tiny-mistral", "tiny-llama-2", "tiny-falcon")
 TOKENIZER = 2  # raised when `train_tokenizer` gives another one for the same texts
@@ -26,6 +49,9 @@ VOCABULARY = 3072
 CONTEXT = 1024
 HIDDEN, LAYERS, MLP = 192, 4, 512
 BATCH, LENGTH, LEARNING_RATE = 8, 128, 2e-3
+T5_VOCABULARY = 1024
+T5_HIDDEN, T5_HEADS, T5_LAYERS, T5_MLP = 64, 4, 2, 128
+STAND_IN_LAYERS = 2
 
 
 def make_tiny_base(family: str, texts: list[str], out: Path, *, steps: int = 300, seed: int = 7) -> bool:
@@ -54,9 +80,6 @@ def make_tiny_base(family: str, texts: list[str], out: Path, *, steps: int = 300
     if made.is_file() and json.loads(made.read_text("utf-8")) == recipe:
         return False
 
-    import torch
-    from transformers import set_seed
-
     silence_libraries()
     tokenizer = train_tokenizer(family, texts)
     set_seed(seed)
@@ -77,15 +100,12 @@ def check_family(family: str) -> None:
         raise UsageError(f"There is no small model '{family}'; there are {', '.join(FAMILIES)}.")
 
 
-def train_tokenizer(family: str, texts: list[str]) -> "PreTrainedTokenizerFast":
+def train_tokenizer(family: str, texts: list[str]) -> PreTrainedTokenizerFast:
     """A BPE tokenizer with the special tokens and the treatment of spaces of the family's real one.
 
     A character without a token falls back to the tokens of its bytes, which are tokens like others, as in the
     SentencePiece models of Llama and Mistral: a decode that skips special tokens keeps them.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
     bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
     if family == "tiny-falcon":
         special = [">>SUFFIX<<", "<|endoftext|>"]
@@ -111,17 +131,8 @@ def train_tokenizer(family: str, texts: list[str]) -> "PreTrainedTokenizerFast":
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=CONTEXT, **names)
 
 
-def new_model(family: str, tokenizer: "PreTrainedTokenizerFast") -> "PreTrainedModel":
+def new_model(family: str, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     """A model of the family's shape with random weights."""
-    from transformers import (
-        FalconConfig,
-        FalconForCausalLM,
-        LlamaConfig,
-        LlamaForCausalLM,
-        MistralConfig,
-        MistralForCausalLM,
-    )
-
     shared: dict[str, Any] = {
         "vocab_size": VOCABULARY,
         "hidden_size": HIDDEN,
@@ -149,10 +160,8 @@ def new_model(family: str, tokenizer: "PreTrainedTokenizerFast") -> "PreTrainedM
     return LlamaForCausalLM(LlamaConfig(**shared))
 
 
-def pretrain(model: "PreTrainedModel", documents: list[list[int]], steps: int, seed: int) -> None:
+def pretrain(model: PreTrainedModel, documents: list[list[int]], steps: int, seed: int) -> None:
     """Plain next-token training on the concatenated documents, in an order shuffled anew for each pass."""
-    import torch
-
     order = random.Random(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.1, betas=(0.9, 0.95))
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -175,3 +184,93 @@ def pretrain(model: "PreTrainedModel", documents: list[list[int]], steps: int, s
             optimizer.zero_grad(set_to_none=True)
             bar.update(task, advance=1, description=f"pre-training  loss {loss.item():.3f}")
     model.eval()
+
+
+def tiny_t5_of_samples() -> Path:
+    """Make the small T5 from the sample news, where the tiny-t5 recipe looks for it."""
+    news = [row for _, row in read_jsonl(SAMPLES / "resumenes.jsonl")]
+    make_tiny_t5([row[column] for row in news for column in ("text", "summary")], TINY_BASES / "tiny-t5")
+    return TINY_BASES / "tiny-t5"
+
+
+def make_tiny_t5(texts: list[str], out: Path, *, seed: int = 7) -> None:
+    """Save a tokenizer trained on ``texts`` and a random T5 of Flan-T5's shape (gated GELU, untied head) to ``out``.
+
+    A model that is already there is replaced.
+    """
+    silence_libraries()
+
+    tokenizer = train_t5_tokenizer(texts)
+    set_seed(seed)
+    model = T5ForConditionalGeneration(
+        T5Config(
+            vocab_size=T5_VOCABULARY,
+            d_model=T5_HIDDEN,
+            d_kv=T5_HIDDEN // T5_HEADS,
+            d_ff=T5_MLP,
+            num_layers=T5_LAYERS,
+            num_heads=T5_HEADS,
+            feed_forward_proj="gated-gelu",
+            tie_word_embeddings=False,
+            initializer_factor=0.05,  # of T5's own 1.0 the first loss is 39, not the ln(1024) of a guess
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            decoder_start_token_id=tokenizer.pad_token_id,
+        )
+    )
+    with staged_folder(out, overwrite=True) as folder:
+        model.to(torch.float32).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def train_t5_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    """A unigram tokenizer that ends every text with ``</s>``, as T5's does."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    special = ["<pad>", "</s>", "<unk>"]
+    tokenizer.train_from_iterator(
+        texts,
+        trainers.UnigramTrainer(
+            vocab_size=T5_VOCABULARY, special_tokens=special, unk_token="<unk>", show_progress=False
+        ),
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=512
+    )
+
+
+def make_stand_in(config: PretrainedConfig, folder: Path, seed: int = 0) -> None:
+    """Save a model of ``config``'s architecture and vocabulary with two narrow layers to ``folder``.
+
+    Heads keep the ratio of queries to keys; windows, ties and biases are those of ``config``.
+    """
+    small = type(config).from_dict({**config.to_dict(), **_narrow(config)})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(small, dtype=torch.float32)
+    model.save_pretrained(folder)
+
+
+def _narrow(config: PretrainedConfig) -> dict[str, Any]:
+    if config.model_type == "falcon":
+        return {
+            "hidden_size": 128,
+            "num_attention_heads": 2,  # of 64, one key and value head for both
+            "ffn_hidden_size": 512,
+            "num_hidden_layers": STAND_IN_LAYERS,
+        }
+    shared = max(1, 4 * config.num_key_value_heads // config.num_attention_heads)
+    narrow = {
+        "hidden_size": 128,
+        "num_attention_heads": 4,
+        "num_key_value_heads": shared,
+        "head_dim": 32,
+        "intermediate_size": 256,
+        "num_hidden_layers": STAND_IN_LAYERS,
+    }
+    kinds = config.to_dict().get("layer_types")
+    return narrow | ({"layer_types": kinds[:STAND_IN_LAYERS]} if kinds else {})

@@ -4,10 +4,8 @@ import pytest
 
 from leylora.errors import LeyloraError
 from leylora.laws import Article
-from leylora.laws.blocks import Block, read_block
-from leylora.laws.numerals import read_numerals
-from leylora.laws.rubrics import split_rubric
-from leylora.laws.status import article_status, repealed_numbers
+from leylora.laws.notes import Block, article_status, read_block, repealed_numbers
+from leylora.laws.structure import read_numerals, split_rubric
 
 REFORM = "por artículo 4 de Ley No. 0, publicada en Registro Oficial Suplemento 901 de 4 de Marzo del 2019 ."
 

@@ -1,8 +1,7 @@
 import pytest
 
 from leylora.errors import UsageError
-from leylora.models.attention import HUB_KERNEL, avoid_unfused_grouped_attention, resolve_attention
-from leylora.models.cards import Card, assumed_card
+from leylora.models.cards import HUB_KERNEL, Card, assumed_card, avoid_unfused_grouped_attention, resolve_attention
 
 A100 = Card("NVIDIA A100", 79.1, bf16=True)
 T4 = Card("Tesla T4", 14.6, bf16=False)
@@ -33,7 +32,7 @@ def test_the_kernel_is_taken_where_card_precision_and_network_allow(
 
 
 def test_without_the_kernels_package_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leylora.models.attention.find_spec", lambda name: None)
+    monkeypatch.setattr("leylora.models.cards.find_spec", lambda name: None)
     assert resolve_attention("auto", A100, half_precision=True) == (
         "sdpa",
         'faster with flash attention: pip install "leylora[gpu]"',
@@ -71,7 +70,7 @@ def test_grouped_keys_and_values_are_shared_only_where_a_fused_kernel_can(
     from transformers.integrations import sdpa_attention
 
     monkeypatch.setattr(sdpa_attention, "use_gqa_in_sdpa", sdpa_attention.use_gqa_in_sdpa)  # put back afterwards
-    monkeypatch.setattr("leylora.models.attention.find_card", lambda: card)
+    monkeypatch.setattr("leylora.models.cards.find_card", lambda: card)
     avoid_unfused_grouped_attention()
     key = torch.zeros(1, 2, 8, 64)
     assert sdpa_attention.use_gqa_in_sdpa(None, key, key) is shared

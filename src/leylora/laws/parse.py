@@ -1,0 +1,325 @@
+"""From a file to a `Law`, and many files at once. Read `parse_law` from top to bottom: it is the trip of a law."""
+
+import os
+import time
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pebble
+
+from leylora.errors import LeyloraError, UsageError
+from leylora.files import read_json
+from leylora.laws.headings import Candidate, Headings, choose_headings, find_candidates
+from leylora.laws.law import Article, Division, Kind, Law
+from leylora.laws.metadata import read_metadata, slug
+from leylora.laws.notes import Block, announced_repeals, article_status, read_block, repealed_numbers
+from leylora.laws.pdf import PROCESSES, SECONDS_PER_FILE, await_file, limit_memory
+from leylora.laws.source import FURNITURE, Source, read_source
+from leylora.laws.structure import (
+    Cut,
+    ProvisionLine,
+    cut,
+    find_division_lines,
+    find_zones,
+    read_numerals,
+    reads_on,
+    split_rubric,
+)
+
+
+def parse_file(path: Path | str, law_id: str | None = None) -> Law:
+    """Parse a PDF, HTML, Markdown or text file.
+
+    Raises:
+        LeyloraError: the file cannot be read, is encrypted or scanned, is set in columns, or holds no article.
+    """
+    return parse_law(read_source(Path(path)), law_id)
+
+
+def parse_law(source: Source, law_id: str | None = None) -> Law:
+    """Parse a source into a law.
+
+    Raises:
+        LeyloraError: there is no article in it, or its lines are in the wrong order.
+    """
+    lines = source.lines
+    candidates, refused = find_candidates(lines)
+    _check_order(source, candidates)
+
+    division_lines = find_division_lines(lines)
+    zones = _zones(lines, candidates, division_lines)
+    headings = choose_headings(candidates, refused, len(lines), zones, announced_repeals(lines))
+    if not headings.accepted:
+        raise LeyloraError(f"{source.path}: no line is the heading of an article of this law; is it a law?")
+    pieces = cut(lines, headings, division_lines, [line for line, _ in zones])
+
+    first = headings.accepted[0].line
+    width = _full_line(lines[first:])
+    blocks = [
+        _block(source, section.heading.rest, section.heading.line, section.stop, width, section.repeats)
+        for section in pieces.sections
+    ]
+    metadata = read_metadata(lines[:first], law_id, [mark for b in blocks for mark in (*b.reform_marks, *b.notes)])
+    articles = [
+        _article(source, metadata.id, "articulo", section.heading.number, block, section.heading.line, section.stop,
+                 path=section.path, own_line=not section.heading.rest)
+        for section, block in zip(pieces.sections, blocks, strict=True)
+    ]  # fmt: skip
+    provisions = _provisions(source, metadata.id, pieces.provisions, width)
+    return Law(
+        id=metadata.id,
+        name=metadata.name,
+        siglas=metadata.siglas,
+        aliases=metadata.aliases,
+        registro_oficial=metadata.registro_oficial,
+        published=metadata.published,
+        last_reform=metadata.last_reform,
+        layout=_layout(source),
+        pages=source.page_count,
+        source_sha256=source.sha256,
+        articles=tuple(articles),
+        provisions=tuple(provisions),
+        audit=build_audit(
+            source,
+            headings,
+            pieces,
+            articles,
+            provisions,
+            subtitles=[subtitle for block in blocks for subtitle in block.subtitles],
+            last_reform_from=metadata.reform_source,
+        ),
+    )
+
+
+def _check_order(source: Source, candidates: Sequence[Candidate]) -> None:
+    """Refuse a text whose numbers come after what they number: ".- Objeto.- ..." and then "Art. 1" alone."""
+    orphans = sum(line.startswith((".-", ". -", ".–")) for line in source.lines)
+    if orphans > max(2, 0.05 * len(candidates)):
+        raise LeyloraError(
+            f"{source.path}: {orphans} lines begin with '.-', so the numbers of the articles come after their text. "
+            "Print the file to PDF again, or extract its text by position (pdftotext -layout) first."
+        )
+    if not candidates:
+        raise LeyloraError(
+            f"{source.path}: no line begins like an article (Art. 1.-, Artículo 1.). Is it a law? "
+            "If it is, its text may be a picture or out of order: open it and copy a paragraph to see."
+        )
+
+
+def _zones(
+    lines: Sequence[str], candidates: Sequence[Candidate], division_lines: Sequence[int]
+) -> list[tuple[int, bool]]:
+    """Where provisions begin after the first heading, and whether the law goes on after them."""
+    headings = [candidate.line for candidate in candidates]
+    following = [*headings, len(lines)]
+    return [
+        (zone, reads_on(lines, division_lines, zone, following[bisect_right(headings, zone)]))
+        for zone in find_zones(lines, frozenset((*headings, *division_lines)))
+        if zone > headings[0]
+    ]
+
+
+def _full_line(lines: Sequence[str]) -> int:
+    """The length of a full line: the 90th percentile, in characters."""
+    lengths = sorted(len(line) for line in lines if line)
+    return lengths[int(0.9 * (len(lengths) - 1))] if lengths else 0
+
+
+def _block(
+    source: Source, opening: str, start: int, stop: int, width: int, repeats: frozenset[int] = frozenset()
+) -> Block:
+    return read_block([opening, *source.lines[start + 1 : stop]], source.full[start:stop], width, repeats)
+
+
+def _article(
+    source: Source,
+    law_id: str,
+    kind: Kind,
+    number: str,
+    block: Block,
+    start: int,
+    stop: int,
+    *,
+    path: tuple[Division, ...] = (),
+    own_line: bool = False,
+    title: str | None = None,
+) -> Article:
+    """The record of one article, or of the provision called ``title``."""
+    rubric, body = (title, block.body) if title else split_rubric(block.body, own_line=own_line)
+    last = stop - 1
+    return Article(
+        law_id=law_id,
+        kind=kind,
+        number=number,
+        rubric=rubric,
+        body="\n".join(body),
+        status=article_status(replace(block, body=body)),
+        path=path,
+        numerals=read_numerals(body),
+        notes=tuple(block.notes),
+        concordances=tuple(block.concordances),
+        case_law=tuple(block.case_law),
+        reform_marks=tuple(block.reform_marks),
+        pages=tuple(range(source.pages[start], source.pages[last] + 1)),
+        span=(source.starts[start], source.starts[last] + len(source.lines[last])),
+    )
+
+
+def _provisions(source: Source, law_id: str, printed: Sequence[ProvisionLine], width: int) -> list[Article]:
+    """Provisions as records; where a kind counts from one again, "transitoria-1-serie-2" is its second first."""
+    records = []
+    series: Counter[str] = Counter()
+    for found in printed:
+        number = f"{found.kind}-{found.number}"
+        series[number] += 1
+        if series[number] > 1:
+            number += f"-serie-{series[number]}"
+        block = _block(source, found.rest, found.line, found.end, width)
+        records.append(_article(source, law_id, "disposicion", number, block, found.line, found.end, title=found.title))
+    return records
+
+
+def _layout(source: Source) -> str:
+    """The publisher whose furniture was found, or the file's format."""
+    publishers = {name: count for name, count in source.furniture.items() if name in FURNITURE}
+    return max(publishers, key=lambda name: publishers[name]) if publishers else source.format
+
+
+def build_audit(
+    source: Source,
+    headings: Headings,
+    pieces: Cut,
+    articles: Sequence[Article],
+    provisions: Sequence[Article],
+    *,
+    subtitles: Sequence[str],
+    last_reform_from: str,
+) -> dict[str, Any]:
+    """The audit of one law.
+
+    coverage        share of the numbers 1..last that are articles or are declared repealed
+    accepted        how many headings of each form were taken
+    refused         heading-like lines that were not, each with page, line and reason
+    missing         numbers below the last that are neither printed nor declared repealed
+    ausente         numbers that a note repeals as a group, with the note
+    out_of_order    numbers printed after a larger one
+    doubtful        articles whose text in force a person must choose
+    status          how many articles have each status
+    hierarchy       how many Libros, Títulos, Capítulos, Secciones and Parágrafos
+    subtitles       lines in capitals between articles that belong to neither
+    furniture       what was removed from the pages, and how often
+    warnings        what is odd about the file
+    last_reform_from  where the date of the last reform was read: "header", "reform marks" or ""
+    """
+    numbers = [article.number for article in articles]
+    plain = sorted(int(number) for number in numbers if number.isdigit())
+    last = plain[-1] if plain else 0
+    notes = [*pieces.division_notes, *(note for article in articles for note in article.notes)]
+    absent = {number: note for number, note in repealed_numbers(notes, plain).items() if number <= last}
+    missing = sorted(set(range(1, last + 1)) - set(plain) - set(absent))
+    return {
+        "coverage": round(1 - len(missing) / last, 4) if last else float(bool(articles)),
+        "articles": len(articles),
+        "provisions": len(provisions),
+        "last_number": last,
+        "accepted": {
+            "plain": len(plain),
+            "decimal": sum("." in number for number in numbers),
+            "unnumbered": sum("-innumerado-" in number for number in numbers),
+            "lettered": sum(number[:-1].isdigit() and number[-1].isalpha() for number in numbers),
+        },
+        "refused": [
+            {
+                "number": refusal.number,
+                "page": source.pages[refusal.line],
+                "line": source.lines[refusal.line][:100],
+                "reason": refusal.reason,
+            }
+            for refusal in headings.refused
+        ],
+        "missing": missing,
+        "duplicates": sorted(number for number, count in Counter(numbers).items() if count > 1),
+        "ausente": [{"number": str(number), "note": note} for number, note in sorted(absent.items())],
+        "out_of_order": list(headings.out_of_order),
+        "doubtful": [article.number for article in articles if article.status == "dudoso"],
+        "status": dict(Counter(article.status for article in articles)),
+        "with_rubric": sum(article.rubric is not None for article in articles),
+        "hierarchy": dict(Counter(found.division.kind for found in pieces.divisions)),
+        "furniture": source.furniture,
+        "warnings": list(source.warnings),
+        "subtitles": list(subtitles),
+        "last_reform_from": last_reform_from,
+    }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file: a law with the seconds it took, or the error a person can mend."""
+
+    file: Path
+    law: Law | None = None
+    seconds: float = 0.0
+    error: LeyloraError | None = None
+
+
+def parse_files(files: Sequence[Path], law_id: str | None = None, workers: int | None = None) -> Iterator[Outcome]:
+    """Parse files, each as soon as a process is free; one that fails does not stop the others.
+
+    Raises:
+        UsageError: ``law_id`` is given for more than one file, or cannot name a folder.
+    """
+    if law_id and slug(law_id) != law_id:
+        raise UsageError(f"--law-id {law_id!r} cannot name a folder; use small letters, digits and hyphens.")
+    if law_id and len(files) > 1:
+        raise UsageError(f"--law-id names one law, but there are {len(files)} files; parse them one at a time.")
+    workers = min(len(files), workers or os.cpu_count() or 1)
+    if workers <= 1:
+        yield from (_outcome(file, law_id) for file in files)
+        return
+    with pebble.ProcessPool(workers, initializer=limit_memory, context=PROCESSES) as pool:
+        started = {pool.schedule(_outcome, (file, law_id), timeout=SECONDS_PER_FILE): file for file in files}
+        try:
+            for done in as_completed(started):
+                file = started[done]  # type: ignore[index]  # as_completed gives back what it was given
+                try:
+                    yield await_file(file, done)
+                except LeyloraError as error:
+                    yield Outcome(file, error=error)
+        finally:
+            pool.stop()  # at the end nothing runs any more; after Ctrl-C nothing shall
+
+
+def _outcome(file: Path, law_id: str | None) -> Outcome:
+    start = time.perf_counter()
+    try:
+        return Outcome(file, parse_file(file, law_id), time.perf_counter() - start)
+    except LeyloraError as error:
+        return Outcome(file, error=error)
+
+
+def save_law(law: Law, out: Path) -> Path:
+    """Write a law to ``out/<law.id>``, replacing an earlier parse of the same edition.
+
+    Raises:
+        UsageError: another edition, or something else, stands there.
+    """
+    folder = out / law.id
+    if (folder / "law.json").exists():
+        there = read_json(folder / "law.json")
+        if there.get("edition") != law.edition:
+            raise UsageError(
+                f"{folder} holds edition {there.get('edition') or 'undated'}, this is {law.edition or 'undated'}; "
+                f"keep both with --law-id {law.id}-{law.edition or 'nueva'}, or delete that folder first."
+            )
+    return law.save(folder)
+
+
+def parsed_editions(out: Path) -> dict[str, str]:
+    """The ids of the laws parsed into ``out``, each with its edition ("" when undated)."""
+    facts = (read_json(file) for file in sorted(out.glob("*/law.json")))
+    return {str(fact.get("id", "")): str(fact.get("edition", "")) for fact in facts}
