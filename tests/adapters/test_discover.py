@@ -172,7 +172,12 @@ def test_the_template_an_adapter_was_trained_with(own: Path) -> None:
     (folder / "chat_template.jinja").unlink()
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "mine"}), "utf-8")
     assert (template_text(folder), template_name(folder)) == ("mine", "leylora-mistral")
+    (folder / "chat_template.jinja").write_text(
+        served_template(instruction_template("leylora-llama-2")) + "\n", "utf-8"
+    )
+    assert template_name(folder) == "leylora-llama-2"
     assert template_of_base("mistralai/Mistral-7B-Instruct-v0.3") == "leylora-mistral-instruct-v0.3"
+    assert template_of_base("x/Falcon-7B") == "leylora-falcon"
     assert template_of_base("someone/else") is None
 
 

@@ -1,7 +1,15 @@
 import pytest
 
 from leylora.errors import UsageError
-from leylora.models.cards import HUB_KERNEL, Card, assumed_card, avoid_unfused_grouped_attention, resolve_attention
+from leylora.models.cards import (
+    HUB_KERNEL,
+    KNOWN_CARDS,
+    Card,
+    assumed_card,
+    avoid_unfused_grouped_attention,
+    peak_tflops,
+    resolve_attention,
+)
 
 A100 = Card("NVIDIA A100", 79.1, bf16=True)
 T4 = Card("Tesla T4", 14.6, bf16=False)
@@ -55,6 +63,12 @@ def test_without_the_kernels_package_it_is_said_how_to_get_it(monkeypatch: pytes
 def test_cards_as_people_write_them(text: str, name: str, gib: float, bf16: bool) -> None:
     card = assumed_card(text)
     assert (card.name, round(card.memory_gib, 1), card.bf16) == (name, gib, bf16)
+
+
+@pytest.mark.parametrize("name", KNOWN_CARDS)
+def test_every_known_card_can_be_assumed_and_has_a_speed(name: str) -> None:
+    card = assumed_card(name)
+    assert (card.name, card.memory_gib, card.bf16, peak_tflops(card.name)) == (name, *KNOWN_CARDS[name])
 
 
 def test_a_card_without_a_size_is_asked_for_one() -> None:

@@ -71,14 +71,6 @@ def test_a_chat_remembers(state: State) -> None:
     assert roles == ["system", "user", "assistant", "user"]
 
 
-def test_compare_takes_prompts_and_files(tmp_path: Path) -> None:
-    (tmp_path / "more.txt").write_text("uno\ndos\n")
-    out = tmp_path / "out"
-    said = run("compare", "Escribe una historia.", str(tmp_path / "more.txt"), "--out", str(out), "--preset", "")
-    assert "3 answers, 0 failures" in said
-    assert (out / "index.html").is_file()
-
-
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

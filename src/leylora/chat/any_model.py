@@ -62,7 +62,8 @@ def generate(
         raise UsageError(f"The text has {length} tokens and the model reads {window}; shorten it.")
     if seed is not None:
         set_seed(seed)
-    drawn = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False, "top_p": None}
+    greedy = {"do_sample": False, "temperature": None, "top_p": None}
+    drawn = {"do_sample": True, "temperature": temperature} if temperature else greedy
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     try:
         with torch.inference_mode():

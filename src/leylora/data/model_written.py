@@ -70,7 +70,7 @@ def write_rows(
     Raises:
         LeyloraError: the endpoint cannot be reached or refuses; replies received so far are kept.
     """
-    lookup, citable, report = LawLookup(tuple(laws), seed), CitableLaws(laws), TaskReport()
+    lookup, citable, report = LawLookup(laws, seed), CitableLaws(laws), TaskReport()
     wanted = [
         (law, row)
         for law in laws

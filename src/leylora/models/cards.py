@@ -95,7 +95,7 @@ def assumed_card(text: str) -> Card:
     Raises:
         UsageError: neither a known name nor a size.
     """
-    size = re.search(r"(\d+(?:\.\d+)?)\s*(?:GB|GiB|G)\s*$", text.strip(), re.IGNORECASE)
+    size = re.search(r"(?<![A-Za-z\d.])(\d+(?:\.\d+)?)\s*(?:GB|GiB|G)\s*$", text.strip(), re.IGNORECASE)
     name = text.strip()[: size.start()].strip(" ,-") if size else text.strip()
     plain = re.sub(r"[^A-Z0-9]", "", name.upper().replace("NVIDIA", "").replace("GEFORCE", "").replace("TESLA", ""))
     known = {re.sub(r"[^A-Z0-9]", "", card.upper()): card for card in KNOWN_CARDS}

@@ -321,7 +321,8 @@ def _differences(results: Results, texts: Texts) -> list[Table]:
             name = texts("against", variant=contestant(one.variant), against=contestant(one.against))
             name = f"{one.model}: {name}" if one.model else name
             text = texts.change(one.value, unit)
-            note = f"{texts('real' if _significant(one) else 'unclear')} ({texts.probability(one.p_holm)})"
+            p = texts.probability(one.p_holm).replace(" ", "\u00a0")
+            note = f"{texts('real' if _significant(one) else 'unclear')} ({p})"
             title = f"{name}: {text} ({texts.change(one.low, unit)}, {texts.change(one.high, unit)}); {note}"
             drawing = dot_row(title, one.value, one.low, one.high, reach, filled=_significant(one))
             rows.append([Cell(name), Cell(text, note, drawing=drawing)])
