@@ -360,7 +360,7 @@ for _language, _words in FUNCTION_WORDS.items():
         LANGUAGES_OF[_word] = (*LANGUAGES_OF.get(_word, ()), _language)
 
 ENOUGH_FUNCTION_WORDS = 6
-SAMPLE_CHARACTERS = 4_000
+JUDGED_CHARACTERS = 4_000
 
 
 def language(text: str) -> str | None:
@@ -368,7 +368,7 @@ def language(text: str) -> str | None:
 
     Code blocks and addresses are not counted. Only the first 4,000 characters are read.
     """
-    words = LETTERS.findall(CODE.sub(" ", text[:SAMPLE_CHARACTERS]).lower())
+    words = LETTERS.findall(CODE.sub(" ", text[:JUDGED_CHARACTERS]).lower())
     if len(words) < ENOUGH_FUNCTION_WORDS:
         return None
     votes = dict.fromkeys(FUNCTION_WORDS, 0)
@@ -392,7 +392,7 @@ def is_spanish(text: str) -> bool:
 
 
 def _mostly_latin(text: str) -> bool:
-    letters = [char for char in text[:SAMPLE_CHARACTERS] if char.isalpha()]
+    letters = [char for char in text[:JUDGED_CHARACTERS] if char.isalpha()]
     return not letters or sum(ord(char) < 0x250 for char in letters) >= 0.7 * len(letters)
 
 
