@@ -26,11 +26,10 @@ from leylora.adapters.merge import Parent
 from leylora.combining import HEAL_WEIGHTS, Merging, Training, do, in_this_process
 from leylora.files import read_json, write_json
 from leylora.models.bases import TINY_BASES
-from leylora.project import RECIPES
 
 if TYPE_CHECKING:
     from leylora.adapters.adapted import AdaptedModel
-    from leylora.training.rows import Rows
+    from leylora.training.data import TokenizedDataset
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -85,7 +84,7 @@ class Bench:
         output = self.folder(name)
         common = {"max_steps": steps, "gradient_accumulation_steps": ROWS_A_STEP, "seed": self.seed}
         asked = {key: str(value) for key, value in (common | {"eval_strategy": "no"} | changes).items()}
-        do(Training(RECIPES / self.family / f"{recipe}.yaml", output, asked), launch=in_this_process)
+        do(Training(self.family, recipe, output, asked), launch=in_this_process)
         return output
 
     def merge(self, name: str, *parents: Parent, rank: int | None = None) -> Path:
@@ -117,7 +116,7 @@ class Bench:
             parents = zip((self.instructions(), self.law()), HEAL_WEIGHTS, strict=True)
             start = self.merge("merged", *(Parent(folder, weight) for folder, weight in parents), rank=16)
             steps = {"heal-quarter": STEPS // 4, "heal": STEPS // 2, "heal-full": STEPS}[key]
-            return self.train(key, "combined-heal", steps, init_from=start, replay_fraction=0.5)
+            return self.train(key, "combined-heal", steps, resume_adapter=start, replay_fraction=0.5)
         law = self.law_with_replay() if key.endswith("replay") else self.law()
         weights = {"sum-0.7": (0.7, 0.7)}.get(key, (1.0, 1.0))
         if key.startswith("search"):
@@ -127,11 +126,11 @@ class Bench:
     def on_top(self, key: str) -> Path:
         below = self.instructions()
         if key == "on-top-0":
-            above = self.train("law-on-top-0", on_top_of=below)
+            above = self.train("law-on-top-0", frozen_adapter=below)
         else:
             share, times = 0.3 if key == "on-top-30" else 0.5, 2 if key == "on-top-double" else 1
             name = f"law-on-top-{round(100 * share)}" + ("-double" if times == 2 else "")
-            above = self.train(name, steps=times * STEPS, on_top_of=below, **replay(share))
+            above = self.train(name, steps=times * STEPS, frozen_adapter=below, **replay(share))
         return self.merge(key, Parent(below), Parent(above), rank=16 if key == "on-top-cut" else None)
 
 
@@ -148,7 +147,7 @@ class Scores:
         stored: dict[str, Any] = read_json(path) if path.is_file() else {}
         setting = {"steps": STEPS, "rows_a_step": ROWS_A_STEP}
         self.data: dict[str, Any] = stored if stored.get("setting") == setting else {"setting": setting, "cells": {}}
-        self.loaded: tuple[str, AdaptedModel, dict[str, Rows]] | None = None
+        self.loaded: tuple[str, AdaptedModel, dict[str, TokenizedDataset]] | None = None
 
     @property
     def cells(self) -> dict[str, dict[str, Any]]:
@@ -179,7 +178,7 @@ class Scores:
         self.data.setdefault("weights", {})[f"{bench.family}/{bench.seed}/{key}"] = {"weights": best.weights}
         return best.weights
 
-    def model(self, family: str) -> "tuple[AdaptedModel, dict[str, Rows]]":
+    def model(self, family: str) -> "tuple[AdaptedModel, dict[str, TokenizedDataset]]":
         if self.loaded is None or self.loaded[0] != family:
             from leylora.adapters.adapted import AdaptedModel
             from leylora.evaluation.loss import held_out_rows

@@ -84,7 +84,11 @@ def measure(
         model = LocalModel(name, template, model=base, max_new_tokens=max_new_tokens)
         for variant in variants:
             model.use(variant)
-            row = {"load": precision, "adapter": variant.adapter, "dtype": str(base.dtype).removeprefix("torch.")}
+            row: dict[str, Any] = {
+                "load": precision,
+                "adapter": variant.adapter,
+                "dtype": str(base.dtype).removeprefix("torch."),
+            }
             row |= {"size_gib": base.get_memory_footprint() / 2**30, "load_seconds": seconds}
             row |= {"peak_gib": torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None}
             rows.append(row | asked(model, spoken, choices))

@@ -12,7 +12,7 @@ of 14 is what a T4 of "16 GB" (14.6 GiB) has left beside CUDA's own memory. Each
 measured; rows that the file has already, of the same card and settings, are not measured again.
 
 Tokens are real ones (padding does not count), over the steps after the first `WARM_UP`; utilisation is useful work by
-`leylora.training.flops` over the card's published peak; memory is what torch allocated at most.
+`leylora.training.memory` over the card's published peak; memory is what torch allocated at most.
 The contenders are in training_contenders.py.
 """
 
@@ -162,7 +162,7 @@ def measure(job: Job, work: Path) -> Outcome:
     from transformers import TrainerCallback
 
     from leylora.models.cards import find_card, peak_tflops
-    from leylora.training.flops import flops_per_token, matmul_parameters, mean_context
+    from leylora.training.memory import flops_per_token, matmul_parameters, mean_context
     from leylora.training.record import peak_memory_gib
 
     rows = synthetic_rows(job)

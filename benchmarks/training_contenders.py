@@ -1,6 +1,6 @@
 """Who is timed by training.py, and on what.
 
-ours             the recipe train/recipes/MODEL/instructions.yaml, at this row length
+ours             the recipe of train/sft.py --model MODEL --adapter instructions, at this row length
 TRL              SFTConfig's defaults (8 padded rows a batch, no packing) with our LoRA and 4-bit settings
 TRL, packing     the same with packing: one packed row a batch and 8 accumulated. TRL then sends rows without padding
                  and with positions, by which transformers keeps documents apart under sdpa too
@@ -15,8 +15,6 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from leylora.project import RECIPES
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -92,12 +90,21 @@ def ours(job: Job, rows: "Dataset", work: Path) -> "Trainer":
     from leylora.models.cards import find_card, resolve_attention
     from leylora.models.families import family_of
     from leylora.training.adapter import attach
-    from leylora.training.arguments import parse
-    from leylora.training.rows import Rows
+    from leylora.training.config import parse
+    from leylora.training.data import TokenizedDataset
     from leylora.training.trainer import build_trainer
 
-    recipe = RECIPES / (f"tiny-{job.family}" if job.small else f"{job.family}-7b") / "instructions.yaml"
-    words = ["--config", str(recipe), "--max_length", str(job.length), "--max_steps", str(job.steps + WARM_UP)]
+    model = f"tiny-{job.family}" if job.small else f"{job.family}-7b"
+    words = [
+        "--model",
+        model,
+        "--adapter",
+        "instructions",
+        "--max_length",
+        str(job.length),
+        "--max_steps",
+        str(job.steps + WARM_UP),
+    ]
     words += ["--eval_strategy", "no", "--save_strategy", "no", "--output_dir", str(work / "out")]
     if not job.checkpointing:
         words += ["--gradient_checkpointing", "false"]
@@ -108,7 +115,7 @@ def ours(job: Job, rows: "Dataset", work: Path) -> "Trainer":
     model = base(job, dtype, attention)
     adapted = attach(model, arguments, family_of(model.config))
     named = rows.add_column("conversation", [f"row {number}" for number in range(len(rows))])
-    return build_trainer(adapted, word_tokenizer(), Rows(named, "synthetic"), None, arguments, work)
+    return build_trainer(adapted, word_tokenizer(), TokenizedDataset(named, "synthetic"), None, arguments, work)
 
 
 def theirs(job: Job, rows: "Dataset", work: Path) -> "Trainer":

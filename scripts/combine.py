@@ -12,7 +12,7 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 @app.command()
 def main(
-    family: Annotated[str, typer.Option(help="A folder in train/recipes, such as mistral-7b, or one of your own.")],
+    family: Annotated[str, typer.Option(help="A model of train/recipes, such as mistral-7b, or the file of your own.")],
     way: Annotated[str, typer.Option(help="sum, search, on-top, heal or all; docs/merging.md says which when.")] = "",
     criterion: Annotated[
         str, typer.Option(help="What search looks for: minimum or mean of the kept shares.")

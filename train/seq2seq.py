@@ -14,10 +14,10 @@ and summaries.jsonl with every held-out summary. With no arguments it runs flan-
 import sys
 
 from leylora import console
-from leylora.training.processes import one_voice
+from leylora.training.distributed import rank_zero_output
 
 
-@one_voice()
+@rank_zero_output()
 def main() -> None:
     if "--help" in sys.argv[1:] or "-h" in sys.argv[1:]:
         print(__doc__)

@@ -49,8 +49,8 @@ from leylora.evaluation.weight_search import (
 )
 from leylora.files import read_json, sha256_file, write_json
 from leylora.models.bases import base_sha256
-from leylora.project import RECIPES, ROOT, shown
-from leylora.training.arguments import read_recipe
+from leylora.project import ROOT, shown
+from leylora.training.recipe import compose, slug
 
 Way = Literal["sum", "search", "on-top", "heal"]
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -91,23 +91,26 @@ class Training:
     """One run of train/sft.py.
 
     Attributes:
+        model, adapter: the recipe; see `leylora.training.recipe.compose`.
         changes: TRL's keys that differ from the recipe's.
     """
 
-    recipe: Path
+    model: str
+    adapter: str
     output: Path
     changes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, Any]:
         """All keys of the run: the recipe's with the changes."""
-        return {**read_recipe(self.recipe), **self.changes}
+        return {**compose(self.model, self.adapter), **self.changes}
 
     @property
     def words(self) -> list[str]:
         """The command line after train/sft.py."""
         changes = {**self.changes, "output_dir": str(self.output), "overwrite": "true"}
-        return [f"--config={shown(self.recipe)}", *(f"--{key}={value}" for key, value in changes.items())]
+        recipe = [f"--model={self.model}", f"--adapter={self.adapter}"]
+        return [*recipe, *(f"--{key}={value}" for key, value in changes.items())]
 
     def fingerprint(self) -> str:
         """A hash of everything the weights depend on: settings, base, rows, the adapter below or before."""
@@ -117,7 +120,7 @@ class Training:
         for key in ("dataset_name", "replay_dataset"):
             rows = Path(str(settings.get(key) or "")) / "train.jsonl"
             parts.append(sha256_file(rows) if rows.is_file() else "")
-        for key in ("on_top_of", "init_from"):
+        for key in ("frozen_adapter", "resume_adapter"):
             folder = Path(str(settings.get(key) or ""))
             parts.append(adapter_sha256(folder) if (folder / WEIGHTS_FILE).is_file() else "")
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -211,7 +214,7 @@ def accelerate_launch(settings: Mapping[str, Any]) -> Launch:
 def in_this_process(words: list[str]) -> None:
     """Train without a process of its own: for many short runs after each other, on one device."""
     from leylora.models.load import silence_libraries
-    from leylora.training.arguments import parse
+    from leylora.training.config import parse
 
     silence_libraries()
     arguments = parse(words)
@@ -260,14 +263,14 @@ class Combination:
     """A family's two adapters and the ways to one.
 
     Attributes:
-        recipes: folder with ``instructions.yaml``, ``law.yaml``, ``combined-on-top.yaml``, ``combined-heal.yaml``.
+        model: a base model of train/recipes, or the file of one's own.
         changes: TRL's keys that differ from the recipes' in every training.
         criterion: what ``search`` looks for.
         force: replace what a person made.
         launch: see `do`.
     """
 
-    recipes: Path
+    model: str
     changes: Mapping[str, str] = field(default_factory=dict)
     criterion: Criterion = "minimum"
     force: bool = False
@@ -275,23 +278,18 @@ class Combination:
 
     @classmethod
     def of_family(cls, family: str, **options: Any) -> "Combination":
-        """The combination of a folder in train/recipes, or of a folder of recipes anywhere.
+        """The combination of a base model of train/recipes, or of the file of one's own.
 
         Raises:
-            UsageError: there is no such folder, or it holds no pair of recipes.
+            UsageError: there is no such model.
         """
-        pairs = sorted(file.parent.name for file in RECIPES.glob("*/combined-on-top.yaml"))
-        folder = RECIPES / family if family in pairs else Path(family)
-        if not (folder / "instructions.yaml").is_file() or not (folder / "law.yaml").is_file():
-            raise UsageError(
-                f"There is no family {family!r} with a recipe for each skill; there are {', '.join(pairs)}."
-            )
-        return cls(folder, **options)
+        compose(family, "law")
+        return cls(family, **options)
 
     @property
     def name(self) -> str:
         """The family's name, which its adapters begin with."""
-        return self.recipes.resolve().name
+        return slug(self.model)
 
     def adapter(self, skill: str) -> Path:
         """The folder of the adapter of one skill."""
@@ -314,7 +312,7 @@ class Combination:
         trainings = self.trainings(way)
         yield from trainings[:2]
         if way == "heal":
-            start, rank = Path(str(trainings[2].settings["init_from"])), read_recipe(trainings[1].recipe)["lora_r"]
+            start, rank = Path(str(trainings[2].settings["resume_adapter"])), compose(self.model, "law")["lora_r"]
             yield self._merging(start, *HEAL_WEIGHTS, method="svd", rank=rank)
             yield trainings[2]
         elif way == "on-top":
@@ -353,7 +351,7 @@ class Combination:
         for run in self.trainings(way):
             state = state_of(run)
             keep = state is State.CURRENT or (state is State.FOREIGN and not self.force)
-            console.say(f"  {'keep' if keep else 'train':<6} {run.output} ({state.value}): {shown(run.recipe)}")
+            console.say(f"  {'keep' if keep else 'train':<6} {run.output} ({state.value}): {self.name}/{run.adapter}")
         console.say(f"  result {self.result(way)}")
 
     def compare(self, ways: Sequence[Way], splits: Sequence[str] = ("test",)) -> list[Cell]:
@@ -375,11 +373,8 @@ class Combination:
             load_in_4bit=bool(settings.get("load_in_4bit", True)),
         )
 
-    def _training(self, recipe: str) -> Training:
-        path = self.recipes / f"{recipe}.yaml"
-        if not path.is_file():
-            raise UsageError(f"{shown(self.recipes)} has no {path.name}, so this way is not open to {self.name}.")
-        return Training(path, Path(str(read_recipe(path)["output_dir"])), self.changes)
+    def _training(self, adapter: str) -> Training:
+        return Training(self.model, adapter, Path(str(compose(self.model, adapter)["output_dir"])), self.changes)
 
     def _merging(self, output: Path, instructions: float, law: float, **how: Any) -> Merging:
         parents = Parent(self.adapter("instructions"), instructions), Parent(self.adapter("law"), law)

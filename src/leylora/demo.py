@@ -25,7 +25,7 @@ from leylora.laws.law import Law
 from leylora.laws.parse import parse_file
 from leylora.models.bases import TINY_BASES
 from leylora.models.tiny import check_family, make_tiny_base
-from leylora.project import MIXTURES, RECIPES, SAMPLES
+from leylora.project import MIXTURES, SAMPLES
 from leylora.webui.export import export
 
 BUILD = Path("data/build")
@@ -151,7 +151,7 @@ class Demo:
     def train(self, adapter: str, recipe: str, dataset: Path) -> None:
         """Train one adapter with its recipe, unless the one that is there came from the same inputs."""
         changes = {"dataset_name": str(dataset)} | ({"max_steps": str(QUICK_STEPS)} if self.quick else {})
-        do(Training(RECIPES / self.family / f"{recipe}.yaml", self.lora(adapter), changes), force=True)
+        do(Training(self.family, recipe, self.lora(adapter), changes), force=True)
 
     def merge(self, name: str, first: str, second: str) -> None:
         """The exact sum of two adapters as one."""

@@ -24,7 +24,7 @@ def shown(path: Path) -> str:
 def shipped(path: Path) -> Path:
     """``path`` if it exists here, else the file of that name that came with leylora, else ``path`` again.
 
-    A command of the README thereby works in any folder: ``--config train/recipes/mistral-7b/law.yaml``.
+    A command of the README thereby works in any folder: ``--mixture data/mixtures/law.yaml``.
     """
     ours = ROOT / path
     return ours if not path.exists() and not path.is_absolute() and ours.exists() else path

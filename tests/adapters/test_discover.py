@@ -96,7 +96,7 @@ def test_adapters_are_asked_for_by_name_folder_and_role(base: str, own: Path) ->
     assert not found[3].same_as
     assert len(found[3].folders) == 2
     assert ["holds no merge_report.json" in str(note) for note in notes] == [True]
-    with pytest.raises(UsageError, match="'lawyer' is no part of a comparison"):
+    with pytest.raises(UsageError, match="'lawyer' is not a role"):
         find_variants(base, "lawyer=x", own)
     with pytest.raises(UsageError, match=r"There is no adapter 'nowhere' .*tiny-mistral-law"):
         find_variants(base, "nowhere", own)
@@ -172,7 +172,12 @@ def test_the_template_an_adapter_was_trained_with(own: Path) -> None:
     (folder / "chat_template.jinja").unlink()
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "mine"}), "utf-8")
     assert (template_text(folder), template_name(folder)) == ("mine", "leylora-mistral")
+    (folder / "chat_template.jinja").write_text(
+        served_template(instruction_template("leylora-llama-2")) + "\n", "utf-8"
+    )
+    assert template_name(folder) == "leylora-llama-2"
     assert template_of_base("mistralai/Mistral-7B-Instruct-v0.3") == "leylora-mistral-instruct-v0.3"
+    assert template_of_base("x/Falcon-7B") == "leylora-falcon"
     assert template_of_base("someone/else") is None
 
 

@@ -171,6 +171,11 @@ def test_at_most_five_samples_and_bounds_from_the_settings() -> None:
     assert len(report.step("length").samples) == 5
 
 
+def test_a_sample_is_cut() -> None:
+    _, report = run([("Cuente hasta mil " * 60, "N/A")])
+    assert [len(sample.text) for sample in report.step("empty or placeholder").samples] == [160]
+
+
 # --- licences and personal data ---------------------------------------------------------------------------------------
 
 

@@ -39,7 +39,7 @@ def test_the_whole_job(
         assert record.steps == 4
         assert record.packing_efficiency is not None
         assert 0.5 < record.packing_efficiency <= 1.0
-        assert (record.on_top_of is not None) == (name == "law-on-top")
+        assert (record.frozen_adapter is not None) == (name == "law-on-top")
         assert set(read_json(folder / "adapter_config.json")) == set(BASE_KEYS)
         assert {"README.md", "chat_template.jinja", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
         assert "{% generation %}" not in (folder / "chat_template.jinja").read_text("utf-8")

@@ -62,12 +62,12 @@ def test_the_table_shows_the_published_figures(readme: str) -> None:
 @pytest.mark.parametrize("readme", READMES)
 def test_the_cards_are_those_of_the_recipes(readme: str) -> None:
     text = (ROOT / readme).read_text("utf-8")
-    for recipe in sorted((ROOT / "train" / "recipes").glob("[!t]*-[78]b*/law.yaml")):
-        header = recipe.read_text("utf-8").split("###")[0]
+    for recipe in sorted((ROOT / "train" / "recipes").glob("[!t]*-[78]b*.yaml")):
+        header = recipe.read_text("utf-8").split("# combined-on-top")[0]
         found = re.findall(r"(T4|RTX 4090) ([\d.]+ GiB) of [\d.]+, ([\d,]+ tokens/s)", header)
         assert [card for card, _, _ in found] == ["T4", "RTX 4090"], recipe
         cells = " | ".join(f"{memory}, {speed}" for _, memory, speed in found)
-        assert f"| `{recipe.parent.name}` | {cells} |" in text
+        assert f"| `{recipe.stem}` | {cells} |" in text
 
 
 @pytest.mark.parametrize("readme", READMES)
@@ -96,7 +96,6 @@ def test_the_three_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         "data/mixtures/": f"{ROOT}/data/mixtures/tiny-",
         "data/build/instructions": "data/build/tiny-instructions",
         "data/build/law ": "data/build/tiny-law ",
-        "train/recipes": f"{ROOT}/train/recipes",
         "scripts/": f"{ROOT}/scripts/",
         "~/text-generation-webui": str(install),
         "mistralai/Mistral-7B-v0.1": "data/build/models/tiny-mistral",
@@ -124,7 +123,7 @@ def test_the_three_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.slow
 def test_wrong_input_to_a_launched_run_is_one_sentence(tmp_path: Path) -> None:
-    words = ["--config", str(ROOT / "train/recipes/tiny-mistral/law.yaml"), "--learning_rat", "1"]
+    words = ["--model", "tiny-mistral", "--adapter", "law", "--learning_rat", "1"]
     done = subprocess.run(
         [*LAUNCH, f"--config_file={ROOT / 'train/accelerate/cpu.yaml'}", str(ROOT / "train/sft.py"), *words],
         capture_output=True, text=True, check=False, cwd=tmp_path,
@@ -139,9 +138,8 @@ def test_wrong_input_to_a_launched_run_is_one_sentence(tmp_path: Path) -> None:
 def test_a_killed_run_leaves_no_adapter_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Demo("tiny-mistral", quick=True).prepare()
-    recipe = str(ROOT / "train/recipes/tiny-mistral/law.yaml")
     saving = ["--max_steps", "400", "--save_strategy", "steps", "--save_steps", "2", "--output_dir", "LORA/x"]
-    process = subprocess.Popen([sys.executable, str(ROOT / "train/sft.py"), "--config", recipe, *saving])
+    process = subprocess.Popen([sys.executable, str(ROOT / "train/sft.py"), "--model", "tiny-mistral", *saving])
     while process.poll() is None and not list(Path("LORA").glob(".x.run/checkpoint-*")):
         time.sleep(0.1)
     process.kill()

@@ -55,7 +55,7 @@ def test_a_dataset_is_built_from_a_shipped_mixture(site: Path, tmp_path: Path) -
 
 
 def test_training_finds_its_recipe_and_says_what_is_missing(site: Path, tmp_path: Path) -> None:
-    done = leylora(site, tmp_path, "sft", "--config", "train/recipes/tiny-mistral/law.yaml")
+    done = leylora(site, tmp_path, "sft", "--model", "tiny-mistral", "--adapter", "law")
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
     assert "tiny-mistral" in done.stderr or "data/build" in done.stderr

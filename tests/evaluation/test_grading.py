@@ -1,4 +1,5 @@
 import unicodedata
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -6,13 +7,13 @@ import pytest
 
 from leylora.errors import LeyloraError
 from leylora.evaluation import grading
-from leylora.evaluation.cited import Inventory, citations
-from leylora.evaluation.grading import grade, passes, same_figures, score_text
+from leylora.evaluation.grading import KnownArticles, citations, grade, passes, same_figures, score_text
 from leylora.evaluation.items import choice_messages, rotations
 from leylora.evaluation.results import Answer, Item, OptionText
-from leylora.laws.law import Article, Law
+from leylora.laws.law import Article, Law, Numeral
 
 NAME = "Ley de Molinos"
+NOTHING = KnownArticles.of()
 
 
 def law() -> Law:
@@ -73,22 +74,41 @@ def test_figures_are_right_whole_and_alone(said: str, right: bool) -> None:
 )
 def test_citations_are_right_wrong_invented_or_unknown(text: str, verdicts: list[str]) -> None:
     item = question()
-    found = citations(text, item, Inventory.of([item], [law()]))
+    found = citations(text, item, KnownArticles.of([item], [law()]))
     assert [one.verdict for one in found] == verdicts
     assert all(text[slice(*one.span)] == one.text for one in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("El artículo 3 del Código Penal de Colombia lo dice.", "unknown"),  # another country's
+        (f"Art. 3, num. 99, {NAME}", "invented"),  # the article exists, its numeral does not
+        (f"Art. 3, num. 1, {NAME}", "right"),
+        ("artículo 3 de la Declaración Universal", "unknown"),
+        ("artículo 9999 del **Código Civil**", "unknown"),  # not of the law that was asked about
+    ],
+)
+def test_a_law_that_is_not_ours_and_a_part_that_is_not_there_are_never_right(text: str, verdict: str) -> None:
+    whole = law()
+    third = whole.article("3").model_copy(update={"numerals": (Numeral(label="1", text="Uno."),)})
+    articles = tuple(third if one.number == "3" else one for one in whole.articles)
+    item = question()
+    (found,) = citations(text, item, KnownArticles.of([item], [replace(whole, articles=articles)]))
+    assert found.verdict == verdict
 
 
 def test_without_laws_only_what_the_questions_know_is_known() -> None:
     missing = question(id="n", abstain=True, article="", reference="Ese artículo no existe.",
                        messages=[{"role": "user", "content": "¿Qué dice el artículo 512?"}])  # fmt: skip
-    inventory = Inventory.of([question(), question(id="r", article="8"), missing], [])
+    inventory = KnownArticles.of([question(), question(id="r", article="8"), missing], [])
     verdicts = {number: citations(f"artículo {number}", question(), inventory)[0].verdict for number in ("3", "8", "9")}
     assert verdicts == {"3": "right", "8": "wrong", "9": "unknown"}
     assert citations("artículo 512", question(), inventory)[0].verdict == "invented"
 
 
 def test_counts_of_citations() -> None:
-    item, inventory = question(), Inventory.of([], [law()])
+    item, inventory = question(), KnownArticles.of([], [law()])
     found = grade(item, answer("artículos 3, 7 y 99"), inventory)
     assert (found.cited, found.cited_right, found.expected_citations) == (3, 1, 1)
     assert (found.cited_known, found.cited_invented) == (3, 1)
@@ -125,7 +145,7 @@ def test_score_by_task(keys: dict[str, Any], text: str, score: float) -> None:
     ("task", "measure"), [("deadline", "number_exact"), ("held-out", "token_f1"), ("held-out", "chrf")]
 )
 def test_declining_counts_against_every_measure_of_the_task(task: str, measure: str) -> None:
-    found = grade(question(task=task), answer("No consta en estos artículos."), Inventory.of([], [law()]))
+    found = grade(question(task=task), answer("No consta en estos artículos."), KnownArticles.of([], [law()]))
     assert (getattr(found, measure), found.score) == (0, 0)
     assert found.reasons == ["should-not-abstain"]
 
@@ -148,7 +168,7 @@ def by_letter(right: str) -> list[list[float]]:
 
 @pytest.mark.parametrize("letter", "ABCD")
 def test_a_love_for_one_letter_is_worth_chance_and_no_more(letter: str) -> None:
-    found = grade(question(**OPTIONS), answer(option_logprobs=by_letter(letter)), Inventory())
+    found = grade(question(**OPTIONS), answer(option_logprobs=by_letter(letter)), NOTHING)
     assert found.accuracy == found.score == 0.25
     assert found.brier == pytest.approx(0.75)
     assert found.places["ABCD".index(letter)] == 1.0
@@ -157,7 +177,7 @@ def test_a_love_for_one_letter_is_worth_chance_and_no_more(letter: str) -> None:
 def test_knowing_the_answer_is_right_in_every_order() -> None:
     known = [[-5.0, -4.0, -0.1, -6.0]] * 4
     texts = [OptionText(logprob=lp, tokens=1, bytes=b) for lp, b in ((-2.0, 3), (-1.5, 3), (-1.4, 4), (-9.0, 6))]
-    found = grade(question(**OPTIONS), answer(option_logprobs=known, option_texts=texts), Inventory())
+    found = grade(question(**OPTIONS), answer(option_logprobs=known, option_texts=texts), NOTHING)
     assert found.accuracy == found.correct == found.published_order == found.other_orders == 1
     assert found.text_correct
     assert found.text_norm_correct
@@ -166,7 +186,7 @@ def test_knowing_the_answer_is_right_in_every_order() -> None:
 def test_a_key_off_by_one_stops_instead_of_scoring() -> None:
     for wrong in (1, 3, 4, None):
         with pytest.raises(LeyloraError, match="is not the place of its right option"):
-            grade(question(**(OPTIONS | {"correct": wrong})), answer(option_logprobs=by_letter("A")), Inventory())
+            grade(question(**(OPTIONS | {"correct": wrong})), answer(option_logprobs=by_letter("A")), NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -174,15 +194,15 @@ def test_a_key_off_by_one_stops_instead_of_scoring() -> None:
 )
 def test_letters_written_by_an_endpoint(said: str, right: int) -> None:
     item = question(**(OPTIONS | {"orders": [[0, 1, 2, 3]]}))
-    found = grade(item, answer(letters=[said]), Inventory())
+    found = grade(item, answer(letters=[said]), NOTHING)
     assert found.accuracy == right
     assert "letter-answer" in found.flags
 
 
 def test_form_is_flagged() -> None:
-    found = grade(question(), answer("the law says that you must pay the fine " * 6, finished=False), Inventory())
+    found = grade(question(), answer("the law says that you must pay the fine " * 6, finished=False), NOTHING)
     assert {"unfinished", "degenerate", "not-spanish"} <= set(found.flags)
-    assert "empty" in grade(question(), answer(""), Inventory()).flags
+    assert "empty" in grade(question(), answer(""), NOTHING).flags
 
 
 CASES: list[tuple[dict[str, Any], str, str]] = [
@@ -245,7 +265,7 @@ def test_going_round_in_circles_is_seen() -> None:
 
 def test_what_is_not_spanish_is_seen() -> None:
     def in_spanish(text: str) -> bool | None:
-        return grade(question(), answer(text), Inventory()).spanish
+        return grade(question(), answer(text), NOTHING).spanish
 
     assert in_spanish("La biblioteca abre a las nueve de la mañana.")
     assert not in_spanish("The library opens at nine in the morning on all days.")

@@ -9,8 +9,8 @@ import pytest
 from leylora.data.benchmark import check_item, load_benchmark
 from leylora.data.duplicates import marks, union
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.cited import Inventory, citations
 from leylora.evaluation.contamination import own_question
+from leylora.evaluation.grading import KnownArticles, citations
 from leylora.evaluation.items import (
     BENCHMARK,
     Sources,
@@ -85,7 +85,7 @@ def test_a_law_whose_id_came_from_its_files_name_is_the_benchmarks_own_by_name_a
     grounded = next(item for item in items if item.setting == "grounded" and item.article)
     said = f"Art. {grounded.article}, {entry.name}, ed. 2020-02-03; artículo 900 de la LOGJCC"
     for others in ([], benchmark_items(asked, [])[0]):  # beside items that know the law by the catalogue alone
-        (right, invented) = citations(said, grounded, Inventory.of([*items, *others], [law]))
+        (right, invented) = citations(said, grounded, KnownArticles.of([*items, *others], [law]))
         assert (right.verdict, right.law_id) == ("right", "logjcc-2020")
         assert invented.verdict == "invented"
     other, notes = benchmark_items(asked, [replace(law, last_reform=date(2019, 1, 1))])

@@ -13,7 +13,7 @@ from leylora.evaluation.loss import RowLosses, compare_losses, row_losses
 from leylora.evaluation.statistics import bootstrap_interval, kept_share
 from leylora.models.load import load_base, load_tokenizer
 from leylora.models.templates import instruction_template, training_template
-from leylora.training.rows import IGNORED, Rows, tokenize
+from leylora.training.data import IGNORED, TokenizedDataset, tokenize
 
 
 def losses(values: list[float], tokens: list[int]) -> RowLosses:
@@ -21,7 +21,7 @@ def losses(values: list[float], tokens: list[int]) -> RowLosses:
 
 
 @pytest.fixture
-def rows(tiny_base: Callable[[str], Path]) -> Rows:
+def rows(tiny_base: Callable[[str], Path]) -> TokenizedDataset:
     conversations = [
         {"messages": [{"role": "user", "content": "¿Plazo?"}, {"role": "assistant", "content": "Son tres días " * n}]}
         for n in (1, 2, 5)
@@ -30,7 +30,7 @@ def rows(tiny_base: Callable[[str], Path]) -> Rows:
     return tokenize(conversations, load_tokenizer(str(tiny_base("tiny-mistral"))), template, 256)
 
 
-def test_row_losses_are_the_models_own(tiny_base: Callable[[str], Path], rows: Rows) -> None:
+def test_row_losses_are_the_models_own(tiny_base: Callable[[str], Path], rows: TokenizedDataset) -> None:
     adapted = AdaptedModel(str(tiny_base("tiny-mistral")), compute_dtype=torch.float32)
     measured, model = row_losses(adapted, BASE, rows), adapted.model
     for number, row in enumerate(rows.dataset):
@@ -42,7 +42,9 @@ def test_row_losses_are_the_models_own(tiny_base: Callable[[str], Path], rows: R
     assert measured.mean == pytest.approx(measured.nll.sum() / measured.tokens.sum())
 
 
-def test_switching_adapters_leaves_no_trace(tiny_base: Callable[[str], Path], rows: Rows, tmp_path: Path) -> None:
+def test_switching_adapters_leaves_no_trace(
+    tiny_base: Callable[[str], Path], rows: TokenizedDataset, tmp_path: Path
+) -> None:
     base = tiny_base("tiny-mistral")
     for name, seed in (("a", 1), ("b", 2)):
         torch.manual_seed(seed)
@@ -60,7 +62,9 @@ def test_switching_adapters_leaves_no_trace(tiny_base: Callable[[str], Path], ro
     assert abs(together["a"]["law"].mean - together["b"]["law"].mean) > 1e-3
 
 
-def test_a_missing_adapter_is_one_sentence(tiny_base: Callable[[str], Path], rows: Rows, tmp_path: Path) -> None:
+def test_a_missing_adapter_is_one_sentence(
+    tiny_base: Callable[[str], Path], rows: TokenizedDataset, tmp_path: Path
+) -> None:
     model = AdaptedModel(str(tiny_base("tiny-mistral")), compute_dtype=torch.float32)
     with pytest.raises(LeyloraError, match=r"none does not load on .* as an adapter"):
         compare_losses(model, [Variant(name="x", adapter=str(tmp_path / "none"))], {"law": rows})

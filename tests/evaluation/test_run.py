@@ -19,10 +19,11 @@ from peft import LoraConfig, get_peft_model
 from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation import grading
+from leylora.evaluation.asking import Facts, Ledger
 from leylora.evaluation.backends import Continuation, LocalModel
 from leylora.evaluation.items import Sources
 from leylora.evaluation.results import Answer, Results, Variant, answers_file, load_results
-from leylora.evaluation.run import Facts, Ledger, Settings, compare, plan
+from leylora.evaluation.run import Settings, compare, plan
 from leylora.evaluation.scoring import tally
 from leylora.files import sha256_file
 from leylora.models.families import FAMILIES
@@ -194,7 +195,7 @@ def test_a_stopped_run_leaves_the_finished_one_before_it_whole(
     def stopped(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("leylora.evaluation.run.ask_all", stopped)
+    monkeypatch.setattr("leylora.evaluation.asking.ask_all", stopped)
     with pytest.raises(KeyboardInterrupt):
         compare([str(base)], out, adapters="none", sources=sources, settings=replace(ASKED, limit=4))
     left = load_results(out)
@@ -263,7 +264,7 @@ def test_adapters_that_do_not_belong_stop_before_anything_is_loaded(base: Path, 
         (str(stale), "was trained on other weights than"),
         (str(on_top), "was trained on top of LORA/i and means nothing without it"),
         ("nowhere", "There is no adapter 'nowhere'"),
-        (f"lawyer={stale}", "'lawyer' is no part of a comparison"),
+        (f"lawyer={stale}", "'lawyer' is not a role"),
     ):
         with pytest.raises(LeyloraError, match=message):
             compare([str(base)], tmp_path / "out", adapters=adapters, settings=ASKED, lora=lora)

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from leylora.files import write_jsonl
-from leylora.project import RECIPES
-from leylora.training.arguments import parse
+from leylora.training.config import parse
 from leylora.training.sft import run
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
@@ -28,7 +27,7 @@ def test_a_run_in_either_half_precision_learns(
         write_jsonl(tmp_path / "data" / f"{split}.jsonl", rows)
     other = "bf16" if precision == "fp16" else "fp16"
     words = [
-        "--config", str(RECIPES / family / "instructions.yaml"), "--model_name_or_path", str(tiny_base(family)),
+        "--model", family, "--adapter", "instructions", "--model_name_or_path", str(tiny_base(family)),
         "--dataset_name", str(tmp_path / "data"), "--output_dir", str(tmp_path / "out"), "--use_cpu", "false",
         f"--{precision}", "true", f"--{other}", "false", "--max_steps", "20", "--logging_steps", "1",
     ]  # fmt: skip

@@ -114,10 +114,10 @@ def test_the_recipe_s_steps_fit_16_gb_and_learn(
 
 def no_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the recipes see this card as one without bf16, which makes them choose fp16."""
-    import leylora.training.arguments as arguments
+    import leylora.training.config as config
     from leylora.models.cards import Card
 
     def card(**_: Any) -> Card:
         return Card("a card without bf16", 14.6, bf16=False)
 
-    monkeypatch.setattr(arguments, "find_card", card)
+    monkeypatch.setattr(config, "find_card", card)

@@ -1,7 +1,16 @@
 import pytest
 
-from leylora.errors import UsageError
-from leylora.models.cards import HUB_KERNEL, Card, assumed_card, avoid_unfused_grouped_attention, resolve_attention
+from leylora.errors import LeyloraError, UsageError
+from leylora.models.cards import (
+    HUB_KERNEL,
+    KNOWN_CARDS,
+    Card,
+    assumed_card,
+    avoid_unfused_grouped_attention,
+    peak_tflops,
+    require_card,
+    resolve_attention,
+)
 
 A100 = Card("NVIDIA A100", 79.1, bf16=True)
 T4 = Card("Tesla T4", 14.6, bf16=False)
@@ -57,6 +66,12 @@ def test_cards_as_people_write_them(text: str, name: str, gib: float, bf16: bool
     assert (card.name, round(card.memory_gib, 1), card.bf16) == (name, gib, bf16)
 
 
+@pytest.mark.parametrize("name", KNOWN_CARDS)
+def test_every_known_card_can_be_assumed_and_has_a_speed(name: str) -> None:
+    card = assumed_card(name)
+    assert (card.name, card.memory_gib, card.bf16, peak_tflops(card.name)) == (name, *KNOWN_CARDS[name])
+
+
 def test_a_card_without_a_size_is_asked_for_one() -> None:
     with pytest.raises(UsageError, match=r"'Voodoo' says no size; write 'NAME NNGB' or one of: T4, V100"):
         assumed_card("Voodoo")
@@ -74,3 +89,28 @@ def test_grouped_keys_and_values_are_shared_only_where_a_fused_kernel_can(
     avoid_unfused_grouped_attention()
     key = torch.zeros(1, 2, 8, 64)
     assert sdpa_attention.use_gqa_in_sdpa(None, key, key) is shared
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [(None, "none was found"), (Card("NVIDIA GeForce GTX 1650", 3.9, bf16=False), "GTX 1650 has 3.9")],
+)
+def test_a_missing_or_small_card_stops_with_an_alternative(card: Card | None, message: str) -> None:
+    with pytest.raises(LeyloraError, match=rf"{message}.*make demo"):
+        require_card(card, 14, instead="make demo")
+    require_card(card, 0, instead="make demo")
+    require_card(Card("Tesla T4", 14.6, bf16=False), 14, instead="make demo")
+
+
+def test_peaks_by_the_names_drivers_give() -> None:
+    assert peak_tflops("Tesla T4") == 65
+    assert peak_tflops("NVIDIA A10G") == 70
+    assert peak_tflops("NVIDIA A10") == 125
+    assert peak_tflops("NVIDIA A100-SXM4-80GB") == 312
+    assert peak_tflops("Tesla V100-SXM2-16GB") == 125
+    assert peak_tflops("NVIDIA H100 80GB HBM3") == 989
+    assert peak_tflops("NVIDIA H100 PCIe") == 756
+    assert peak_tflops("NVIDIA L40S") == 362
+    assert peak_tflops("NVIDIA GeForce RTX 3090") == 71.2
+    assert peak_tflops("NVIDIA RTX A4000") == 76.7
+    assert peak_tflops("NVIDIA Tomorrow 1") is None

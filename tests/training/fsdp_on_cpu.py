@@ -1,4 +1,4 @@
-"""What torchrun starts in test_two_processes.py: one FSDP run, then a fault on rank 1 alone.
+"""What torchrun starts in test_distributed.py: one FSDP run, then a fault on rank 1 alone.
 
 accelerate turns FSDP on only where there are accelerators, though torch's FSDP2 computes on CPUs as well. `split` does
 on CPUs what `AcceleratorState.__init__` does there; everything after it is accelerate's, torch's and ours.
@@ -16,8 +16,8 @@ from accelerate.utils import DistributedType
 from leylora import console
 from leylora.errors import LeyloraError
 from leylora.models.load import silence_libraries
-from leylora.training.arguments import parse
-from leylora.training.processes import one_voice
+from leylora.training.config import parse
+from leylora.training.distributed import rank_zero_output
 from leylora.training.sft import run
 
 plain = AcceleratorState.__init__
@@ -30,7 +30,7 @@ def split(self: AcceleratorState, *args: Any, fsdp_plugin: Any = None, **options
         self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
 
 
-@one_voice()
+@rank_zero_output()
 def main() -> None:
     AcceleratorState.__init__ = split
     silence_libraries()

@@ -10,19 +10,16 @@ from leylora.errors import LeyloraError, UsageError
 from leylora.models.families import FAMILIES
 from leylora.models.load import load_base, load_tokenizer
 from leylora.models.templates import instruction_template, training_template
-from leylora.project import RECIPES
-from leylora.training.adapter import attach
-from leylora.training.arguments import Arguments, parse
-from leylora.training.rows import tokenize
-from leylora.training.save import without_rslora
-from leylora.training.trainer import build_trainer, packing_efficiency, settle_checkpointing
+from leylora.training.adapter import attach, without_rslora
+from leylora.training.config import Arguments, parse
+from leylora.training.data import filled, tokenize
+from leylora.training.trainer import build_trainer, settle_checkpointing
 
-RECIPE = str(RECIPES / "tiny-mistral" / "instructions.yaml")
 MISTRAL = FAMILIES["mistral"]
 
 
 def arguments(*words: str) -> Arguments:
-    return parse(["--config", RECIPE, *words])
+    return parse(["--model", "tiny-mistral", *words])
 
 
 def base(folder: Path) -> Any:
@@ -52,7 +49,7 @@ def test_an_adapter_below_stays_frozen_and_active(tiny_base: Callable[[str], Pat
     ids = torch.arange(300, 320)[None]
     with torch.no_grad():
         wanted = below(ids).logits
-    model = attach(base(tiny_base("tiny-mistral")), arguments("--on_top_of", str(tmp_path / "below")), MISTRAL)
+    model = attach(base(tiny_base("tiny-mistral")), arguments("--frozen_adapter", str(tmp_path / "below")), MISTRAL)
     assert all(".default." in name for name in trainable(model))
     assert len(trainable(model)) == 2 * 7 * 4
     with torch.no_grad():  # the new adapter starts at zero, so the sum is the one below
@@ -64,18 +61,18 @@ def test_an_adapter_below_stays_frozen_and_active(tiny_base: Callable[[str], Pat
 def test_going_on_with_an_adapter_starts_from_its_weights(tiny_base: Callable[[str], Path], tmp_path: Path) -> None:
     first = attach(base(tiny_base("tiny-mistral")), arguments("--seed", "5"), MISTRAL)
     first.save_pretrained(tmp_path / "first")
-    second = attach(base(tiny_base("tiny-mistral")), arguments("--init_from", str(tmp_path / "first")), MISTRAL)
+    second = attach(base(tiny_base("tiny-mistral")), arguments("--resume_adapter", str(tmp_path / "first")), MISTRAL)
     for name, parameter in trainable(first).items():
         assert torch.equal(parameter, trainable(second)[name])
 
 
 def test_an_adapter_that_is_not_there_or_does_not_fit(tiny_base: Callable[[str], Path], tmp_path: Path) -> None:
-    with pytest.raises(LeyloraError, match="none is no adapter folder"):
-        attach(base(tiny_base("tiny-mistral")), arguments("--on_top_of", str(tmp_path / "none")), MISTRAL)
+    with pytest.raises(LeyloraError, match="none is not an adapter folder"):
+        attach(base(tiny_base("tiny-mistral")), arguments("--frozen_adapter", str(tmp_path / "none")), MISTRAL)
     falcon = attach(base(tiny_base("tiny-falcon")), arguments("--lora_target_modules", "dense"), FAMILIES["falcon"])
     falcon.save_pretrained(tmp_path / "falcon")
     with pytest.raises(LeyloraError, match="does not fit this base model"):
-        attach(base(tiny_base("tiny-mistral")), arguments("--init_from", str(tmp_path / "falcon")), MISTRAL)
+        attach(base(tiny_base("tiny-mistral")), arguments("--resume_adapter", str(tmp_path / "falcon")), MISTRAL)
     with pytest.raises(UsageError, match=r"lora_target_modules .*query_key_value.* do not fit a llama-2 model"):
         attach(
             base(tiny_base("tiny-llama-2")), arguments("--lora_target_modules", "query_key_value"), FAMILIES["llama"]
@@ -128,13 +125,14 @@ def test_adapters_are_float32_whatever_the_run_computes_in(tiny_base: Callable[[
         (["--gradient_checkpointing", "false"], "sdpa", None),
         ([], "kernels-community/flash-attn2", {"use_reentrant": False}),
         ([], "sdpa", {"use_reentrant": False, "selective": True}),
+        ([], "sdpa on an H200", {"use_reentrant": False}),
     ],
 )
 def test_selective_checkpointing_is_dropped_where_it_cannot_pay(
     words: list[str], attention: str, wanted: dict[str, bool] | None
 ) -> None:
-    asked = parse(["--config", str(RECIPES / "mistral-7b" / "law.yaml"), "--dry_run", *words])
-    settle_checkpointing(asked.training, attention)
+    asked = parse(["--model", "mistral-7b", "--adapter", "law", "--dry_run", *words])
+    settle_checkpointing(asked.training, attention, 989 if "H200" in attention else 76.7)
     assert asked.training.gradient_checkpointing_kwargs == wanted
 
 
@@ -151,7 +149,7 @@ def test_rows_are_packed_and_the_efficiency_is_their_share(tiny_base: Callable[[
     packed = [len(ids) for ids in built.train_dataset["input_ids"]]
     assert len(packed) < 40 / 3
     assert max(packed) <= 128
-    assert packing_efficiency(built) == sum(packed) / (128 * len(packed)) > 0.8
+    assert filled(built.train_dataset, 128) == sum(packed) / (128 * len(packed)) > 0.8
 
 
 def test_rank_stabilised_alpha_is_folded() -> None:

@@ -13,6 +13,8 @@ from accelerate.commands.config.config_args import ClusterConfig
 from accelerate.commands.launch import launch_command_parser
 from accelerate.utils import DistributedType
 
+from leylora.training.recipe import compose, recipe_of
+
 TRAIN = Path(__file__).parents[2] / "train"
 CONFIGS = sorted((TRAIN / "accelerate").glob("*.yaml"))
 KINDS = {
@@ -55,9 +57,7 @@ def test_the_header_s_command_is_one_that_parses(path: Path) -> None:
     arguments = launch_command_parser().parse_args(words)
     assert arguments.config_file == f"train/accelerate/{path.name}"
     assert arguments.training_script == "train/sft.py"
-    if "--config" in arguments.training_script_args:
-        recipe = arguments.training_script_args[arguments.training_script_args.index("--config") + 1]
-        assert (TRAIN.parent / recipe).is_file()
+    recipe_of([word for word in arguments.training_script_args if word != "\\"])  # it is there
 
 
 def test_fsdp_and_zero3_keep_what_qlora_needs() -> None:
@@ -94,18 +94,17 @@ def test_the_slurm_script_starts_one_launcher_a_machine(tmp_path: Path) -> None:
         "PATH": f"{folder}/bin:{os.environ['PATH']}", "VENV": str(folder), "SLURM_JOB_NODELIST": "node[7-8]",
         "SLURM_JOB_ID": "123456", "SLURM_JOB_NUM_NODES": "2", "SLURM_GPUS_ON_NODE": "4",
     }  # fmt: skip
-    recipe = "train/recipes/mistral-7b/law.yaml"
-    words = [recipe, "--max_steps", "5", "--output_dir", "LORA/two words"]
+    words = ["--model", "mistral-7b", "--max_steps", "5", "--output_dir", "LORA/two words"]
     subprocess.run(["bash", script, *words], env=environment, check=True, cwd=TRAIN.parent)
     for machine in (0, 1):
         asked = launched(folder, machine)
         assert (asked.num_machines, asked.num_processes, asked.machine_rank) == (2, 8, machine)
         assert (asked.main_process_ip, asked.main_process_port) == ("node7", 23456)
         assert (TRAIN.parent / asked.config_file).is_file()
-        assert [asked.training_script, *asked.training_script_args] == ["train/sft.py", "--config", *words]
+        assert [asked.training_script, *asked.training_script_args] == ["train/sft.py", *words]
     missing = subprocess.run(["bash", script], env=environment, capture_output=True, text=True, check=False)
     assert missing.returncode != 0
-    assert "name a recipe" in missing.stderr
+    assert "say what to train" in missing.stderr
 
 
 def sky() -> dict[str, Any]:
@@ -119,10 +118,9 @@ def test_the_sky_task_has_only_documented_keys() -> None:
     assert set(task["resources"]["autostop"]) <= {"idle_minutes", "down", "wait_for", "hook", "hook_timeout"}
     used = set(re.findall(r"SKYPILOT_\w+", task["setup"] + task["run"]))
     assert used <= SKY_VARIABLES
-    for key in ("RECIPE", "MIXTURE", "LAUNCH"):
+    for key in ("MIXTURE", "LAUNCH"):
         assert (TRAIN.parent / task["envs"][key]).is_file()
-    recipe = yaml.safe_load((TRAIN.parent / task["envs"]["RECIPE"]).read_text("utf-8"))
-    assert recipe["dataset_name"] == task["envs"]["DATASET"]
+    assert compose(task["envs"]["MODEL"], task["envs"]["ADAPTER"])["dataset_name"] == task["envs"]["DATASET"]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
@@ -137,4 +135,4 @@ def test_the_sky_task_runs_one_launcher_a_machine(tmp_path: Path) -> None:
     asked = launched(folder, 1)
     assert (asked.num_machines, asked.num_processes, asked.machine_rank) == (2, 8, 1)
     assert asked.main_process_ip == "10.0.0.1"
-    assert asked.training_script_args == ["--config", task["envs"]["RECIPE"], "--max_steps", "5"]
+    assert asked.training_script_args == ["--model", "mistral-7b", "--adapter", "instructions", "--max_steps", "5"]

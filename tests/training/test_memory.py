@@ -1,4 +1,4 @@
-"""The memory estimate: bytes against a real quantised model, peaks against published ones."""
+"""The memory estimate: bytes against a real quantised model, peaks against published ones; useful work a token."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from bitsandbytes.nn import Linear4bit
+from transformers import FalconConfig, LlamaConfig, MistralConfig, PretrainedConfig
 
 from leylora.models.cards import GIB, assumed_card
 from leylora.models.families import FAMILIES, GATED_MLP, KNOWN, shape_of
 from leylora.models.load import load_base
-from leylora.project import RECIPES
 from leylora.training import memory
 from leylora.training.adapter import attach
-from leylora.training.arguments import parse
+from leylora.training.config import parse
 
-MISTRAL = memory.Plan(
+MISTRAL = memory.Sizes(
     KNOWN["mistralai/Mistral-7B-v0.1"], 4096, 1, 16, ("q_proj", "k_proj", "v_proj", "o_proj"),
     optimizer="adamw_torch", attention="flash",
 )  # fmt: skip
@@ -39,15 +39,14 @@ def test_bytes_of_weights_adapter_and_optimizer_are_exact(
     base = load_base(str(tiny_base(family)), compute_dtype=torch.float32, double_quant=double_quant)
     shape = shape_of(base.config)
     targets = FAMILIES[shape.model_type].linear_layers
-    plan = memory.Plan(shape, 128, 1, 16, targets, optimizer="adamw_torch", double_quant=double_quant, half=False)
-    needed = memory.estimate(plan)
+    sizes = memory.Sizes(shape, 128, 1, 16, targets, optimizer="adamw_torch", double_quant=double_quant, half=False)
+    needed = memory.estimate(sizes)
     layers = [module for module in base.modules() if isinstance(module, Linear4bit)]
     assert needed.weights_4bit == sum(map(four_bit_tensors, layers))
     inside = {id(layer.weight) for layer in layers}
     assert needed.weights_16bit == 4 * sum(weight.numel() for weight in base.parameters() if id(weight) not in inside)
 
-    recipe = RECIPES / family / "law.yaml"
-    model = attach(base, parse(["--config", str(recipe)]), FAMILIES[shape.model_type])
+    model = attach(base, parse(["--model", family]), FAMILIES[shape.model_type])
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     assert needed.adapter == needed.gradients == 4 * sum(weight.numel() for weight in trained)
     optimizer = torch.optim.AdamW(trained)
@@ -59,7 +58,7 @@ def test_bytes_of_weights_adapter_and_optimizer_are_exact(
 
 
 @pytest.mark.parametrize(
-    ("plan", "published_gib"),
+    ("sizes", "published_gib"),
     [
         # fms-acceleration, A100, Mistral 7B, rows of 4,096, fused head (refs/a100_80gb_liger.csv): GB as printed there
         (replace(MISTRAL, batch=4), 13.0e9 / GIB),
@@ -69,44 +68,70 @@ def test_bytes_of_weights_adapter_and_optimizer_are_exact(
         # torchtune's README, Llama 3.1 8B, 2 x 2,048 packed, compiled
         (replace(MISTRAL, shape=KNOWN["meta-llama/Llama-3.1-8B-Instruct"], length=2048, batch=2, rank=8), 7.4),
     ],
-    ids=lambda value: f"{value.batch}x{value.length}" if isinstance(value, memory.Plan) else "",
+    ids=lambda value: f"{value.batch}x{value.length}" if isinstance(value, memory.Sizes) else "",
 )
-def test_published_peaks_lie_up_to_15_percent_below_the_estimate(plan: memory.Plan, published_gib: float) -> None:
+def test_published_peaks_lie_up_to_15_percent_below_the_estimate(sizes: memory.Sizes, published_gib: float) -> None:
     """They count what torch allocates, so the CUDA context is left out; some of their kernels are leaner than ours."""
-    needed = memory.estimate(plan)
+    needed = memory.estimate(sizes)
     assert 0.95 < (needed.total - needed.context) / GIB / published_gib < memory.TOO_HIGH
 
 
 def test_what_fits_fits_and_one_step_more_does_not() -> None:
-    plan = replace(MISTRAL, targets=GATED_MLP, attention="sdpa", selective=True)
+    sizes = replace(MISTRAL, targets=GATED_MLP, attention="sdpa", selective=True)
     for gib in (11.8, 14.6):
-        longest, most = memory.largest_length(plan, gib), memory.largest_batch(plan, gib)
-        assert memory.estimate(replace(plan, length=longest)).total <= gib * GIB
-        assert memory.estimate(replace(plan, length=longest + 256)).total > gib * GIB
-        assert memory.estimate(replace(plan, batch=most)).total <= gib * GIB
-        assert memory.estimate(replace(plan, batch=most + 1)).total > gib * GIB
-    assert memory.largest_length(plan, 4.0) == memory.largest_batch(plan, 4.0) == 0
+        longest, most = memory.largest_length(sizes, gib), memory.largest_batch(sizes, gib)
+        assert memory.estimate(replace(sizes, length=longest)).total <= gib * GIB
+        assert memory.estimate(replace(sizes, length=longest + 256)).total > gib * GIB
+        assert memory.estimate(replace(sizes, batch=most)).total <= gib * GIB
+        assert memory.estimate(replace(sizes, batch=most + 1)).total > gib * GIB
+    assert memory.largest_length(sizes, 4.0) == memory.largest_batch(sizes, 4.0) == 0
 
 
 def test_each_saving_saves() -> None:
-    plan = replace(MISTRAL, targets=GATED_MLP, attention="sdpa")
-    total = memory.estimate(plan).total
+    sizes = replace(MISTRAL, targets=GATED_MLP, attention="sdpa")
+    total = memory.estimate(sizes).total
     dearer = [
-        replace(plan, double_quant=False), replace(plan, four_bit=False), replace(plan, rank=64),
-        replace(plan, checkpointing=False), replace(plan, selective=True), replace(plan, attention="eager"),
-        replace(plan, frozen_rank=16), replace(plan, half=False), replace(plan, batch=2),
+        replace(sizes, double_quant=False), replace(sizes, four_bit=False), replace(sizes, rank=64),
+        replace(sizes, checkpointing=False), replace(sizes, selective=True), replace(sizes, attention="eager"),
+        replace(sizes, frozen_rank=16), replace(sizes, half=False), replace(sizes, batch=2),
     ]  # fmt: skip
     assert all(memory.estimate(other).total > total for other in dearer)
-    cheaper = [replace(plan, attention="flash"), replace(plan, optimizer="paged_adamw_8bit")]
+    cheaper = [replace(sizes, attention="flash"), replace(sizes, optimizer="paged_adamw_8bit")]
     assert all(memory.estimate(other).total < total for other in cheaper)
     assert 0.25 < (memory.estimate(dearer[0]).total - total) / GIB < 0.35
 
 
 def test_speed_is_between_what_was_published() -> None:
-    plan = replace(MISTRAL, batch=4)
-    a100 = memory.tokens_per_second(plan, assumed_card("A100"))
+    sizes = replace(MISTRAL, batch=4)
+    a100 = memory.tokens_per_second(sizes, assumed_card("A100"))
     assert a100 is not None
     assert 2_904 < a100 < 4_240  # stock and best of fms-acceleration on an A100
-    assert memory.tokens_per_second(plan, assumed_card("Unknown 16GB")) is None
+    assert memory.tokens_per_second(sizes, assumed_card("Unknown 16GB")) is None
     assert memory.rounded(1234.5) == 1200
     assert memory.rounded(7.3) == 7
+
+
+SHAPES: list[tuple[PretrainedConfig, float, float, float]] = [
+    (LlamaConfig(), 6.61e9, 28.3, 30.2),
+    (MistralConfig(), 7.11e9, 30.3, 32.2),
+    (FalconConfig(hidden_size=4544, num_hidden_layers=32), 6.92e9, 29.8, 31.8),
+]
+
+
+@pytest.mark.parametrize(("config", "parameters", "at_2048", "at_4096"), SHAPES)
+def test_useful_work_of_the_7b_models(
+    config: PretrainedConfig, parameters: float, at_2048: float, at_4096: float
+) -> None:
+    """GFLOP a token, worked out by hand from the layer shapes."""
+    assert memory.flops_per_token(parameters, config, 2048) / 1e9 == pytest.approx(at_2048, abs=0.1)
+    assert memory.flops_per_token(parameters, config, 4096) / 1e9 == pytest.approx(at_4096, abs=0.15)
+
+
+def test_what_flops_are_counted_from(tiny_base: Callable[[str], Path]) -> None:
+    assert memory.mean_context([100, 100]) == 100
+    assert memory.mean_context([10, 90]) == 82  # nine tokens of ten stand in the long document
+    model = load_base(str(tiny_base("tiny-mistral")), compute_dtype=torch.float32)
+    hidden, inner, vocabulary = model.config.hidden_size, model.config.intermediate_size, model.config.vocab_size
+    kv = hidden // model.config.num_attention_heads * model.config.num_key_value_heads
+    layer = 2 * hidden * hidden + 2 * hidden * kv + 3 * hidden * inner
+    assert memory.matmul_parameters(model) == model.config.num_hidden_layers * layer + hidden * vocabulary

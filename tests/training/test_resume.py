@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +15,19 @@ import pytest
 import torch
 from transformers import TrainerCallback, TrainerState
 
-import leylora
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, sha256_file, write_jsonl
 from leylora.models.families import FAMILIES
 from leylora.models.load import load_base, load_tokenizer
 from leylora.models.templates import instruction_template, training_template
-from leylora.project import RECIPES, ROOT
-from leylora.training import packs
+from leylora.project import ROOT
 from leylora.training.adapter import attach
-from leylora.training.arguments import Arguments, parse
-from leylora.training.engine import Engine
-from leylora.training.packs import prepare_rows, source_of
-from leylora.training.record import RunRecord, installed_versions
+from leylora.training.config import Arguments, parse
+from leylora.training.data import lengths, prepare
+from leylora.training.record import RunRecord
 from leylora.training.resume import COMPLETE, checkpoints, fault_of, find_checkpoint, seal, what_changed
 from leylora.training.sft import run
-from leylora.training.trainer import build_trainer, train
-
-RECIPE = str(RECIPES / "tiny-mistral" / "instructions.yaml")
+from leylora.training.trainer import LoraTrainer, build_trainer
 
 
 def conversation(n: int) -> dict[str, Any]:
@@ -62,7 +56,7 @@ def place(tiny_base: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
 def words(folder: Path, name: str, *more: str) -> list[str]:
     """A command line whose run needs all that a checkpoint holds: dropout's random state, momentum, several epochs."""
     return [
-        "--config", RECIPE, "--model_name_or_path", str(folder / "base"), "--dataset_name", str(folder / "data"),
+        "--model", "tiny-mistral", "--model_name_or_path", str(folder / "base"), "--dataset_name", str(folder / "data"),
         "--output_dir", str(folder / "LORA" / name), "--max_length", "128", "--lora_dropout", "0.1",
         "--gradient_accumulation_steps", "2", "--logging_steps", "3", "--max_steps", "10", "--eval_strategy", "no",
         "--save_strategy", "steps", "--save_steps", "2", *more,
@@ -74,7 +68,7 @@ def arguments(folder: Path, *more: str) -> Arguments:
 
 
 def go(folder: Path, name: str, *more: str) -> RunRecord:
-    line = words(folder, name, "--on_top_of", str(folder / "LORA" / "below"), *more)
+    line = words(folder, name, "--frozen_adapter", str(folder / "LORA" / "below"), *more)
     return run(parse(line), line)
 
 
@@ -84,7 +78,7 @@ def kill_while_it_saves_step_6(folder: Path) -> Path:
     A named pipe in the place of a checkpoint's file holds the process there, for nobody reads from it.
     """
     work = folder / "LORA" / ".killed.run"
-    line = words(folder, "killed", "--on_top_of", str(folder / "LORA" / "below"), "--dataset_num_proc", "1")
+    line = words(folder, "killed", "--frozen_adapter", str(folder / "LORA" / "below"), "--dataset_num_proc", "1")
     process = subprocess.Popen([sys.executable, str(ROOT / "train" / "sft.py"), *line], stderr=subprocess.PIPE)
     try:
         wait_for(work / "asked.json", process)
@@ -134,8 +128,8 @@ def test_a_killed_run_goes_on_bit_for_bit(place: Path, capsys: pytest.CaptureFix
 
 def refused_when_something_changed(place: Path) -> None:
     again = ("--resume_from_checkpoint", "true")
-    rows = place / "LORA" / ".killed.run" / "rows" / packs.MADE_OF
-    before = sha256_file(rows)
+    asked = place / "LORA" / ".killed.run" / "asked.json"
+    before = sha256_file(asked)
     with pytest.raises(
         LeyloraError, match=r"this changed since the run began: learning_rate \(0.01 before, 0.02 now\)"
     ):
@@ -146,14 +140,14 @@ def refused_when_something_changed(place: Path) -> None:
         (place / "data" / "train.jsonl", "the training conversations"),
         (place / "base" / "model.safetensors", "the base model"),
         (place / "base" / "tokenizer.json", "the base model's tokenizer"),
-        (place / "LORA" / "below" / "adapter_model.safetensors", r"the adapter below \(on_top_of\)"),
+        (place / "LORA" / "below" / "adapter_model.safetensors", "the frozen adapter"),
     ]:
         kept = path.read_bytes()
         path.write_bytes(altered(path.name, kept))
         with pytest.raises(LeyloraError, match=f"this changed since the run began: {name}[.;]"):
             go(place, "killed", *again)
         path.write_bytes(kept)
-    assert sha256_file(rows) == before
+    assert sha256_file(asked) == before
 
 
 def altered(name: str, content: bytes) -> bytes:
@@ -167,14 +161,13 @@ def altered(name: str, content: bytes) -> bytes:
 
 
 @pytest.fixture
-def engine(place: Path, tmp_path: Path) -> Callable[..., Engine]:
-    """``engine("--key", "value")``: a trainer of a run without a frozen adapter, whose work folder is tmp_path/work."""
+def trainer(place: Path, tmp_path: Path) -> Callable[..., LoraTrainer]:
+    """``trainer("--key", "value")``: a trainer without a frozen adapter, whose work folder is tmp_path/work."""
 
-    def make(*more: str) -> Engine:
+    def make(*more: str) -> LoraTrainer:
         asked = arguments(place, *more)
         tokenizer = load_tokenizer(str(place / "base"))
-        source = source_of(asked, tokenizer, training_template(instruction_template("leylora-mistral")))
-        rows, _ = prepare_rows(source, tmp_path / "work")
+        rows = prepare(asked, tokenizer, training_template(instruction_template("leylora-mistral"))).train
         base = load_base(str(place / "base"), compute_dtype=torch.float32, attn_implementation="sdpa")
         return build_trainer(attach(base, asked, FAMILIES["mistral"]), tokenizer, rows, None, asked, tmp_path / "work")
 
@@ -185,7 +178,7 @@ def engine(place: Path, tmp_path: Path) -> Callable[..., Engine]:
     ("file", "said"), [("optimizer.pt", "the disk may be full"), ("trainer_state.json", "the disk is full")]
 )
 def test_a_full_disk_stops_the_run_and_spares_the_last_checkpoint(
-    engine: Callable[..., Engine], tmp_path: Path, file: str, said: str
+    trainer: Callable[..., LoraTrainer], tmp_path: Path, file: str, said: str
 ) -> None:
     """Writing to /dev/full fails as on a disk without space, in the very system call."""
 
@@ -195,34 +188,36 @@ def test_a_full_disk_stops_the_run_and_spares_the_last_checkpoint(
                 (tmp_path / "work" / "checkpoint-4").mkdir()
                 (tmp_path / "work" / "checkpoint-4" / file).symlink_to("/dev/full")
 
-    trainer = engine("--save_total_limit", "1")
-    trainer.add_callback(NoSpace())
+    built = trainer("--save_total_limit", "1")
+    built.add_callback(NoSpace())
     with pytest.raises(LeyloraError, match=rf"step 4 could not be written .*{said}.*checkpoint of step 2 is intact"):
-        train(trainer, None)
+        built.run(None)
     (left,) = checkpoints(tmp_path / "work")
     assert (left.name, fault_of(left)) == ("checkpoint-2", None)
 
 
-def test_a_run_cut_off_after_its_last_step_only_has_to_be_saved(engine: Callable[..., Engine], tmp_path: Path) -> None:
-    first = engine("--max_steps", "3", "--save_total_limit", "2")
-    train(first, None)
+def test_a_run_cut_off_after_its_last_step_only_has_to_be_saved(
+    trainer: Callable[..., LoraTrainer], tmp_path: Path
+) -> None:
+    first = trainer("--max_steps", "3", "--save_total_limit", "2")
+    first.run(None)
     assert [path.name for path in checkpoints(tmp_path / "work")] == ["checkpoint-2", "checkpoint-3"]
     files = {path.name for path in (tmp_path / "work" / "checkpoint-3").iterdir()}
     assert COMPLETE in files
     assert "training_args.bin" not in files  # a pickle of everything, which nobody reads
-    second = engine("--max_steps", "3")
-    train(second, tmp_path / "work" / "checkpoint-3")
+    second = trainer("--max_steps", "3")
+    second.run(tmp_path / "work" / "checkpoint-3")
     assert second.state.log_history == first.state.log_history[:-1]  # all but the speed of the whole
     for name, parameter in first.model.named_parameters():
         assert torch.equal(parameter, second.model.get_parameter(name)), name
 
 
 def test_optimizer_state_that_was_paged_is_ordinary_memory_after_loading(
-    engine: Callable[..., Engine], tmp_path: Path
+    trainer: Callable[..., LoraTrainer], tmp_path: Path
 ) -> None:
     """bitsandbytes marks paged tensors by attributes that torch saves; of ordinary tensors they end the process."""
-    first = engine("--max_steps", "2")
-    train(first, None)
+    first = trainer("--max_steps", "2")
+    first.run(None)
     file = tmp_path / "work" / "checkpoint-2" / "optimizer.pt"
     saved = torch.load(file, weights_only=True)
     for state in saved["state"].values():
@@ -230,7 +225,7 @@ def test_optimizer_state_that_was_paged_is_ordinary_memory_after_loading(
     torch.save(saved, file)
     assert torch.load(file, weights_only=True)["state"][0]["exp_avg"].is_paged, "torch no longer keeps the marks"
 
-    second = engine("--max_steps", "4")
+    second = trainer("--max_steps", "4")
     second.create_optimizer_and_scheduler(4)
     second._load_optimizer_and_scheduler(str(file.parent))
     moments = [state["exp_avg"] for state in second.optimizer.state.values()]
@@ -238,47 +233,24 @@ def test_optimizer_state_that_was_paged_is_ordinary_memory_after_loading(
     assert not any(hasattr(moment, "is_paged") or hasattr(moment, "page_deviceid") for moment in moments)
 
 
-def test_versions_are_known_where_leylora_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def known(package: str) -> str:
-        if package == "leylora":
-            raise PackageNotFoundError(package)
-        return "1.0"
-
-    monkeypatch.setattr("leylora.training.record.version", known)
-    assert installed_versions()["leylora"] == leylora.__version__
-
-
-def test_packs_do_not_depend_on_the_number_of_processes(place: Path, tmp_path: Path) -> None:
+def test_packs_do_not_depend_on_the_number_of_processes(place: Path) -> None:
     tokenizer = load_tokenizer(str(place / "base"))
     template = training_template(instruction_template("leylora-mistral"))
     found: list[Any] = []
     for processes in ("1", "3"):
-        source = source_of(arguments(place, "--dataset_num_proc", processes), tokenizer, template)
-        rows, _ = prepare_rows(source, tmp_path / processes)
-        found.append(rows.packed)
+        data = prepare(
+            arguments(place, "--dataset_num_proc", processes, "--eval_strategy", "steps"), tokenizer, template
+        )
+        rows = data.train
+        found.append(data)
         assert rows.packed is not None
-        assert max(packs.lengths(rows.packed)) <= 128
-        assert sum(packs.lengths(rows.packed)) == rows.tokens == sum(packs.lengths(rows.dataset))
-    assert found[0][:] == found[1][:]
-
-
-def test_rows_are_made_once(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer = load_tokenizer(str(place / "base"))
-    template = training_template(instruction_template("leylora-mistral"))
-    asked = arguments(place, "--eval_strategy", "steps")
-    made = prepare_rows(source_of(asked, tokenizer, template), tmp_path)
-    monkeypatch.setattr(packs, "tokenize", lambda *_: pytest.fail("tokenised again"))
-    read = prepare_rows(source_of(asked, tokenizer, template), tmp_path)
-    for before, after in zip(made, read, strict=True):
-        assert before is not None
-        assert after is not None
-        assert before.dataset[:] == after.dataset[:]
-        assert before.packed is not None
-        assert after.packed is not None
-        assert before.packed[:] == after.packed[:]
-        assert (before.sha256, before.too_long) == (after.sha256, after.too_long)
-    with pytest.raises(pytest.fail.Exception, match="tokenised again"):
-        prepare_rows(source_of(arguments(place, "--max_length", "100"), tokenizer, template), tmp_path)
+        assert max(lengths(rows.packed)) <= 128
+        assert sum(lengths(rows.packed)) == rows.tokens == sum(lengths(rows.dataset))
+    assert found[0].train.packed[:] == found[1].train.packed[:]
+    assert found[0].made_from == found[1].made_from
+    other = prepare(arguments(place, "--max_length", "100", "--eval_strategy", "steps"), tokenizer, template)
+    changed = {key for key, value in other.made_from.items() if found[0].made_from[key] != value}
+    assert changed == {"token ids, labels or packs of the rows"}
 
 
 def checkpoint(work: Path, step: int, *, sealed: bool = True) -> Path:
@@ -323,7 +295,7 @@ def test_which_checkpoint_is_taken(place: Path, tmp_path: Path, capsys: pytest.C
     assert find_checkpoint(arguments(place, "--resume_from_checkpoint", named), tmp_path) == Path(named)
     with pytest.raises(LeyloraError, match="checkpoint-90 is damaged"):
         find_checkpoint(arguments(place, "--resume_from_checkpoint", str(tmp_path / "checkpoint-90")), tmp_path)
-    with pytest.raises(UsageError, match=r"no checkpoint of this run .*checkpoint-8, checkpoint-90.*--init_from"):
+    with pytest.raises(UsageError, match=r"not a checkpoint of this run .*checkpoint-8, checkpoint-90.*--resume_ad"):
         find_checkpoint(arguments(place, "--resume_from_checkpoint", str(tmp_path / "checkpoint-9")), tmp_path)
 
 

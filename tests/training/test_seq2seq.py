@@ -19,7 +19,7 @@ from leylora.training.seq2seq_record import SummaryRecord
 from leylora.training.seq2seq_rouge import score_summaries
 
 NEWS = SAMPLES / "resumenes.jsonl"
-RECIPE = str(RECIPES / "tiny-t5" / "resumen.yaml")
+RECIPE = str(RECIPES / "seq2seq" / "tiny-t5.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -143,11 +143,11 @@ def test_what_a_summary_run_cannot_honour(more: list[str], sentence: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "path", sorted(RECIPES.glob("*t5*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+    "path", sorted(RECIPES.glob("seq2seq/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
 )
 def test_every_summary_recipe_parses(path: Path) -> None:
     arguments = parse(["--config", str(path)])
-    assert f"#   accelerate launch train/seq2seq.py --config train/recipes/{path.parent.name}/{path.name}" in (
+    assert f"#   accelerate launch train/seq2seq.py --config train/recipes/seq2seq/{path.name}" in (
         path.read_text("utf-8").splitlines()
     )
     assert arguments.run.prompt == "Resume el siguiente artículo:"

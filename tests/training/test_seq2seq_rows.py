@@ -8,7 +8,7 @@ import pytest
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import write_jsonl
 from leylora.models.tiny import train_t5_tokenizer
-from leylora.training.rows import IGNORED
+from leylora.training.data import IGNORED
 from leylora.training.seq2seq_rouge import SpanishWords, lead, score_summaries
 from leylora.training.seq2seq_rows import Pair, load_pairs, note_unwritable, tokenize_pairs
 

@@ -11,9 +11,8 @@ import yaml
 from leylora.adapters.config import BASE_KEYS
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json
-from leylora.models.templates import instruction_template, served_template
 from leylora.webui import export as exports
-from leylora.webui.export import ExportReport, adapter_artifact, collect, export, remove, template_of
+from leylora.webui.export import ExportReport, adapter_artifact, collect, export, remove
 from leylora.webui.guide import next_steps
 
 from .conftest import MakeAdapter
@@ -248,7 +247,7 @@ def test_a_path_to_an_adapter_is_a_name_too(webui: Path, lora_root: Path, make_a
     elsewhere = make_adapter(lora_root.parent / "elsewhere" / "my_adapter")
     assert [found.name for found in collect([f"{elsewhere}/"], lora_root) if found.kind == "adapter"] == ["my_adapter"]
     dotted = make_adapter(lora_root.parent / "elsewhere" / "mistral-v0.1-es")
-    with pytest.raises(UsageError, match="no adapter name that text-generation-webui can load"):
+    with pytest.raises(UsageError, match="not an adapter name that text-generation-webui can load"):
         export(webui, [str(dotted)], lora_root)
 
 
@@ -287,16 +286,3 @@ def test_target_modules_become_a_list(lora_root: Path, make_adapter: MakeAdapter
         "model.layers.0.self_attn.q_proj",
         "model.layers.0.self_attn.v_proj",
     ]
-
-
-def test_how_the_template_of_an_adapter_is_found(lora_root: Path) -> None:
-    folder = lora_root / "mistral-7b-law"
-    assert template_of(folder, {"base_model_name_or_path": "x/Falcon-7B"}) == "leylora-falcon"
-    assert template_of(folder, {"base_model_name_or_path": "m/Mistral-7B-Instruct-v0.3"}) == (
-        "leylora-mistral-instruct-v0.3"
-    )
-    assert template_of(folder, {"base_model_name_or_path": "x/unheard-of"}) is None
-    (folder / "chat_template.jinja").write_text(served_template(instruction_template("leylora-llama-2")) + "\n")
-    assert template_of(folder, {"base_model_name_or_path": "x/Falcon-7B"}) == "leylora-llama-2"
-    (folder / "run.json").write_text(json.dumps({"instruction_template": "leylora-qwen3"}))
-    assert template_of(folder, {}) == "leylora-qwen3"

@@ -58,7 +58,7 @@ class Variant(BaseModel):
         name: of the role in a comparison, else of the adapter's folder; ``base`` for the base alone.
         adapter: its folder, or its name at an endpoint; "" for the base.
         frozen_adapter: folder of the adapter it was trained on top of, which is active together with it.
-        sha256: of both (`adapter_sha256`); "" for the base, and where nothing is compared or it is not at hand.
+        sha256: of both (`adapter_sha256`); "" for the base, and where it is not needed or not known.
         same_as: an earlier variant of this model with the same weights.
         run: its whole run.json, None when it has none.
         merge: its whole merge_report.json, None when it is not a merge.
@@ -257,7 +257,7 @@ def parse_role(word: str, *, known_only: bool = True) -> tuple[Role | None, str]
     role = next((one for one in ROLES[1:] if one == part), None)
     if mark and role is None and known_only:
         roles = ", ".join(ROLES[1:])
-        raise UsageError(f"'{part}' is no part of a comparison; write {roles}, as in law=LORA/mine.")
+        raise UsageError(f"'{part}' is not a role; write {roles}, as in law=LORA/mine.")
     return role, name
 
 

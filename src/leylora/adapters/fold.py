@@ -1,6 +1,6 @@
 """Fold an adapter into the full 16-bit weights of its base, tensor by tensor, for GGUF, Ollama or plain serving.
 
-Never into 4-bit weights: rounding W + delta to 4 bits again can erase a small delta. The adapter was trained beside
+Never into 4-bit weights: rounding W + delta to 4 bits again can erase a small delta. The adapter was trained on
 the 4-bit base, so the folded 16-bit model is a slightly different one: `measure_drift` says by how much.
 """
 

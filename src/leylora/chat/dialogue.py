@@ -28,12 +28,12 @@ from leylora.models.presets import MAX_NEW_TOKENS, Sampling, preset, preset_for
 from leylora.models.templates import special_tokens
 
 NOTICE = "Esto no es asesoría legal. Compruebe cada cita en la edición vigente de la ley."
-VERDICTS: dict[Verdict, str] = {
-    "verified": "verificada",
-    "unsupported": "el artículo no lo respalda",
-    "not in the sources": "fuera de las fuentes",
-    "does not exist": "no existe",
-    "unclear": "por aclarar",
+VERDICTS = {
+    Verdict.VERIFIED: "verificada",
+    Verdict.UNSUPPORTED: "el artículo no lo respalda",
+    Verdict.NOT_IN_SOURCES: "fuera de las fuentes",
+    Verdict.DOES_NOT_EXIST: "no existe",
+    Verdict.UNCLEAR: "por aclarar",
 }
 EXAMPLES = (
     "¿Qué plazo hay para devolver un libro prestado?",

@@ -128,7 +128,7 @@ class Terminal:
         self.turns.append(turn)
         console.say("" if turn.answer else "(respuesta vacía)")
         for cited in turn.checked:
-            said = f"  {verdict(cited)}: {plain(cited.text)}. {explain(cited)}"
+            said = f"  {verdict(cited)}: {plain(cited.text)}. {plain(explain(cited))}"
             console.out.print(said, style=_STYLES[cited.mark], markup=False)
         if turn.grounded is not None and turn.finish is not None and not turn.checked:
             console.out.print("  ⚠ La respuesta no cita ningún artículo.", style="yellow")
@@ -196,7 +196,7 @@ class Terminal:
         elif number.isdecimal() and 1 <= int(number) <= len(articles):
             article = articles[int(number) - 1]
             state = "" if article.status == "vigente" else f" [{article.status}]"
-            console.say(f"{article.citation}{state}\n{article.path}\n{article.rubric}\n\n{article.body}")
+            console.say(plain(f"{article.citation}{state}\n{article.path}\n{article.rubric}\n\n{article.body}"))
         else:
             last = f" … /sources {len(articles)}" if len(articles) > 1 else ""
             console.say(f"No hay artículo {plain(number)}: /sources 1{last}.")

@@ -165,72 +165,57 @@ def _with_articles(
 # --- laws and their articles, looked up -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class LawLookup:
     """The laws of a build, with what families look up: which rubrics and subjects name one article only."""
 
-    laws: tuple[Law, ...]
-    seed: int
+    def __init__(self, laws: Iterable[Law], seed: int) -> None:
+        self.laws = tuple(laws)
+        self.seed = seed
+        self._facts: dict[tuple[str, str], _Facts] = {}
 
     def random(self, *key: str) -> Random:
         """A generator that depends on the seed and ``key`` only, never on what ran before."""
         digest = blake2b("\x1f".join([str(self.seed), *key]).encode(), digest_size=8).digest()
         return Random(int.from_bytes(digest, "big"))
 
+    def facts(self, law: Law) -> "_Facts":
+        """What is looked up in ``law``, read once."""
+        key = law.id, law.edition
+        if key not in self._facts:
+            self._facts[key] = _Facts(law)
+        return self._facts[key]
+
     def has_unique_rubric(self, law: Law, article: Article) -> bool:
         """Whether the rubric is a short title and names only this article in its law."""
         rubric = article.rubric or ""
-        return 0 < len(rubric) <= LONGEST_TITLE and ";" not in rubric and self._rubrics[_key(law)][rubric.lower()] == 1
+        return 0 < len(rubric) <= LONGEST_TITLE and ";" not in rubric and self.facts(law).rubrics[rubric.lower()] == 1
 
     def topic(self, law: Law, article: Article) -> str | None:
         """Words that name the article and no other one of its law: its rubric, else the subject it opens with."""
         if self.has_unique_rubric(law, article):
             return lowered(article.rubric or "")
         opening = subject(article.body) if not article.rubric else None
-        return opening if opening and self._subjects[_key(law)][opening.lower()] == 1 else None
+        return opening if opening and self.facts(law).subjects[opening.lower()] == 1 else None
 
-    def mentions(self, law: Law, words: str) -> bool:
-        """Whether ``words`` occur anywhere in ``law``, in upper or lower case."""
-        return words.lower() in self._texts[_key(law)]
 
-    def referrers(self, law: Law, article: Article) -> list[tuple[Article, str]]:
-        """The articles of the same law that point to ``article``, each with the words it uses."""
-        return self._referrers[_key(law)].get(article.number, [])
+class _Facts:
+    """Of one law: how often each rubric and subject occurs, its text in lower case, its highest article number."""
 
-    def last_number(self, law: Law) -> int:
-        """The highest article number of the law, 0 when none is a plain number."""
-        return self._last_numbers[_key(law)]
-
-    @cached_property
-    def _last_numbers(self) -> dict[str, int]:
-        numbers = {_key(law): [int(row.number) for row in law.articles if row.number.isdigit()] for law in self.laws}
-        return {key: max(found, default=0) for key, found in numbers.items()}
+    def __init__(self, law: Law) -> None:
+        self._law = law
+        self.rubrics = Counter((row.rubric or "").lower() for row in law.articles)
+        self.subjects = Counter((subject(row.body) or "").lower() for row in law.articles)
+        self.text = "\n".join(f"{row.rubric} {row.body}" for row in law.articles).lower()
+        self.last_number = max((int(row.number) for row in law.articles if row.number.isdigit()), default=0)
 
     @cached_property
-    def _rubrics(self) -> dict[str, Counter[str]]:
-        return {_key(law): Counter((row.rubric or "").lower() for row in law.articles) for law in self.laws}
-
-    @cached_property
-    def _subjects(self) -> dict[str, Counter[str]]:
-        return {_key(law): Counter((subject(row.body) or "").lower() for row in law.articles) for law in self.laws}
-
-    @cached_property
-    def _texts(self) -> dict[str, str]:
-        return {_key(law): "\n".join(f"{row.rubric} {row.body}" for row in law.articles).lower() for law in self.laws}
-
-    @cached_property
-    def _referrers(self) -> dict[str, dict[str, list[tuple[Article, str]]]]:
-        found: dict[str, dict[str, list[tuple[Article, str]]]] = {}
-        for law in self.laws:
-            mine = found.setdefault(_key(law), {})
-            for row in law.articles:
-                for words, number in references(law, row) if row.in_force else ():
-                    mine.setdefault(number, []).append((row, words))
+    def referrers(self) -> dict[str, list[tuple[Article, str]]]:
+        """By number of an article, the articles in force that point to it, each with the words it uses."""
+        found: dict[str, list[tuple[Article, str]]] = {}
+        for row in self._law.articles:
+            for words, number in references(self._law, row) if row.in_force else ():
+                found.setdefault(number, []).append((row, words))
         return found
-
-
-def _key(law: Law) -> str:
-    return f"{law.id}@{law.edition}"
 
 
 def names_of(law: Law) -> Sequence[str]:

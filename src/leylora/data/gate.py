@@ -360,7 +360,7 @@ for _language, _words in FUNCTION_WORDS.items():
         LANGUAGES_OF[_word] = (*LANGUAGES_OF.get(_word, ()), _language)
 
 ENOUGH_FUNCTION_WORDS = 6
-SAMPLE_CHARACTERS = 4_000
+JUDGED_CHARACTERS = 4_000
 
 
 def language(text: str) -> str | None:
@@ -368,7 +368,7 @@ def language(text: str) -> str | None:
 
     Code blocks and addresses are not counted. Only the first 4,000 characters are read.
     """
-    words = LETTERS.findall(CODE.sub(" ", text[:SAMPLE_CHARACTERS]).lower())
+    words = LETTERS.findall(CODE.sub(" ", text[:JUDGED_CHARACTERS]).lower())
     if len(words) < ENOUGH_FUNCTION_WORDS:
         return None
     votes = dict.fromkeys(FUNCTION_WORDS, 0)
@@ -392,7 +392,7 @@ def is_spanish(text: str) -> bool:
 
 
 def _mostly_latin(text: str) -> bool:
-    letters = [char for char in text[:SAMPLE_CHARACTERS] if char.isalpha()]
+    letters = [char for char in text[:JUDGED_CHARACTERS] if char.isalpha()]
     return not letters or sum(ord(char) < 0x250 for char in letters) >= 0.7 * len(letters)
 
 
@@ -422,34 +422,24 @@ def personal_data(text: str) -> str | None:
             return "a RUC" if match.group(2) else "a cédula"
     if PHONE.search(text):
         return "a telephone number"
-    if any(_luhn(re.sub(r"\D", "", match.group(0))) for match in CARD.finditer(text)):
-        return "a card number"
-    return None
+    cards = [re.sub(r"\D", "", match.group(0)) for match in CARD.finditer(text)]
+    return "a card number" if any(_luhn(card) and len(set(card)) > 1 for card in cards) else None
 
 
 def is_cedula(digits: str) -> bool:
     """Whether ten digits are a valid Ecuadorian identity number of a natural person.
 
-    Province 01-24 or 30, third digit below 6, tenth digit by module 10 with coefficients 2,1,2,...
+    Province 01-24 or 30, third digit below 6, tenth digit by Luhn's rule (module 10 with coefficients 2, 1, 2, ...).
     """
     if len(digits) != 10 or not digits.isdigit():
         return False
     province = int(digits[:2])
-    if not (1 <= province <= 24 or province == 30) or digits[2] >= "6":
-        return False
-    total = 0
-    for position, digit in enumerate(digits[:9]):
-        product = int(digit) * (2 - position % 2)
-        total += product - 9 if product > 9 else product
-    return (10 - total % 10) % 10 == int(digits[9])
+    return (1 <= province <= 24 or province == 30) and digits[2] < "6" and _luhn(digits)
 
 
 def _luhn(digits: str) -> bool:
-    total = 0
-    for position, digit in enumerate(reversed(digits)):
-        product = int(digit) * (1 + position % 2)
-        total += product - 9 if product > 9 else product
-    return total % 10 == 0 and len(set(digits)) > 1
+    doubled = [int(digit) * (1 + position % 2) for position, digit in enumerate(reversed(digits))]
+    return sum(product - 9 if product > 9 else product for product in doubled) % 10 == 0
 
 
 # --- licences ----------------------------------------------------------------------------------------------------

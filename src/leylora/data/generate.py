@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -75,8 +75,7 @@ class TaskReport:
         }
 
 
-@dataclass(frozen=True)
-class _Made:
+class _Made(NamedTuple):
     """A composed row with what the thinning needs to know of it."""
 
     template: str
@@ -102,7 +101,7 @@ def generate(
             both id and edition.
     """
     _check(laws, settings)
-    lookup, citable, report = LawLookup(tuple(laws), seed), CitableLaws(laws), TaskReport()
+    lookup, citable, report = LawLookup(laws, seed), CitableLaws(laws), TaskReport()
     made: list[_Made] = []
     done = 0
     for law in laws:

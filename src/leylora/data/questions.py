@@ -356,7 +356,7 @@ CROSS_REFERENCE = (
 def cross_reference(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     """Up to two items for an article that others point to; the prompt carries the one that points as well."""
     answer = f"Remite al artículo {spelled(article.number)}: «{body_or_opening(article)}»"
-    for source, phrase in lookup.referrers(law, article)[:2]:
+    for source, phrase in lookup.facts(law).referrers.get(article.number, [])[:2]:
         slots = {"source": spelled(source.number), "phrase": phrase}
         yield Item("cross-reference", "grounded", article, CROSS_REFERENCE, answer, slots, also_given=(source,))
 
@@ -512,7 +512,7 @@ def abstain(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
         return
     yield _not_supplied(law, article, lookup)
     yield from _wrong_law(law, article, lookup)
-    last = lookup.last_number(law)
+    last = lookup.facts(law).last_number
     missing = str(last + 1 + chance.randrange(10**6) % max(60, last // 2))
     answer = f"{NO_SUCH_ARTICLE} No consta el {missing}. {_here(law)}"
     yield _declined("no-such-article", article, VERBATIM, answer, {"number": missing})
@@ -559,7 +559,7 @@ def _wrong_law(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     other = chance.choice(others)
     foreign = chance.choice(other.articles)
     words = lookup.topic(other, foreign) if foreign.in_force and foreign.rubric else None
-    if words is not None and not lookup.mentions(law, words):
+    if words is not None and words.lower() not in lookup.facts(law).text:
         answer = f"{NOT_SUPPLIED} Ninguno trata «{words}». {_here(law)}"
         yield Item("abstain-wrong-law", "abstain", article, TOPIC, answer, {"topic": words}, cites=False)
 

@@ -174,7 +174,7 @@ class EndpointModel:
         LeyloraError: the server does not answer.
     """
 
-    parameters = None
+    parameters: int | None = None
 
     def __init__(
         self,

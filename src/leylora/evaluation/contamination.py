@@ -94,8 +94,8 @@ def contamination(model: Model, items: Mapping[str, Sequence[Item]]) -> list[Fin
             if files and (suite, files) not in cache:
                 cache[suite, files] = seen_in_training(asked, files)
             if seen := cache.get((suite, files), []):
-                names = {"model": model.label, "variant": variant.name, "suite": suite}
-                found.append(Finding(kind="seen-in-training", items=seen, total=len(asked), **names))
+                leak = Finding(kind="seen-in-training", model=model.label, variant=variant.name, suite=suite)
+                found.append(leak.model_copy(update={"items": seen, "total": len(asked)}))
     return found
 
 
@@ -105,18 +105,19 @@ def memorised(model: str, variant: str, suite: str, marked: Sequence[Mark], seed
     clusters = [mark.cluster for mark in rows]
     if len(set(clusters)) < 2:
         return []
-    names = {"model": model, "variant": variant, "suite": suite}
     found = []
     gaps = [float(mark.published_order or 0) - (mark.other_orders or 0) for mark in rows]
     gap = by_cluster(clusters, gaps, [1.0] * len(rows))
     if bootstrap_interval(gap, seed)[0] > 0 and gap.value > 0.1:
-        found.append(Finding(kind="memorised", share=gap.value, **names))
+        found.append(Finding(kind="memorised", model=model, variant=variant, suite=suite, share=gap.value))
     most = max(len(mark.places) for mark in rows)
     shares = [
         float(np.mean([mark.places[at] if at < len(mark.places) else 0.0 for mark in rows])) for at in range(most)
     ]
     if max(shares) > FAVOURITE:
-        found.append(Finding(kind="position-bias", place=int(np.argmax(shares)), share=max(shares), **names))
+        liked = {"place": int(np.argmax(shares)), "share": max(shares)}
+        bias = Finding(kind="position-bias", model=model, variant=variant, suite=suite)
+        found.append(bias.model_copy(update=liked))
     return found
 
 

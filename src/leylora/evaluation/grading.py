@@ -13,6 +13,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -22,11 +23,13 @@ from sacrebleu.metrics import CHRF
 
 from leylora.data.gate import is_spanish
 from leylora.errors import LeyloraError
-from leylora.evaluation.cited import Inventory, citations
-from leylora.evaluation.results import Answer, Citation, Flag, Item, Mark, Reason
-from leylora.grounding.citations import parse_citations
-from leylora.grounding.prompt import is_abstention
+from leylora.evaluation.results import Answer, Citation, Flag, Item, Mark, Reason, Verdict
+from leylora.grounding.checker import CheckedCitation, Kind, check_answer
+from leylora.grounding.citations import CitationIndex, parse_citations
+from leylora.grounding.prompt import NO_SUCH_ARTICLE, is_abstention
 from leylora.grounding.quantities import quantities
+from leylora.laws.catalog import catalog, find_in_catalog
+from leylora.laws.law import Law
 from leylora.text import fold
 from leylora.training.seq2seq_rouge import SpanishWords
 
@@ -39,7 +42,7 @@ FEWEST_RUNS = 12
 DISTINCT = 0.5
 
 
-def grade(item: Item, answer: Answer, inventory: Inventory) -> Mark:
+def grade(item: Item, answer: Answer, known: "KnownArticles") -> Mark:
     """Grade one answer.
 
     Raises:
@@ -70,7 +73,7 @@ def grade(item: Item, answer: Answer, inventory: Inventory) -> Mark:
         if not found["spanish"] and not found["empty"]:
             flags.append("not-spanish")
         if item.suite == "law":
-            found |= _grade_citations(item, text, inventory)
+            found |= _grade_citations(item, text, known)
             if found["abstained"]:
                 flags.append("abstained")
             if found["cited_invented"]:
@@ -159,10 +162,76 @@ def _letter(text: str, count: int) -> int | None:
 # The law
 
 
-def _grade_citations(item: Item, text: str, inventory: Inventory) -> dict[str, Any]:
+@dataclass(frozen=True)
+class KnownArticles:
+    """What is known to exist: parsed laws, and besides them the articles that the items themselves name.
+
+    Attributes:
+        there, missing: (law id, article) that items cite, and that items know not to exist.
+        here: for the catalogue's id of a parsed law, the id it was parsed under.
+    """
+
+    index: CitationIndex
+    there: frozenset[tuple[str, str]] = frozenset()
+    missing: frozenset[tuple[str, str]] = frozenset()
+    here: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, items: Iterable[Item] = (), laws: Sequence[Law] = ()) -> "KnownArticles":
+        """Laws given, then those of the catalogue by name; articles of the items."""
+        items, index = list(items), CitationIndex.of(laws, catalog())
+        there = {(item.law_id, item.article) for item in items if item.article}
+        missing = {
+            (item.law_id, cited.article)
+            for item in items
+            if item.abstain and item.reference.startswith(NO_SUCH_ARTICLE)
+            for cited in parse_citations(item.messages[-1]["content"], index.known)
+            if cited.law_id in (item.law_id, None)
+        }
+        here = {entry.id: law.id for law in laws if (entry := find_in_catalog(law.name))}
+        return cls(index, frozenset(there), frozenset(missing - there), here)
+
+
+def citations(text: str, item: Item, known: KnownArticles) -> list[Citation]:
+    """The articles an answer cites, each once, in order.
+
+    A citation without a law is one of the item's law, the only one its prompt names. The right article in an edition
+    that was not asked is wrong.
+    """
+    ids = {law.id for law in known.index.known}
+    own = item.law_id if item.law_id in ids else known.here.get(item.law_id, item.law_id)
+    found: dict[tuple[str, str], Citation] = {}
+    for one in check_answer(text, known.index, given=None, law_id=own, edition=item.edition):
+        law_id = (one.law.id if one.law else one.citation.law_id) or ""
+        law_id, article = (item.law_id if law_id == own else law_id), one.citation.article
+        if (law_id, article) not in found:
+            found[law_id, article] = Citation(
+                text=text[slice(*one.span)],
+                span=one.span,
+                law_id=law_id,
+                article=article,
+                edition=one.citation.edition,
+                verdict=_verdict(one, law_id, item, known),
+            )
+    return list(found.values())
+
+
+def _verdict(one: CheckedCitation, law_id: str, item: Item, known: KnownArticles) -> Verdict:
+    place = law_id, one.citation.article
+    if any(finding.kind is Kind.NO_PART for finding in one.findings):
+        return "invented"
+    if item.article and place == (item.law_id, item.article):
+        return "right" if one.citation.edition in ("", item.edition) else "wrong"
+    exists = one.exists
+    if exists is None:
+        exists = True if place in known.there else False if place in known.missing else None
+    return "unknown" if exists is None else "wrong" if exists else "invented"
+
+
+def _grade_citations(item: Item, text: str, known: KnownArticles) -> dict[str, Any]:
     """Counts for precision, recall and the share invented; an item that is to be declined has nothing to cite."""
     declined = is_abstention(text)
-    cited: list[Citation] = [] if declined else citations(text, item, inventory)
+    cited: list[Citation] = [] if declined else citations(text, item, known)
     verdicts = [one.verdict for one in cited]
     found: dict[str, Any] = {"abstained": declined, "should_abstain": item.abstain, "citations": cited}
     found |= {"cited_known": len(verdicts) - verdicts.count("unknown"), "cited_invented": verdicts.count("invented")}

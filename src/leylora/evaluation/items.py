@@ -114,6 +114,7 @@ def questions(names: Sequence[str], sources: Sources, *, limit: int | None = Non
     asked = Questions({}, [], [law for folder in sources.laws for law in load_laws(folder)])
     for name in dict.fromkeys(names):
         files: list[Path]
+        findings: list[Finding]
         if name == "spanish":
             found, files, findings = list(spanish_items()), [SPANISH], []
         elif name == "prompts":
@@ -202,8 +203,9 @@ def _held_out(folders: Sequence[Path], seed: int) -> tuple[list[Conversation], l
                 ) from None
         if len(mine) > MOST_HELD_OUT:
             drawn = sorted(Random(seed).sample(range(len(mine)), MOST_HELD_OUT))
-            numbers = {"count": MOST_HELD_OUT, "total": len(mine), "seed": seed}
-            findings.append(Finding(kind="rows-drawn", source=shown(folder), **numbers))
+            findings.append(
+                Finding(kind="rows-drawn", source=shown(folder), count=MOST_HELD_OUT, total=len(mine), seed=seed)
+            )
             mine = [mine[at] for at in drawn]
         rows += mine
     return rows, findings

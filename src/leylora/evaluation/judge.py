@@ -1,15 +1,14 @@
-"""A language model as judge of two answers, by any endpoint with OpenAI's API. Off unless asked for.
+"""A language model as judge of two answers, behind any endpoint with OpenAI's API. Off unless asked for.
 
 Each pair is shown twice, once in each order, and a preference counts only when it holds in both; what the judge really
-wrote is kept. Judges prefer what stands first and what is longer (Zheng et al. 2023, arXiv 2306.05685; Dubois et al.
-2024, arXiv 2404.04475), so the share of verdicts for the first answer, and for the longer, stands beside the wins.
+wrote is kept. Judges prefer what comes first and what is longer (Zheng et al. 2023, arXiv 2306.05685; Dubois et al.
+2024, arXiv 2404.04475), so the share of verdicts for the first answer, and for the longer, is reported with the wins.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import fmean
-from typing import Literal, Protocol
+from typing import Literal
 
 from pydantic import BaseModel, SecretStr
 
@@ -37,15 +36,6 @@ VERDICT = re.compile(r"VEREDICTO\W{0,6}(EMPATE|[AB])\b", re.IGNORECASE)
 Choice = Literal["variant", "against", "tie", "none"]
 
 
-class Asked(Protocol):
-    """Whatever can be asked as judge: `EndpointJudge`, or a function with a name."""
-
-    name: str
-
-    def __call__(self, system: str, prompt: str) -> str:
-        """The judge's whole answer."""
-
-
 class EndpointJudge:
     """A judge behind an endpoint with OpenAI's API, asked without sampling.
 
@@ -55,21 +45,20 @@ class EndpointJudge:
         key: sent as bearer token, and never shown.
 
     Raises:
-        UsageError: the address is none.
+        UsageError: the address cannot be one.
     """
 
     def __init__(self, url: str, name: str, key: str | None = None) -> None:
         given = ServerSettings.from_environment(url)
         self.name = name
-        self._client = Client(
-            ServerSettings(url=given.url, api_key=SecretStr(key) if key else None), allow_empty=True
-        )  # the webui's own key must not go to another server
+        # The webui's own key must not go to another server.
+        settings = ServerSettings(url=given.url, api_key=SecretStr(key) if key else None)
+        self._client = Client(settings, allow_empty=True)
 
     def __call__(self, system: str, prompt: str) -> str:
-        said = self._client.instruct(
-            prompt, system=system, model=self.name, temperature=0.0, max_tokens=MAX_TOKENS
-        ).text
-        return said.encode("utf-8", "replace").decode()  # half an emoji, which JSON lets through, is no text
+        how = {"model": self.name, "temperature": 0.0, "max_tokens": MAX_TOKENS}
+        said = self._client.instruct(prompt, system=system, **how).text
+        return said.encode("utf-8", "replace").decode()  # JSON may carry lone surrogates
 
 
 class Verdict(Record):
@@ -122,7 +111,9 @@ class JudgeSummary(BaseModel):
     rows: list[JudgeRow]
 
 
-def judge(results: Results, ask: Asked, pairs: Sequence[tuple[str, str]], *, limit: int | None = None) -> JudgeSummary:
+def judge(
+    results: Results, ask: EndpointJudge, pairs: Sequence[tuple[str, str]], *, limit: int | None = None
+) -> JudgeSummary:
     """Judge the generated answers of the variants in ``pairs``, and write both files into the folder of results.
 
     A verdict already in the folder, of the same judge on the same prompt, is not asked for again.
@@ -136,86 +127,35 @@ def judge(results: Results, ask: Asked, pairs: Sequence[tuple[str, str]], *, lim
         WebuiError: the endpoint fails; what was judged until then is kept.
         LeyloraError: an earlier file of verdicts cannot be read.
     """
-    names = {variant.name for model in results.provenance.models for variant in model.variants}
+    models = results.provenance.models
+    names = {variant.name for model in models for variant in model.variants}
     if unknown := [name for pair in pairs for name in pair if name not in names]:
         raise UsageError(f"There is no variant '{unknown[0]}' in {results.folder}; there: {', '.join(sorted(names))}.")
     path = results.folder / VERDICTS_FILE
-    known = {verdict.key: verdict for verdict in _read(path)}
+    known = {one.key: one for one in read_records(path, Verdict)} if path.is_file() else {}
     verdicts: list[Verdict] = []
-    duels = list(_duels(results, pairs, limit))
     try:
         with console.progress() as bar:
-            for item, mine, other in bar.track(duels, description="judging"):
+            for item, mine, other in bar.track(list(_duels(results, pairs, limit)), description="judging"):
                 for first, second in ((mine, other), (other, mine)):
                     prompt = _prompt(item, first.text, second.text)
                     who = [mine.model, mine.suite, mine.item, first.variant, second.variant]
                     key = sha256_of([ask.name, SYSTEM, prompt, *who])
                     raw = known[key].raw if key in known else ask(SYSTEM, prompt)
-                    verdicts.append(
-                        Verdict(key=key, model=mine.model, variant=mine.variant, against=other.variant,
-                                suite=mine.suite, item=mine.item, first=first.variant, raw=raw,
-                                choice=_choice(raw, first is mine))
-                    )  # fmt: skip
+                    names_of = {"model": mine.model, "variant": mine.variant, "against": other.variant}
+                    of = {"suite": mine.suite, "item": mine.item, "first": first.variant}
+                    choice = read_choice(raw, first is mine)
+                    verdicts.append(Verdict(key=key, raw=raw, choice=choice, **names_of, **of))
     finally:
         new = {verdict.key for verdict in verdicts}
-        kept = [*verdicts, *(verdict for key, verdict in known.items() if key not in new)]
-        if kept:
+        if kept := [*verdicts, *(verdict for key, verdict in known.items() if key not in new)]:
             write_jsonl(path, [verdict.model_dump() for verdict in kept])
-    summary = JudgeSummary(
-        judge=ask.name, system=SYSTEM, same_family=_same_family(results, ask.name), rows=rows(results, verdicts)
-    )
+    # A judge is known to favour its own family.
+    compared = " ".join(f"{model.label} {model.source} {model.family}".lower() for model in models)
+    family = [name for name in FAMILIES if name in ask.name.lower() and name in compared]
+    summary = JudgeSummary(judge=ask.name, system=SYSTEM, same_family=family, rows=rows(results, verdicts))
     write_json(results.folder / JUDGE_FILE, summary.model_dump(mode="json"))
     return summary
-
-
-def rows(results: Results, verdicts: Sequence[Verdict]) -> list[JudgeRow]:
-    """Put both orders of every pair together; a row for each model, pair of variants and suite."""
-    groups: dict[tuple[str, str, str, str], dict[str, list[Verdict]]] = {}
-    for one in verdicts:
-        groups.setdefault((one.model, one.variant, one.against, one.suite), {}).setdefault(one.item, []).append(one)
-    made = []
-    for (model, variant, against, suite), items in groups.items():
-        lengths = {
-            item: tuple(len(results.answers[model, name, suite, item].text) for name in (variant, against))
-            for item in items
-        }
-        outcomes = {item: _outcome([one.choice for one in both]) for item, both in items.items()}
-        decided = {item: outcome for item, outcome in outcomes.items()
-                   if outcome in ("variant", "against") and lengths[item][0] != lengths[item][1]}  # fmt: skip
-        longer = [(lengths[item][0] > lengths[item][1]) == (outcome == "variant") for item, outcome in decided.items()]
-        firsts = [(one.choice == "variant") == (one.first == variant)
-                  for both in items.values() for one in both if one.choice in ("variant", "against")]  # fmt: skip
-        said = list(outcomes.values())
-        made.append(
-            JudgeRow(
-                model=model, variant=variant, against=against, suite=suite, pairs=len(items),
-                wins=said.count("variant"), losses=said.count("against"), flipped=said.count("flipped"),
-                ties=said.count("tie") + said.count("flipped"), refused=said.count("none"),
-                length=fmean(one[0] for one in lengths.values()),
-                length_against=fmean(one[1] for one in lengths.values()),
-                first_won=fmean(firsts) if firsts else None, longer_won=fmean(longer) if longer else None,
-            )
-        )  # fmt: skip
-    return made
-
-
-def _outcome(choices: Sequence[Choice]) -> str:
-    if "none" in choices or len(choices) != 2:
-        return "none"
-    if set(choices) == {"variant", "against"}:
-        return "flipped"
-    return choices[0] if choices[0] == choices[1] else "tie"
-
-
-def _choice(raw: str, mine_first: bool) -> Choice:
-    """What a judge's answer says: its last verdict, for it may name the form before it decides."""
-    found = VERDICT.findall(raw)
-    if not found:
-        return "none"
-    said = found[-1].upper()
-    if said == "EMPATE":
-        return "tie"
-    return "variant" if (said == "A") == mine_first else "against"
 
 
 def _duels(
@@ -236,19 +176,66 @@ def _duels(
 
 def _prompt(item: Item, first: str, second: str) -> str:
     question = "\n\n".join(turn["content"] for turn in item.messages if turn["role"] != "system")
-    reference = "Lo correcto es decir que no se sabe. " if item.abstain else ""
-    parts = {"PREGUNTA": question, "REFERENCIA": reference + item.reference, "RESPUESTA A": first,
-             "RESPUESTA B": second}  # fmt: skip
+    reference = ("Lo correcto es decir que no se sabe. " if item.abstain else "") + item.reference
+    parts = {"PREGUNTA": question, "REFERENCIA": reference, "RESPUESTA A": first, "RESPUESTA B": second}
     shown = {name: text.replace("<<<", "« ") or "(vacía)" for name, text in parts.items()}  # no answer forges a mark
     return "\n\n".join(f"<<<{name}>>>\n{text}\n<<<FIN DE {name}>>>" for name, text in shown.items())
 
 
-def _same_family(results: Results, judge_name: str) -> list[str]:
-    """The families that judge and compared models share: a judge is known to favour its own."""
-    compared = " ".join(f"{model.label} {model.source} {model.family}" for model in results.provenance.models)
-    return [name for name in FAMILIES if name in judge_name.lower() and name in compared.lower()]
+def read_choice(raw: str, mine_first: bool) -> Choice:
+    """What a judge's answer says: its last verdict, for it may name the form before it decides."""
+    found = VERDICT.findall(raw)
+    if not found:
+        return "none"
+    if found[-1].upper() == "EMPATE":
+        return "tie"
+    return "variant" if (found[-1].upper() == "A") == mine_first else "against"
 
 
-def _read(path: Path) -> Iterator[Verdict]:
-    if path.is_file():
-        yield from read_records(path, Verdict)
+def rows(results: Results, verdicts: Sequence[Verdict]) -> list[JudgeRow]:
+    """Put both orders of every pair together; a row for each model, pair of variants and suite."""
+    groups: dict[tuple[str, str, str, str], dict[str, list[Verdict]]] = {}
+    for one in verdicts:
+        groups.setdefault((one.model, one.variant, one.against, one.suite), {}).setdefault(one.item, []).append(one)
+    made = []
+    for (model, variant, against, suite), items in groups.items():
+        outcomes: list[str] = []
+        firsts: list[bool] = []
+        longer: list[bool] = []
+        lengths: list[tuple[int, int]] = []
+        for item, both in items.items():
+            mine, other = (len(results.answers[model, name, suite, item].text) for name in (variant, against))
+            choices = [one.choice for one in both]
+            if "none" in choices or len(choices) != 2:
+                outcome = "none"
+            elif choices[0] == choices[1]:
+                outcome = choices[0]
+            else:
+                outcome = "tie" if "tie" in choices else "flipped"
+            if outcome in ("variant", "against") and mine != other:
+                longer.append((mine > other) == (outcome == "variant"))
+            firsts += [
+                (one.choice == "variant") == (one.first == variant)
+                for one in both
+                if one.choice in ("variant", "against")
+            ]
+            outcomes.append(outcome)
+            lengths.append((mine, other))
+        row = JudgeRow(
+            model=model,
+            variant=variant,
+            against=against,
+            suite=suite,
+            pairs=len(items),
+            wins=outcomes.count("variant"),
+            losses=outcomes.count("against"),
+            flipped=outcomes.count("flipped"),
+            ties=outcomes.count("tie") + outcomes.count("flipped"),
+            refused=outcomes.count("none"),
+            length=fmean(mine for mine, _ in lengths),
+            length_against=fmean(other for _, other in lengths),
+            first_won=fmean(firsts) if firsts else None,
+            longer_won=fmean(longer) if longer else None,
+        )
+        made.append(row)
+    return made

@@ -20,7 +20,7 @@ from leylora.models.families import family_of
 from leylora.models.generate import Row, score
 from leylora.models.load import load_config, load_tokenizer
 from leylora.models.templates import instruction_template, training_template
-from leylora.training.rows import Rows, load_conversations, tokenize
+from leylora.training.data import TokenizedDataset, load_conversations, tokenize
 
 BATCH_TOKENS = 2048  # scored at once, padding included
 LONGEST = 4096  # tokens: what a row may have at most where nothing else is said
@@ -59,7 +59,7 @@ def held_out_rows(
     template: str | None = None,
     max_length: int | None = None,
     most: int | None = None,
-) -> dict[str, Rows]:
+) -> dict[str, TokenizedDataset]:
     """Tokenised rows of each dataset folder, by the names in ``folders``.
 
     Args:
@@ -83,7 +83,9 @@ def held_out_rows(
     return sets
 
 
-def row_losses(model: AdaptedModel, variant: Variant, rows: Rows, weights: Sequence[float] | None = None) -> RowLosses:
+def row_losses(
+    model: AdaptedModel, variant: Variant, rows: TokenizedDataset, weights: Sequence[float] | None = None
+) -> RowLosses:
     """Losses of a variant's rows; ``weights`` as in `AdaptedModel.using`."""
     columns = zip(rows.dataset["input_ids"], rows.dataset["labels"], strict=True)
     with model.using(variant, weights) as active:
@@ -92,7 +94,7 @@ def row_losses(model: AdaptedModel, variant: Variant, rows: Rows, weights: Seque
 
 
 def compare_losses(
-    model: AdaptedModel, variants: Sequence[Variant], sets: Mapping[str, Rows]
+    model: AdaptedModel, variants: Sequence[Variant], sets: Mapping[str, TokenizedDataset]
 ) -> dict[str, dict[str, RowLosses]]:
     """Losses by variant and by held-out set.
 

@@ -4,57 +4,45 @@
 
 plan    every folder and server is looked at before anything is loaded
 ask     each base is loaded once and its adapters are switched on it; answers are appended to OUT as they come
+        (`leylora.evaluation.asking`)
 finish  `leylora.evaluation.scoring.tally` grades and scores; items, marks, provenance and scores are written
 
-An answer is found again only under its own key: the hash of the base's weights, the adapter's files, the item as it
-was put, and the settings of generation. A run that was stopped continues with the same command, and one whose answers
-are all there loads no model: nothing here imports torch until something must be asked.
+A run that was stopped continues with the same command, and one whose answers are all there loads no model: nothing
+here imports torch until something must be asked.
 """
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from leylora import console
-from leylora.adapters.discover import LORA, Note, Variant, common_template, find_variants
-from leylora.adapters.files import WEIGHTS_FILE
+from leylora.adapters.discover import LORA, Note, common_template, find_variants
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.backends import Backend, Continuation, EndpointModel, LocalModel, sha256_of
-from leylora.evaluation.items import LETTERS, Questions, Sources, choice_messages, questions
+from leylora.evaluation.asking import Gathered, ask_models
+from leylora.evaluation.backends import Backend, EndpointModel, LocalModel, sha256_of
+from leylora.evaluation.items import Questions, Sources, questions
 from leylora.evaluation.results import (
-    Answer,
-    Cost,
     Finding,
-    Item,
     Model,
-    OptionText,
     Provenance,
-    Record,
     Results,
-    answers_file,
     items_file,
     load_results,
     marks_file,
 )
-from leylora.evaluation.scoring import Place, tally
-from leylora.files import read_json, sha256_file, write_json, write_jsonl, write_text
-from leylora.models.bases import Load, base_sha256, config_of
+from leylora.evaluation.scoring import tally
+from leylora.files import write_json, write_jsonl
+from leylora.models.bases import Load, config_of
 from leylora.models.families import FAMILIES
 from leylora.models.templates import instruction_template
-from leylora.project import GENERATION_PRESETS
-from leylora.training.record import installed_versions, peak_memory_gib
+from leylora.training.record import installed_versions
 
 GRADED = ("law", "instructions", "spanish")
 SCORING = ("numpy", "scipy", "sacrebleu", "rouge-score")  # packages, besides those of training
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -76,32 +64,6 @@ class Settings:
     template: str | None = None
     batch_size: int = 64
     seed: int = 0
-
-
-class Facts(Record):
-    """What a loaded backend said of itself (``answers/MODEL/backend.json``), so that reading it needs no loading.
-
-    ``made_of`` identifies the weights, template and settings that were asked for.
-    """
-
-    made_of: str
-    identity: str
-    settings: dict[str, Any]
-    parameters: int | None = None
-    load_seconds: float | None = None
-    memory_gib: float | None = None
-    device: str = ""
-
-
-@dataclass
-class Gathered:
-    """What a run collects model by model."""
-
-    models: list[Model] = field(default_factory=list)
-    answers: dict[Place, list[Answer]] = field(default_factory=dict)
-    costs: list[Cost] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    device: str = ""
 
 
 def compare(
@@ -286,322 +248,6 @@ def _with_rows(sources: Sources, models: Sequence[Model]) -> Sources:
         law_rows=sources.law_rows or tuple(found["law"]),
         instruction_rows=sources.instruction_rows or tuple(found["instructions"]),
     )
-
-
-# Ask
-
-
-def ask_models(
-    models: Sequence[Model],
-    asked: Questions,
-    out: Path,
-    open_backend: Callable[[Model], Backend],
-    how: Mapping[str, Any],
-    findings: Iterable[Finding] = (),
-) -> Gathered:
-    """Ask all models all questions that are not answered in ``out`` yet.
-
-    Args:
-        how: the settings asked for, which identify what a backend says of itself.
-
-    Raises:
-        LeyloraError: no model can be asked, or the connection to one breaks in a suite that is graded.
-    """
-    gathered = Gathered(findings=[*findings, *asked.findings])
-    errors: list[LeyloraError] = []
-    with console.progress() as bar:
-        total = sum(len(model.variants) for model in models) * sum(map(len, asked.items.values()))
-        task = bar.add_task("answers", total=total)
-
-        def tick(text: str, done: int) -> None:
-            bar.update(task, description=text, advance=done)
-
-        for model in models:
-            try:
-                _ask_model(model, asked, out, open_backend, how, gathered, tick)
-            except _NotLoadedError as error:
-                errors.append(LeyloraError(str(error)))
-                gathered.findings.append(Finding(kind="not-answered", model=model.label, error=str(error)))
-    if not gathered.models:
-        raise errors[0]
-    return gathered
-
-
-class _NotLoadedError(Exception):
-    """A model could not be loaded, or its server not be reached, before anything was asked of it."""
-
-
-def _ask_model(
-    model: Model,
-    asked: Questions,
-    out: Path,
-    open_backend: Callable[[Model], Backend],
-    how: Mapping[str, Any],
-    gathered: Gathered,
-    tick: Callable[[str, int], None],
-) -> None:
-    path = answers_file(out, model.label, "").with_name("backend.json")
-    ledgers = {one.name: Ledger(answers_file(out, model.label, one.name), model.label, one) for one in model.variants}
-    items = [item for found in asked.items.values() for item in found]
-    facts = None if model.endpoint else _remembered(path, model, how)
-    backend = None
-    if facts is None or any(not ledger.find(item, facts) for ledger in ledgers.values() for item in items):
-        tick(f"loading {model.label}", 0)
-        begun = time.monotonic()
-        try:
-            backend = open_backend(model)
-        except LeyloraError as error:
-            raise _NotLoadedError(str(error)) from None
-        facts = Facts(
-            made_of=_made_of(model, how),
-            identity=backend.identity,
-            settings=backend.settings,
-            parameters=backend.parameters,
-            load_seconds=None if model.endpoint else time.monotonic() - begun,
-        )
-    usable = []
-    for variant in model.variants:
-        answers: dict[Place, list[Answer]] = {}
-        try:
-            for suite, found in asked.items.items():
-                tell = partial(tick, f"{model.label} {variant.name}, {suite}")
-                tell(0)
-                place = (model.label, variant.name, suite)
-                answers[place] = ask_all(backend, variant, found, ledgers[variant.name], facts, tell)
-        except _NotLoadedError as error:
-            reason = str(error)
-            gathered.findings.append(
-                Finding(kind="not-answered", model=model.label, variant=variant.name, error=reason)
-            )
-            continue
-        if backend is not None and not model.endpoint:
-            memory, device = peak_memory_gib()
-            facts = facts.model_copy(update={"memory_gib": memory, "device": device})
-        usable.append(variant)
-        gathered.answers |= answers
-        gathered.findings += [found for place, given in answers.items() for found in _no_room(place, given)]
-        gathered.costs.append(_cost(model, variant, [one for given in answers.values() for one in given], facts))
-    if not usable:
-        gathered.findings = [one for one in gathered.findings if one.model != model.label or one.kind != "not-answered"]
-        raise _NotLoadedError(reason)
-    if backend is not None and not model.endpoint:
-        write_json(path, facts.model_dump())
-    gathered.device = gathered.device or facts.device
-    known = {"sha256": "" if model.endpoint else facts.identity, "parameters": facts.parameters, "variants": usable}
-    gathered.models.append(model.model_copy(update=known))
-
-
-def _no_room(place: Place, answers: Sequence[Answer]) -> list[Finding]:
-    """Prompts that did not fit the context: answered with nothing, and counted as wrong."""
-    left = [
-        one.item for one in answers if not (one.finished or one.text or one.tokens or one.error) and one.letters is None
-    ]
-    model, variant, suite = place
-    return [Finding(kind="no-room", model=model, variant=variant, suite=suite, items=left)] if left else []
-
-
-def _made_of(model: Model, how: Mapping[str, Any]) -> str:
-    return sha256_of([base_sha256(model.source), model.template_sha256, dict(how)])
-
-
-def _remembered(path: Path, model: Model, how: Mapping[str, Any]) -> Facts | None:
-    """What the backend said of itself when it was last loaded, if it was the same one."""
-    try:
-        facts = Facts.model_validate(read_json(path)) if path.is_file() else None
-    except ValidationError:
-        return None
-    return facts if facts is not None and facts.made_of == _made_of(model, how) else None
-
-
-def _cost(model: Model, variant: Variant, answers: Sequence[Answer], facts: Facts) -> Cost:
-    tokens, seconds = sum(answer.tokens for answer in answers), sum(answer.seconds for answer in answers)
-    weights = Path(variant.adapter) / WEIGHTS_FILE
-    run = variant.run or {}
-    return Cost(
-        model=model.label,
-        variant=variant.name,
-        load=model.load,
-        memory_gib=facts.memory_gib,
-        load_seconds=facts.load_seconds,
-        generated_tokens=tokens,
-        seconds=seconds,
-        tokens_per_second=tokens / seconds if tokens and seconds else None,
-        adapter_mib=weights.stat().st_size / MIB if variant.adapter and weights.is_file() else None,
-        training_seconds=run.get("wall_seconds"),
-        training_device=str(run.get("device", "")),
-    )
-
-
-class Ledger:
-    """The answers of one variant on disk: read once, appended to batch by batch.
-
-    A last line that a killed run left half-written is taken off; answers of another model or variant are passed over.
-    """
-
-    def __init__(self, path: Path, model: str, variant: Variant) -> None:
-        self.path, self.model, self.variant = path, model, variant
-        self._answers: dict[str, Answer] = {}
-        if not path.is_file():
-            return
-        content = path.read_text(encoding="utf-8", errors="replace")
-        whole, _, rest = content.rpartition("\n")
-        if rest:
-            write_text(path, f"{whole}\n" if whole else "")
-        for line in whole.split("\n"):
-            try:
-                answer = Answer.model_validate_json(line)
-            except ValidationError:
-                continue
-            if (answer.model, answer.variant) == (model, variant.name):
-                self._answers[answer.key] = answer
-
-    def key(self, item: Item, facts: Facts) -> str:
-        """The key of the answer to an item; see the module."""
-        adapter = self.variant.sha256 or self.variant.adapter
-        return sha256_of([facts.identity, adapter, prompt_sha256(item), sha256_of(facts.settings)])
-
-    def find(self, item: Item, facts: Facts) -> Answer | None:
-        """The answer to an item, if it is there and is to that prompt."""
-        answer = self._answers.get(self.key(item, facts))
-        if answer is None or answer.error or (answer.suite, answer.item) != (item.suite, item.id):
-            return None
-        return answer if answer.prompt_sha256 == prompt_sha256(item) else None
-
-    def append(self, answers: Sequence[Answer]) -> None:
-        """Write answers at once, each on its line."""
-        lines = "".join(answer.model_dump_json() + "\n" for answer in answers)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(lines)
-        self._answers |= {answer.key: answer for answer in answers}
-
-
-def ask_all(
-    backend: Backend | None,
-    variant: Variant,
-    items: Sequence[Item],
-    ledger: Ledger,
-    facts: Facts,
-    tick: Callable[[int], None] = lambda done: None,
-) -> list[Answer]:
-    """The answers of one variant to one suite, in the order of ``items``; those in the ledger are not asked again.
-
-    Args:
-        tick: called with the number of items done since the last call.
-    """
-    known = {item.id: found for item in items if (found := ledger.find(item, facts))}
-    tick(len(known))
-    if backend is None or len(known) == len(items):
-        return [known[item.id] for item in items]
-    try:
-        backend.use(variant)
-    except LeyloraError as error:
-        raise _NotLoadedError(str(error)) from None
-    for batch in backend.batches(items):
-        # The batches are those of the whole suite: a run that goes on puts together what the first would have.
-        missing = [item for item in batch if item.id not in known]
-        if not missing:
-            continue
-        try:
-            found = _ask(backend, missing)
-        except LeyloraError as error:
-            if any(item.suite != "prompts" for item in missing):
-                raise
-            found = [_EMPTY.model_copy(update={"error": str(error), "finished": False}) for _ in missing]
-        answers = [
-            answer.model_copy(
-                update={
-                    "key": ledger.key(item, facts),
-                    "model": ledger.model,
-                    "variant": variant.name,
-                    "suite": item.suite,
-                    "item": item.id,
-                    "prompt_sha256": prompt_sha256(item),
-                    "settings_sha256": sha256_of(facts.settings),
-                }
-            )
-            for item, answer in zip(missing, found, strict=True)
-        ]
-        ledger.append(answers)
-        known |= {answer.item: answer for answer in answers}
-        tick(len(missing))
-    return [known[item.id] for item in items]
-
-
-_EMPTY = Answer(key="", model="", variant="", suite="", item="", prompt_sha256="", settings_sha256="")
-
-
-def _ask(backend: Backend, items: Sequence[Item]) -> list[Answer]:
-    """Answers without their labels, one for each item."""
-    found = {item.id: _EMPTY for item in items}
-    generated = [item for item in items if item.ask == "generate"]
-    if generated:
-        started = time.perf_counter()
-        written = backend.generate([item.messages for item in generated], generated[0].preset, generated[0].temperature)
-        seconds = (time.perf_counter() - started) / len(generated)
-        for item, (text, tokens, finished) in zip(generated, written, strict=True):
-            said = {"text": text, "tokens": tokens, "finished": finished, "seconds": seconds}
-            found[item.id] = _EMPTY.model_copy(update=said)
-    scored = [item for item in items if item.ask != "choose" and item.reference]
-    wanted = [Continuation(item.messages, item.reference) for item in scored]
-    for item, likelihood in zip(scored, (backend.likelihoods(wanted) if wanted else None) or (), strict=False):
-        if likelihood is not None:
-            size = {"reference_tokens": likelihood[1], "reference_bytes": len(item.reference.encode())}
-            found[item.id] = found[item.id].model_copy(update={"nll": -likelihood[0], **size})
-    if chosen := [item for item in items if item.ask == "choose"]:
-        found |= _choose(backend, chosen)
-    return [found[item.id] for item in items]
-
-
-def _choose(backend: Backend, items: Sequence[Item]) -> dict[str, Answer]:
-    """Multiple choice: the likelihood of each letter in each order, and of each option's text as the answer.
-
-    Where there are no likelihoods, the letter that is written in each order.
-    """
-    shown = [(item, order, choice_messages(item, order)) for item in items for order in item.orders]
-    wanted = [Continuation(said, letter, ends=False) for _, order, said in shown for letter in LETTERS[: len(order)]]
-    wanted += [Continuation(item.messages, option, ends=False) for item in items for option in item.options]
-    likelihoods = backend.likelihoods(wanted)
-    if likelihoods is None:
-        letters = iter(backend.generate([said for _, _, said in shown]))
-        return {
-            item.id: _EMPTY.model_copy(update={"letters": [next(letters)[0] for _ in item.orders]}) for item in items
-        }
-    values = iter(likelihoods)
-    by_item: dict[str, list[list[float]]] = {item.id: [] for item in items}
-    whole = {item.id: True for item in items}
-    for item, order, _ in shown:
-        row = [0.0] * len(order)
-        for index in order:  # the letter at each place, put under the index of the option shown there
-            likelihood = next(values)
-            whole[item.id] &= likelihood is not None
-            row[index] = likelihood[0] if likelihood else 0.0
-        by_item[item.id].append(row)
-    found = {}
-    for item in items:
-        texts = [(option, next(values)) for option in item.options]
-        fits = [
-            OptionText(logprob=one[0], tokens=one[1], bytes=len(option.encode()))
-            for option, one in texts
-            if one is not None
-        ]
-        said = {
-            "option_logprobs": by_item[item.id] if whole[item.id] else None,
-            "option_texts": fits if len(fits) == len(texts) else None,
-            "finished": whole[item.id],
-        }
-        found[item.id] = _EMPTY.model_copy(update=said)
-    return found
-
-
-def prompt_sha256(item: Item) -> str:
-    """What identifies an item as it is put: way of asking, conversation, options, orders, reference, sampling."""
-    asked = item.model_dump(include={"suite", "id", "ask", "messages", "reference", "options", "orders"})
-    if item.preset or item.temperature is not None:
-        file = GENERATION_PRESETS / f"{item.preset}.yaml"  # one of the server's own is known by its name alone
-        content = sha256_file(file) if file.is_file() else item.preset
-        asked |= {"preset": content, "temperature": item.temperature, "seed": item.seed}
-    return sha256_of(asked)
 
 
 # Finish

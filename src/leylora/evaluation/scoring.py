@@ -8,12 +8,12 @@ between for overlap with a reference (`leylora.evaluation.grading`).
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from leylora.evaluation.cited import Inventory
 from leylora.evaluation.contamination import contamination, duplicate_variants, memorised
-from leylora.evaluation.grading import grade
+from leylora.evaluation.grading import KnownArticles, grade
 from leylora.evaluation.results import (
     Answer,
     Cost,
@@ -168,9 +168,9 @@ def tally(
     Raises:
         LeyloraError: an item's key does not name its right option.
     """
-    inventories = {suite: Inventory.of(asked, laws) for suite, asked in items.items()}
+    known = {suite: KnownArticles.of(asked, laws) for suite, asked in items.items()}
     marks = {
-        place: [grade(item, answer, inventories[place[2]]) for item, answer in zip(items[place[2]], given, strict=True)]
+        place: [grade(item, answer, known[place[2]]) for item, answer in zip(items[place[2]], given, strict=True)]
         for place, given in answers.items()
     }
     marked = [Marked(*place, marks=given) for place, given in marks.items()]
@@ -203,8 +203,8 @@ def sums(metric: Metric, marks: Iterable[Mark]) -> Sums | None:
 def suite_scores(marked: Marked, items: Sequence[Item], seed: int = 0) -> list[Score]:
     """Every metric of one variant on one suite, with its interval: of all, and of each setting and each task."""
     parts = {"all": marked.marks}
-    for name in sorted({item.setting for item in items if item.setting}):
-        parts[f"setting:{name}"] = [mark for mark in marked.marks if mark.setting == name]
+    for setting in sorted({item.setting for item in items if item.setting}):
+        parts[f"setting:{setting}"] = [mark for mark in marked.marks if mark.setting == setting]
     tasks = sorted({item.task for item in items})
     for name in tasks if len(tasks) > 1 else []:
         parts[f"task:{name}"] = [mark for mark in marked.marks if mark.task == name]
@@ -394,8 +394,10 @@ def retentions(
                     if base is None or single is None or kept is None:
                         continue
                     result = retention(base, single, kept, seed) if gained and len(base.clusters) > 1 else None
-                    undefined = "" if result else "no-significant-gain"
-                    if result and (single.value < base.value) == metric.higher_is_better:
+                    undefined: Literal["", "no-significant-gain", "worse-than-base"] = ""
+                    if result is None:
+                        undefined = "no-significant-gain"
+                    elif (single.value < base.value) == metric.higher_is_better:
                         result, undefined = None, "worse-than-base"
                     value, low, high = result or (None, None, None)
                     one = Retention(

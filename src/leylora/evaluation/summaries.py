@@ -11,9 +11,10 @@ from leylora.adapters.config import CONFIG_FILE
 from leylora.adapters.discover import BASE, LORA, Variant
 from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import UsageError
+from leylora.evaluation.asking import ask_models
 from leylora.evaluation.items import Questions, describe
 from leylora.evaluation.results import Finding, Item, Model, Results
-from leylora.evaluation.run import ask_models, check_out, finish, labels_of, now
+from leylora.evaluation.run import check_out, finish, labels_of, now
 from leylora.evaluation.seq2seq_model import Seq2SeqModel
 from leylora.files import read_json, sha256_file
 from leylora.models.bases import TINY_BASES, same_base

@@ -257,14 +257,11 @@ class LawIndex(CitationIndex):
         for key, law, number in self._rows("SELECT key, law, number FROM articles ORDER BY key"):
             self._keys[law, number.lower()] = key
             numbers.setdefault(law, []).append(number)
-        super().__init__(
-            [
-                IndexedLaw(
-                    *named, tuple(json.loads(aliases)), edition, tuple(json.loads(days)), tuple(numbers.get(key, ()))
-                )
-                for key, *named, aliases, edition, days in self._rows("SELECT * FROM laws ORDER BY key")
-            ]
-        )
+        known = []
+        for key, law_id, name, siglas, aliases, edition, days in self._rows("SELECT * FROM laws ORDER BY key"):
+            other_names, dates = tuple(json.loads(aliases)), tuple(json.loads(days))
+            known.append(IndexedLaw(law_id, name, siglas, other_names, edition, dates, tuple(numbers.get(key, ()))))
+        super().__init__(known)
         self.laws = tuple(law for law in self.known if law.numbers)
         self._size = int(self._rows("SELECT count(*) FROM passages")[0][0])
 
@@ -372,10 +369,11 @@ class LawIndex(CitationIndex):
         return None if key is None else self._article(key)
 
     def _article(self, key: int) -> IndexedArticle:
-        law, *texts, parts = self._rows(
+        law, number, rubric, body, status, path, citation, parts = self._rows(
             "SELECT law, number, rubric, body, status, path, citation, parts FROM articles WHERE key = ?", (key,)
         )[0]
-        return IndexedArticle(self.known[law], *texts, tuple(map(tuple, json.loads(parts))))
+        labelled = tuple((label, text) for label, text in json.loads(parts))
+        return IndexedArticle(self.known[law], number, rubric, body, status, path, citation, labelled)
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._lock:

@@ -1,26 +1,12 @@
 """From a law's file to articles that can be named, compared and cited, with an audit of what was read.
 
     from leylora.grounding.citations import parse_citations
-    from leylora.laws import parse_file
+    from leylora.laws.parse import parse_file
 
     law = parse_file("constitucion.pdf")
     law["76"].numeral(7).literal("a").text
     parse_citations("numeral 7 del artículo 76 de la Constitución", [law])
 
-`leylora.laws.parse.parse_law` is the place to begin reading.
+`leylora.laws.parse.parse_law` is the place to begin reading. Nothing is imported here, so that whoever wants the
+catalogue or a parsed law does not load what reads PDFs.
 """
-
-from leylora.laws.law import Article, Division, Law, Numeral
-from leylora.laws.parse import parse_file, parse_law
-from leylora.laws.source import Source, read_source
-
-__all__ = [
-    "Article",
-    "Division",
-    "Law",
-    "Numeral",
-    "Source",
-    "parse_file",
-    "parse_law",
-    "read_source",
-]

@@ -65,7 +65,7 @@ class Card:
     """An NVIDIA GPU.
 
     Attributes:
-        name: as the driver tells it.
+        name: as the driver reports it.
         memory_gib: all of its memory. A "16 GB" T4 reports 14.6.
         bf16: whether it computes in bfloat16 (Ampere and later).
     """
@@ -95,7 +95,7 @@ def assumed_card(text: str) -> Card:
     Raises:
         UsageError: neither a known name nor a size.
     """
-    size = re.search(r"(\d+(?:\.\d+)?)\s*(?:GB|GiB|G)\s*$", text.strip(), re.IGNORECASE)
+    size = re.search(r"(?<![A-Za-z\d.])(\d+(?:\.\d+)?)\s*(?:GB|GiB|G)\s*$", text.strip(), re.IGNORECASE)
     name = text.strip()[: size.start()].strip(" ,-") if size else text.strip()
     plain = re.sub(r"[^A-Z0-9]", "", name.upper().replace("NVIDIA", "").replace("GEFORCE", "").replace("TESLA", ""))
     known = {re.sub(r"[^A-Z0-9]", "", card.upper()): card for card in KNOWN_CARDS}
@@ -172,7 +172,7 @@ def resolve_attention(
         fetch = load_and_register_attn_kernel  # knows which version of the kernel this transformers wants
     try:
         fetch(HUB_KERNEL)
-    except Exception as error:  # no network, no build for this torch or driver: each in a type of its own
+    except Exception as error:  # no network, no build for this torch or driver: each raises another type
         return FALLBACK, f"{HUB_KERNEL} cannot be had ({first_line(error)})"
     return HUB_KERNEL, "prebuilt kernel from the Hub"
 

@@ -1,21 +1,26 @@
-"""The LoRA adapter of a run: new, on top of a frozen one, or continued."""
+"""The LoRA adapter of a run: attached to the base (new, over a frozen one, or continued), written, put back."""
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
+from safetensors.torch import load_file
+from transformers import PreTrainedModel, set_seed
+
+from leylora.adapters.config import CONFIG_FILE, plain_config
+from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import LeyloraError, UsageError, flattened
+from leylora.files import read_json, write_json
 from leylora.models.families import Family
-from leylora.training.arguments import Arguments
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedModel
+from leylora.training.config import Arguments
 
 TRAINED, FROZEN = "default", "frozen"
 """Names of the adapters inside the model. PEFT saves the one called ``default`` without a sub-folder."""
 
 
-def attach(base: "PreTrainedModel", arguments: Arguments, family: Family) -> "PeftModel":
+def attach(base: PreTrainedModel, arguments: Arguments, family: Family) -> PeftModel:
     """Wrap ``base`` with the adapter that ``arguments`` describe; only that adapter is trainable.
 
     The same seed gives every adapter of a base the same A matrices at the start, which makes a later merge of
@@ -25,13 +30,10 @@ def attach(base: "PreTrainedModel", arguments: Arguments, family: Family) -> "Pe
         UsageError: no layer of the model has a name in ``lora_target_modules``.
         LeyloraError: the adapter to build on is missing or does not fit the base.
     """
-    from peft import LoraConfig, PeftModel, get_peft_model
-    from transformers import set_seed
-
     asked = arguments.model
     set_seed(arguments.training.seed)
-    if arguments.run.init_from:
-        folder = adapter_folder(arguments.run.init_from)
+    if arguments.run.resume_adapter:
+        folder = adapter_folder(arguments.run.resume_adapter)
         try:
             return PeftModel.from_pretrained(base, str(folder), is_trainable=True)
         except (ValueError, RuntimeError, KeyError) as error:
@@ -51,8 +53,8 @@ def attach(base: "PreTrainedModel", arguments: Arguments, family: Family) -> "Pe
         model = get_peft_model(base, config)
     except ValueError as error:
         raise UsageError(f"lora_target_modules {targets} do not fit a {family.name} model: {error}") from None
-    if arguments.run.on_top_of:
-        folder = adapter_folder(arguments.run.on_top_of)
+    if arguments.run.frozen_adapter:
+        folder = adapter_folder(arguments.run.frozen_adapter)
         try:
             model.load_adapter(str(folder), adapter_name=FROZEN, is_trainable=False)
         except (ValueError, RuntimeError, KeyError) as error:
@@ -63,21 +65,6 @@ def attach(base: "PreTrainedModel", arguments: Arguments, family: Family) -> "Pe
     return model
 
 
-def keep_fp32_master_weights(model: "PeftModel") -> None:
-    """Hold the trainable weights in float32, whatever the run computes in.
-
-    TRL 1.16 casts the adapters of a quantised model to bf16 whatever was asked for (trainer/sft_trainer.py). With
-    ``fp16`` the gradient scaler then fails at the first step ("not implemented for 'BFloat16'"). In bf16 most updates
-    are smaller than the distance to the next number and round to nothing. To be called after the trainer is built and
-    before it trains.
-    """
-    import torch
-
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.float32)
-
-
 def adapter_folder(name: str) -> Path:
     """The folder of an adapter to build on.
 
@@ -85,10 +72,68 @@ def adapter_folder(name: str) -> Path:
         LeyloraError: there is no adapter in it.
     """
     folder = Path(name)
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise LeyloraError(f"{name} is no adapter folder (adapter_model.safetensors is missing); train it first.")
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise LeyloraError(f"{name} is not an adapter folder ({WEIGHTS_FILE} is missing); train it first.")
     return folder
 
 
 def _unfit(folder: Path, error: Exception) -> LeyloraError:
     return LeyloraError(f"The adapter {folder} does not fit this base model ({flattened(error)}).")
+
+
+def keep_fp32_master_weights(model: PeftModel) -> None:
+    """Hold the trainable weights in float32, whatever the run computes in.
+
+    TRL 1.16 casts the adapters of a quantised model to bf16 whatever was asked for (trainer/sft_trainer.py). With
+    ``fp16`` the gradient scaler then fails at the first step ("not implemented for 'BFloat16'"). In bf16 most updates
+    are smaller than the distance to the next number and round to nothing. To be called after the trainer is built and
+    before it trains.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)
+
+
+def load_trained(model: PeftModel, checkpoint: Path, adapter: str = TRAINED) -> None:
+    """Copy a checkpoint's weights into ``adapter``, in the precision the model holds them in.
+
+    ``PeftModel.load_adapter``, which the Trainer would call, casts half-precision adapters to float32 and, with a
+    frozen adapter below, also activates the wrong set.
+    """
+    result = set_peft_model_state_dict(model, load_file(checkpoint / WEIGHTS_FILE), adapter_name=adapter)
+    if result.unexpected_keys:
+        raise LeyloraError(f"{checkpoint} does not fit this model ({result.unexpected_keys[0]} has no place in it).")
+
+
+def write_weights(
+    model: PeftModel, folder: Path, place: Path, weights: dict[str, torch.Tensor] | None = None
+) -> dict[str, Any]:
+    """Write the trained adapter and its plain config to ``folder``, and give that config.
+
+    Args:
+        place: where the folder will be in the end, for messages.
+        weights: by parameter name; the model's own if None.
+
+    Raises:
+        LeyloraError: the config cannot be made plain.
+    """
+    model.save_pretrained(folder, selected_adapters=[TRAINED], state_dict=weights)
+    config = plain_config(without_rslora(read_json(folder / CONFIG_FILE)), place=place / CONFIG_FILE)
+    write_json(folder / CONFIG_FILE, dict(sorted(config.items())))
+    return config
+
+
+def without_rslora(config: dict[str, Any]) -> dict[str, Any]:
+    """The same adapter as plain LoRA: rank-stabilised alpha / sqrt(r) becomes (alpha · sqrt(r)) / r.
+
+    PEFT before 0.8 does not know ``use_rslora``, and would silently scale such an adapter down.
+
+    Raises:
+        LeyloraError: patterns of ranks are in use, whose modules would each need their own alpha.
+    """
+    if not config.get("use_rslora"):
+        return config
+    if config.get("rank_pattern") or config.get("alpha_pattern"):
+        raise LeyloraError("rsLoRA together with rank_pattern or alpha_pattern cannot be saved as plain LoRA.")
+    alpha = config["lora_alpha"] * math.sqrt(config["r"])
+    return {**config, "lora_alpha": int(alpha) if alpha == int(alpha) else alpha, "use_rslora": False}

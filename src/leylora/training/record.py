@@ -1,13 +1,22 @@
-"""The record of a run, ``run.json``: what was asked, what it was made from, what came out."""
+"""A finished run on paper: its record ``run.json``, its curves, and the model card written from both."""
 
 import platform
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 import leylora
+from leylora.files import save_figure
 
+if TYPE_CHECKING:  # reading a record is light
+    from matplotlib.figure import Figure
+
+PICTURE_FILES = ("training.png", "training.svg")
+BLUE, ORANGE, GREY = "#1f5f8b", "#d1662b", "0.35"
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets", "leylora")
 
 
@@ -29,18 +38,24 @@ class Sample(BaseModel):
     answer: str
 
 
+def _renamed(now: str, before: str) -> Any:
+    return Field(validation_alias=AliasChoices(now, before))
+
+
 class RunRecord(BaseModel):
     """All of ``run.json``.
 
     Losses are means in nats per trained token, speeds in tokens that are not padding (prompt included).
     ``peak_memory_gib`` is GPU memory that torch allocated, or the process's resident memory on CPU, as
     ``device`` says. ``utilization`` is the share of the cards' peak that useful work reached
-    (`leylora.training.flops`). Speed, utilization and ``wall_seconds`` are of the part after
+    (`leylora.training.memory`). Speed, utilization and ``wall_seconds`` are of the part after
     ``resumed_from_step``, everything else of the whole run. ``adapter_sha256`` is the hash of
-    ``adapter_model.safetensors``.
+    ``adapter_model.safetensors``. ``config`` is the composed recipe with the command line's keys, which
+    ``train/sft.py --config`` takes as a file. Records before 0.1 call ``frozen_adapter`` ``on_top_of`` and
+    ``resume_adapter`` ``init_from``.
     """
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), populate_by_name=True)
 
     name: str
     base_model: str
@@ -48,10 +63,11 @@ class RunRecord(BaseModel):
     recipe: str
     overrides: list[str]
     instruction_template: str
-    on_top_of: str | None
-    on_top_of_sha256: str | None
-    init_from: str | None
-    init_from_sha256: str | None
+    config: dict[str, Any] = {}
+    frozen_adapter: str | None = _renamed("frozen_adapter", "on_top_of")
+    frozen_adapter_sha256: str | None = _renamed("frozen_adapter_sha256", "on_top_of_sha256")
+    resume_adapter: str | None = _renamed("resume_adapter", "init_from")
+    resume_adapter_sha256: str | None = _renamed("resume_adapter_sha256", "init_from_sha256")
     seed: int
     versions: dict[str, str]
     device: str
@@ -106,3 +122,121 @@ def peak_memory_gib() -> tuple[float, str]:
         return 0.0, "cpu"
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS, KiB on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30, "cpu"
+
+
+def draw(log: Sequence[LossPoint], name: str, folder: Path) -> None:
+    """Draw the curves into ``folder`` as `PICTURE_FILES`; the same log gives the same bytes."""
+    save_figure(curves(log, name), *(folder / file for file in PICTURE_FILES), dpi=110)
+
+
+def curves(log: Sequence[LossPoint], name: str) -> "Figure":
+    """Three panels over the same steps; the loss on held-out rows is drawn as points."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    trained = [point for point in log if point.loss is not None]
+    held_out = [(point.step, point.eval_loss) for point in log if point.eval_loss is not None]
+    steps = [point.step for point in trained]
+    mark = "." if len(trained) <= 60 else ""
+    figure = Figure(figsize=(7, 6.2), layout="constrained")
+    loss, rate, norm = figure.subplots(3, 1, sharex=True, height_ratios=[2, 1, 1])
+    loss.plot(steps, [point.loss for point in trained], color=BLUE, marker=mark, linewidth=1.4, label="training")
+    if held_out:
+        loss.plot(*zip(*held_out, strict=True), "o", color=ORANGE, markersize=6, label="held out")
+        loss.legend(frameon=False, fontsize=9)
+    loss.set_title(name, fontsize=11, loc="left")
+    loss.set_ylabel("loss (nats a token)")
+    rate.plot(steps, [point.learning_rate for point in trained], color=GREY, marker=mark, linewidth=1.2)
+    rate.set_ylabel("learning rate")
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+    norm.plot(steps, [point.grad_norm for point in trained], color=GREY, marker=mark, linewidth=1.2)
+    norm.set_ylabel("gradient norm")
+    norm.set_xlabel("step")
+    norm.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axis in (loss, rate, norm):
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", color="0.9", linewidth=0.8)
+        axis.tick_params(labelsize=8)
+    norm.set_ylim(bottom=0)
+    return figure
+
+
+def model_card(record: RunRecord, config: dict[str, Any]) -> str:
+    """A Hugging Face model card (Markdown with a YAML head) that says what was trained on what, and how it went.
+
+    Args:
+        config: the adapter's config as it is saved.
+    """
+    parents = [parent for parent in (record.frozen_adapter, record.resume_adapter) if parent]
+    loss = "not measured" if record.eval_loss is None else f"{record.eval_loss:.4f}"
+    packing = "off" if record.packing_efficiency is None else f"{record.packing_efficiency:.1%}"
+    replay = f"`{record.replay_dataset}`, {record.replay_fraction:.0%} of the rows" if record.replay_dataset else "none"
+    speed = f"{record.tokens_per_second:,.0f} tokens/s, {record.peak_memory_gib:.2f} GiB ({record.device})"
+    rows = [
+        ("base model", f"{record.base_model} ({record.revision})"),
+        ("recipe", f"`{record.recipe}` {' '.join(record.overrides)}".strip()),
+        ("data", f"`{record.dataset}`, {record.rows} rows, sha256 `{record.dataset_sha256[:16]}…`"),
+        ("replay", replay),
+        ("trained over", ", ".join(f"`{parent}`" for parent in parents) or "the base alone"),
+        ("LoRA", f"r {config['r']}, alpha {config['lora_alpha']}, on {', '.join(config['target_modules'])}"),
+        ("4-bit share of the linear weights", f"{record.quantized_fraction:.0%}"),
+        ("steps, tokens", f"{record.steps:,}, {record.tokens:,}"),
+        ("packing efficiency", packing),
+        ("loss in training, held out", f"{record.train_loss:.4f}, {loss}"),
+        ("speed, peak memory", speed),
+        ("seed", str(record.seed)),
+    ]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    note = ""
+    if record.frozen_adapter:
+        note = (
+            f"\nThis adapter was trained with `{record.frozen_adapter}` active below it and only means something "
+            "together with it. Their sum as one adapter: "
+            f"`python scripts/merge_adapters.py {record.frozen_adapter} LORA/{record.name} --out LORA/NAME`.\n"
+        )
+    return f"""---
+library_name: peft
+base_model: {record.base_model}
+pipeline_tag: text-generation
+language: es
+tags: [lora, qlora, leylora]
+---
+
+# {record.name}
+
+A LoRA adapter for Spanish, trained with leylora. What it writes is not legal advice; laws change, so check the edition
+that an answer cites.
+{note}
+| | |
+|---|---|
+{table}
+
+![Loss, learning rate and gradient norm over the steps](training.png)
+{_answers(record)}
+Prompt format: the `chat_template.jinja` beside this file, which is leylora's
+`INSTRUCTION-TEMPLATES/{record.instruction_template}.yaml`. All figures and hashes of the run: `run.json`.
+"""
+
+
+def _answers(record: RunRecord) -> str:
+    """A table of the first and the last answer to each sample prompt; empty when none were asked."""
+    if not record.samples:
+        return ""
+    steps = [sample.step for sample in record.samples]
+    first, last = min(steps), max(steps)
+    answers = {(sample.step, sample.prompt): _cell(sample.answer) for sample in record.samples}
+    prompts = dict.fromkeys(sample.prompt for sample in record.samples)
+    rows = "\n".join(
+        f"| {_cell(prompt)} | {answers.get((first, prompt), '')} | {answers.get((last, prompt), '')} |"
+        for prompt in prompts
+    )
+    return (
+        f"\nGreedy answers to fixed prompts (all of them, whole: `run.json`):\n\n"
+        f"| prompt | after {first} steps | after {last} steps |\n|---|---|---|\n{rows}\n"
+    )
+
+
+def _cell(text: str) -> str:
+    """One line that a Markdown table can hold, cut to a size one still reads."""
+    line = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return line if len(line) <= 300 else f"{line[:299]}…"

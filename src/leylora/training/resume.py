@@ -11,16 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from leylora import console
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, sha256_file, write_json
 from leylora.project import shown
-from leylora.training.arguments import Arguments
-
-if TYPE_CHECKING:
-    from peft import PeftModel
+from leylora.training.config import Arguments
 
 COMPLETE, ASKED = "complete.json", "asked.json"
 
@@ -28,9 +27,10 @@ FREE_KEYS = re.compile(
     r"output_dir|run_name|project|report_to|log_.*|logging_.*|disable_tqdm|save_.*|eval_.*|per_device_eval_batch_size|"
     r"dataset_num_proc|dataloader_(num_workers|pin_memory|persistent_workers|prefetch_factor|multiprocessing_context)|"
     r"resume_from_checkpoint|push_to_hub|hub_.*|trackio_.*|local_rank|ddp_timeout|overwrite|sample_.*|"
-    r"min_gpu_memory_gib|stop_on_divergence|dry_run|mask_report|assume_gpu|skip_memory_metrics|include_.*|prediction_loss_only|do_.*|debug|"
+    r"min_gpu_memory_gib|stop_on_divergence|dry_run|mask_report|assume_gpu|skip_memory_metrics|include_.*|"
+    r"prediction_loss_only|do_.*|debug|"
     r"load_best_model_at_end|metric_for_best_model|greater_is_better|enable_jit_checkpoint|"
-    r"model_name_or_path|model_revision|on_top_of|init_from|dataset_name|replay_dataset|trust_remote_code"
+    r"model_name_or_path|model_revision|frozen_adapter|resume_adapter|dataset_name|replay_dataset|trust_remote_code"
 )
 """Keys that may differ when a run goes on: they change no loss, or what they name is compared by its hash."""
 
@@ -44,29 +44,24 @@ def only_one(work: Path) -> Iterator[None]:
     Raises:
         LeyloraError: a run of this name is going on.
     """
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    lock = work / "lock"
     work.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LeyloraError(
-                f"A run that writes to {shown(work)} is still going on, perhaps of a launcher that was killed; wait "
-                "for it or end its process, or change output_dir."
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-            with suppress(OSError):  # gone, or it holds something to go on from
-                work.rmdir()
+    lock = FileLock(work / "lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise LeyloraError(
+            f"A run that writes to {shown(work)} is still going on, perhaps of a launcher that was killed; wait "
+            "for it or end its process, or change output_dir."
+        ) from None
+    except (NotImplementedError, OSError):  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+        (work / "lock").unlink(missing_ok=True)
+        with suppress(OSError):  # gone, or it holds something to go on from
+            work.rmdir()
 
 
 def checkpoints(work: Path) -> list[Path]:
@@ -109,8 +104,8 @@ def find_checkpoint(arguments: Arguments, work: Path) -> Path | None:
     a job that may be requeued can always ask for it. A path takes that very one.
 
     Raises:
-        UsageError: an interrupted run is there and nobody said what to do with it; or a path that is no checkpoint of
-            this run.
+        UsageError: an interrupted run is there and nobody said what to do with it; or a path that is not a checkpoint
+            of this run.
         LeyloraError: checkpoints are there and none is whole, or the one asked for is not.
     """
     asked = str(arguments.training.resume_from_checkpoint or "false")
@@ -139,8 +134,8 @@ def _named(checkpoint: Path, work: Path) -> Path:
     if not checkpoint.is_dir() or checkpoint.resolve() not in [path.resolve() for path in checkpoints(work)]:
         names = ", ".join(path.name for path in checkpoints(work)) or "none"
         raise UsageError(
-            f"{checkpoint} is no checkpoint of this run (in {shown(work)}: {names}); to train on from the adapter of "
-            "another run use --init_from."
+            f"{checkpoint} is not a checkpoint of this run (in {shown(work)}: {names}); to train on from the adapter "
+            "of another run use --resume_adapter."
         )
     fault = fault_of(checkpoint)
     if fault is not None:
@@ -194,21 +189,6 @@ def what_changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         if old != new:
             changed.append(key if _is_hash(old) or _is_hash(new) else f"{key} ({old} before, {new} now)")
     return changed
-
-
-def load_trained(model: "PeftModel", checkpoint: Path, adapter: str) -> None:
-    """Copy a checkpoint's weights into ``adapter``, in the precision the model holds them in.
-
-    ``PeftModel.load_adapter``, which the Trainer would call, casts half-precision adapters to float32 and, with a
-    frozen adapter below, also activates the wrong set.
-    """
-    from peft import set_peft_model_state_dict
-    from safetensors.torch import load_file
-
-    weights = load_file(checkpoint / "adapter_model.safetensors")
-    result = set_peft_model_state_dict(model, weights, adapter_name=adapter)
-    if result.unexpected_keys:
-        raise LeyloraError(f"{checkpoint} does not fit this model ({result.unexpected_keys[0]} has no place in it).")
 
 
 def _is_hash(value: Any) -> bool:

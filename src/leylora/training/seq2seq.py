@@ -20,9 +20,9 @@ from leylora.files import read_json, sha256_file, staged_folder, write_json, wri
 from leylora.models.bases import without_network
 from leylora.models.load import load_config, load_tokenizer
 from leylora.project import shown
+from leylora.training.data import IGNORED
 from leylora.training.progress import ProgressBar
 from leylora.training.record import installed_versions, peak_memory_gib
-from leylora.training.rows import IGNORED
 from leylora.training.seq2seq_arguments import Seq2SeqArguments
 from leylora.training.seq2seq_record import RougePoint, SummaryRecord, score_rows, summary_card
 from leylora.training.seq2seq_rouge import lead, score_summaries

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from leylora.errors import UsageError
 from leylora.models.cards import find_card
-from leylora.project import RECIPES, shown
-from leylora.training.arguments import fill
+from leylora.project import RECIPES
+from leylora.training.config import fill
+from leylora.training.recipe import recipe_of
 
 if TYPE_CHECKING:
     from transformers import Seq2SeqTrainingArguments
     from trl import ModelConfig, ScriptArguments
 
-DEFAULT_RECIPE = RECIPES / "flan-t5-small" / "resumen.yaml"
+DEFAULT_RECIPE = RECIPES / "seq2seq" / "flan-t5-small.yaml"
 ON_CPU = ("--use_cpu", "true", "--bf16", "false")
 FLOAT32 = ("--bf16", "false")
 """T5 overflows in float16 (huggingface/transformers#9295), so cards without bfloat16 compute in float32."""
@@ -42,7 +43,7 @@ class SummaryArguments:
 
 @dataclass(frozen=True)
 class Seq2SeqArguments:
-    """Everything a summary run was asked for; see `leylora.training.arguments.Arguments`."""
+    """Everything a summary run was asked for; see `leylora.training.config.Arguments`."""
 
     script: "ScriptArguments"
     training: "Seq2SeqTrainingArguments"
@@ -56,7 +57,7 @@ def parse(argv: list[str]) -> Seq2SeqArguments:
     """Read ``--config RECIPE`` and overrides; with nothing, LoRA of Flan-T5 small.
 
     Raises:
-        UsageError: as `arguments.fill`; or a key that summary runs cannot honour.
+        UsageError: as `leylora.training.config.fill`; or a key that summary runs cannot honour.
         LeyloraError: the GPU is missing or too small for the recipe.
     """
     from transformers import Seq2SeqTrainingArguments
@@ -65,8 +66,9 @@ def parse(argv: list[str]) -> Seq2SeqArguments:
     if find_card() is None:
         argv = [*argv, *ON_CPU]
     kinds = (ScriptArguments, Seq2SeqTrainingArguments, ModelConfig, SummaryArguments)
-    recipe, output, (script, training, model, run) = fill(argv, kinds, DEFAULT_RECIPE, FLOAT32)
-    place = shown(recipe)
+    recipe = recipe_of(argv, model=None, config=DEFAULT_RECIPE)
+    script, training, model, run = fill(recipe, kinds, FLOAT32)
+    place, output = recipe.name, Path(str(recipe.whole["output_dir"]))
     if model.model_name_or_path is None:
         raise UsageError(f"{place}: model_name_or_path is missing; name a folder or a Hub model.")
     if script.dataset_name is None:

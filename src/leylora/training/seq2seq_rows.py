@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from leylora import console
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_jsonl
-from leylora.training.rows import load_rows
+from leylora.training.data import load_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -20,12 +20,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from leylora.adapters.config import CONFIG_FILE, check_adapter_name, plain_config
+from leylora.adapters.discover import template_name
 from leylora.adapters.files import PREFIX, WEIGHTS_FILE, open_adapter
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, read_text, sha256_file
-from leylora.models.families import FAMILIES
 from leylora.models.presets import parse_preset
-from leylora.models.templates import instruction_template, served_template, template_faults
+from leylora.models.templates import template_faults
 from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES
 from leylora.webui import config_user
 from leylora.webui.install import Install, find_install
@@ -44,11 +44,6 @@ ADAPTER_USES = ("combined", "instructions", "law")
 
 MANIFEST_FILE = "leylora-export.json"
 
-_INSTRUCT_TEMPLATES = {  # base models that are told apart from their family by name
-    "mistral-7b-instruct-v0.3": "leylora-mistral-instruct-v0.3",
-    "llama-3.1": "leylora-llama-3.1",
-    "qwen3": "leylora-qwen3",
-}
 _SHOWN_WITH_ADAPTER = ("README.md", "run.json")  # who opens the folder later learns what it is
 
 
@@ -296,7 +291,7 @@ def adapter_artifact(folder: Path) -> Artifact:
         WEIGHTS_FILE: folder / WEIGHTS_FILE,
     }
     files |= {extra: folder / extra for extra in _SHOWN_WITH_ADAPTER if (folder / extra).is_file()}
-    base, template = config["base_model_name_or_path"], template_of(folder, config)
+    base, template = config["base_model_name_or_path"], template_name(folder)
     notes: tuple[str, ...] = ()
     if not base:
         notes = (f"{CONFIG_FILE} names no base model, so no template is pinned for it",)
@@ -319,24 +314,6 @@ def template_artifact(name: str) -> Artifact:
     if faults:
         raise LeyloraError(f"{path}: {faults[0]}; mend the template.")
     return Artifact("template", name, {path.name: path})
-
-
-def template_of(folder: Path, config: dict[str, Any]) -> str | None:
-    """The template an adapter was trained with: by its run.json, its saved chat template, or its base model's name."""
-    known = sorted(path.stem for path in INSTRUCTION_TEMPLATES.glob("*.yaml"))
-    run = folder / "run.json"
-    if run.is_file():
-        record = read_json(run)
-        named = record.get("instruction_template") if isinstance(record, dict) else None
-        if named in known:
-            return str(named)
-    saved = folder / "chat_template.jinja"
-    if saved.is_file():
-        text = read_text(saved).strip()
-        return next((name for name in known if served_template(instruction_template(name)).strip() == text), None)
-    base = str(config.get("base_model_name_or_path") or "").lower()
-    guesses = [*_INSTRUCT_TEMPLATES.items(), *((f.name, f.instruction_template) for f in FAMILIES.values())]
-    return next((template for part, template in guesses if part in base), None)
 
 
 def model_entries(artifacts: Sequence[Artifact]) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,441 @@
+"""Everything that is checked before the first step. Each check gives facts for one table, or raises with one sentence.
+
+    settings, memory, template, parents     before anything large is read
+    rows                                    before a weight is loaded
+    model                                   of the loaded model, its adapter and the trainer
+
+`table` shows the facts; `leylora.training.sft` prints it once, also when a check fails.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from rich.table import Table
+from rich.text import Text
+from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerBase
+from transformers.integrations import get_available_reporting_integrations
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from trl import SFTConfig
+
+from leylora.adapters.config import CONFIG_FILE, read_config
+from leylora.adapters.files import WEIGHTS_FILE, open_adapter
+from leylora.errors import LeyloraError, UsageError
+from leylora.files import read_text
+from leylora.models.cards import GIB, Card
+from leylora.models.families import FAMILIES, Shape
+from leylora.models.templates import PROBE, check_served_as_trained, served_template, turn_end
+from leylora.training import memory
+from leylora.training.adapter import TRAINED, write_weights
+from leylora.training.config import Arguments
+from leylora.training.data import IGNORED, RunData, filled, lengths
+from leylora.training.distributed import uses_zero3
+from leylora.training.trainer import LoraTrainer
+
+REAL_ROWS = 32
+"""Conversations of the dataset whose prompts are compared token by token with what a server sends."""
+CHAT_TEMPLATE = "chat_template.jinja"
+LEAK = 0.1
+"""Most that packing may change a document's logits, as a share of what seeing the other document changes them."""
+PROBE_TOKENS = 48
+
+
+class Fact(NamedTuple):
+    """One line of the table: a check that held, or a note that stops nothing."""
+
+    name: str
+    figure: str
+    held: bool = True
+
+
+def table(facts: Sequence[Fact]) -> Table:
+    """The facts as a person sees them."""
+    shown = Table(box=None, pad_edge=False, show_header=False)
+    shown.add_column(no_wrap=True)
+    shown.add_column(style="bold", no_wrap=True)
+    shown.add_column(overflow="fold")
+    for name, figure, held in facts:
+        shown.add_row(Text("OK", "green") if held else Text("--", "yellow"), name, Text(figure))
+    return shown
+
+
+# --- before anything large is read
+
+
+def settings(arguments: Arguments, attention: tuple[str, str]) -> list[Fact]:
+    """Keys that TRL knows and a run of ours would ignore, or that would ruin it.
+
+    Args:
+        attention: the implementation the model is loaded with, and why.
+
+    Raises:
+        UsageError: names the key and what to use instead.
+    """
+    training, model = arguments.training, arguments.model
+    unusable = {
+        "chat_template_path": (training.chat_template_path, "give instruction_template, which the webui serves too"),
+        "eos_token": (training.eos_token, "the template's marks decide what ends an answer"),
+        "lora_modules_to_save": (model.lora_modules_to_save, "embeddings and head stay those of the base"),
+        "lora_target_parameters": (model.lora_target_parameters, "name layers in lora_target_modules"),
+        "load_in_8bit": (model.load_in_8bit, "use load_in_4bit, or neither"),
+        "use_dora": (model.use_dora, "DoRA does not fit a plain adapter that loads everywhere"),
+        "use_peft: false": (
+            arguments.config.get("use_peft") is not None and not model.use_peft,
+            "an adapter is what is trained; full fine-tuning is not offered",
+        ),
+        "assistant_only_loss: false": (not training.assistant_only_loss, "only answers are trained"),
+        "packing_strategy: wrapped": (
+            training.packing and training.packing_strategy == "wrapped",
+            "it cuts documents and mixes them; use bfd",
+        ),
+    }
+    for key, (given, instead) in unusable.items():
+        if given:
+            raise UsageError(f"{arguments.recipe}: {key} cannot be used here: {instead}.")
+    installed = get_available_reporting_integrations()
+    for tracker in training.report_to:
+        if tracker not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise UsageError(f"report_to: there is no tracker '{tracker}'; there are {known}, or none.")
+        if tracker not in installed:
+            raise UsageError(f"report_to: {tracker} is not installed; `pip install {tracker}`, or use --report_to none")
+    compiled = ", torch.compile" if training.torch_compile else ""
+    return [
+        Fact("recipe", f"{arguments.recipe}: all keys are valid and used"),
+        Fact("attention", f"{attention[0]} ({attention[1]}){compiled}"),
+    ]
+
+
+def sizes_of(arguments: Arguments, shape: Shape, attention: str) -> memory.Sizes:
+    """What the memory estimate is made for."""
+    training, model, run = arguments.training, arguments.model, arguments.run
+    rank, targets, below = model.lora_r, model.lora_target_modules, run.frozen_adapter
+    if run.resume_adapter and _is_adapter(run.resume_adapter):
+        parent = read_config(Path(run.resume_adapter))
+        rank, targets = parent.r, parent.target_modules
+    if not isinstance(targets, list) or not targets:
+        targets = list(FAMILIES[shape.model_type].linear_layers)
+    again, flash = training.gradient_checkpointing, "flash" in attention
+    return memory.Sizes(
+        shape=shape,
+        length=training.max_length,
+        batch=training.per_device_train_batch_size,
+        rank=rank,
+        targets=tuple(targets),
+        optimizer=str(getattr(training.optim, "value", training.optim)),
+        four_bit=model.load_in_4bit,
+        double_quant=model.use_bnb_nested_quant,
+        half=training.bf16 or training.fp16,
+        frozen_rank=0 if not below else read_config(Path(below)).r if _is_adapter(below) else model.lora_r,
+        checkpointing=again,
+        selective=again and not flash and bool((training.gradient_checkpointing_kwargs or {}).get("selective")),
+        attention="flash" if flash else attention,
+    )
+
+
+def fits(arguments: Arguments, shape: Shape, card: Card | None, attention: str) -> list[Fact]:
+    """The estimated peak of memory, compared with the card.
+
+    Raises:
+        UsageError: ``max_length`` is missing, or longer than the model's context.
+        LeyloraError: it cannot fit; the message says what does.
+    """
+    training, name = arguments.training, arguments.model.model_name_or_path
+    if training.max_length is None:
+        raise UsageError(f"{arguments.recipe}: max_length is missing; rows must have a bound.")
+    if training.max_length > shape.context:
+        raise UsageError(
+            f"max_length {training.max_length} is longer than the {shape.context} positions {name} was made for; "
+            "lower max_length."
+        )
+    facts: list[Fact] = []
+    if shape.window and training.max_length > shape.window:
+        window = f"documents over {shape.window:,} tokens are read through a sliding window, as in its pre-training"
+        facts.append(Fact("window", window, held=False))
+    sizes = sizes_of(arguments, shape, attention)
+    needed = memory.estimate(sizes)
+    parts = "\n".join(f"{part:<24}{value / GIB:6.2f}" for part, value in needed.parts.items())
+    total = f"{parts}\n{'total':<24}{needed.total / GIB:6.2f} GiB, estimated"
+    if card is None:
+        if arguments.run.dry_run:
+            unknown = f"{total}\nno GPU to compare with; --assume_gpu 'T4 16GB' names one"
+            facts.append(Fact("memory", unknown, held=False))
+        return facts
+    has = card.memory_gib
+    longest, most = memory.largest_length(sizes, has), memory.largest_batch(sizes, has)
+    if needed.total / memory.TOO_HIGH > has * GIB:
+        if most:
+            remedy = f"lower per_device_train_batch_size to {most} and raise gradient_accumulation_steps"
+        elif alone := memory.largest_length(replace(sizes, batch=1), has):
+            remedy = f"lower per_device_train_batch_size to 1 and max_length to {alone:,}"
+        else:
+            remedy = "not even one row of 256 tokens fits, so take a larger card or a smaller base model"
+        raise LeyloraError(
+            f"{name} at {sizes.batch} x {sizes.length} tokens needs about {needed.total / GIB:.1f} GiB and "
+            f"{card.name} has {has:.1f}, by estimate; {remedy}."
+        )
+    speed = memory.tokens_per_second(sizes, card)
+    pace = f"; about {memory.rounded(speed):,} tokens/s" if speed else ""
+    limits = f"{card.name} has {has:.1f}{pace}\n"
+    limits += f"up to {longest:,} tokens a row" + (f", or {most} rows of {sizes.length:,}" if most else "")
+    if needed.total > has * GIB:
+        tight = f"{total}\n{limits}: it may run out; lower max_length if it does"
+        return [*facts, Fact("memory", tight, held=False)]
+    return [*facts, Fact("memory", f"{total}\n{limits}")]
+
+
+def template(
+    arguments: Arguments, tokenizer: PreTrainedTokenizerBase, name: str, text: str, trained: str
+) -> list[Fact]:
+    """The template of training is the one INSTRUCTION-TEMPLATES serves, and the adapter below used it too."""
+    check_served_as_trained(tokenizer, text, trained, PROBE)
+    end = turn_end(tokenizer, trained)
+    for parent in (arguments.run.frozen_adapter, arguments.run.resume_adapter):
+        file = Path(parent or "") / CHAT_TEMPLATE
+        if parent and file.is_file() and read_text(file).strip() != served_template(text).strip():
+            raise LeyloraError(
+                f"{parent} was trained with another chat template than {name}; give the instruction_template that "
+                "its run.json names, because both must be asked in the same way."
+            )
+    mark = tokenizer.convert_ids_to_tokens(end)
+    return [Fact("template", f"INSTRUCTION-TEMPLATES/{name}.yaml, served as trained; answers end with {mark} ({end})")]
+
+
+def parents(arguments: Arguments, shape: Shape) -> list[Fact]:
+    """The adapters a run builds on are there and fit the base, by their sizes."""
+    facts = []
+    for parent in (arguments.run.frozen_adapter, arguments.run.resume_adapter):
+        if not parent:
+            continue
+        if not _is_adapter(parent):
+            raise LeyloraError(f"{parent} is not an adapter folder ({WEIGHTS_FILE} is missing); train it first.")
+        for module in open_adapter(Path(parent)).modules.values():
+            if shape.linear.get(module.name.rpartition(".")[2]) != (module.d_in, module.d_out):
+                raise LeyloraError(f"The adapter {parent} does not fit this base model ({module.name}).")
+        facts.append(Fact("built on", parent))
+    return facts
+
+
+def _is_adapter(folder: str) -> bool:
+    return (Path(folder) / WEIGHTS_FILE).is_file()
+
+
+# --- before a weight is loaded
+
+
+def rows(
+    arguments: Arguments, data: RunData, tokenizer: PreTrainedTokenizerBase, text: str, trained: str
+) -> list[Fact]:
+    """Rows kept and left out, tokens trained; some real prompts as a server would send them.
+
+    Args:
+        text, trained: the chat template as served, marks included, and as trained.
+    """
+    args, train, held_out = arguments.training, data.train, data.held_out
+    for conversation in data.conversations[:REAL_ROWS]:
+        check_served_as_trained(tokenizer, text, trained, conversation["messages"])
+    labels = train.dataset["labels"]
+    carry = sum(sum(label != IGNORED for label in row) for row in labels)
+    ends = sum(row.count(turn_end(tokenizer, trained)) for row in labels)
+    evaluated = f", {len(held_out.dataset):,} held out" if held_out else ", none held out"
+    left = f"{len(train.too_long):,} longer than {args.max_length:,} left out, none cut"
+    facts = [
+        Fact("rows", f"{len(train.dataset):,} to train on{evaluated}; {left}"),
+        Fact("labels", f"{carry:,} of {train.tokens:,} tokens carry loss ({carry / max(1, train.tokens):.0%})"),
+        Fact("answers", f"{ends:,}, each whole and with its end; no question, no second BOS"),
+    ]
+    if not args.packing or train.packed is None:
+        return [*facts, Fact("packing", "off", held=False)]
+    full = filled(train.packed, args.max_length)
+    return [*facts, Fact("packing", f"{len(train.packed):,} rows of {args.max_length:,}, {full:.1%} full")]
+
+
+# --- of the loaded model
+
+
+def model(
+    arguments: Arguments,
+    built: PeftModel,
+    trainer: LoraTrainer,
+    train: Dataset,
+    fraction: float,
+    end: int,
+    *,
+    small: bool,
+) -> list[Fact]:
+    """What must hold of the loaded model, its adapter and the trainer.
+
+    Of several processes the first looks, because all hold the same; the others wait for it where training begins, and
+    end with it if it stops.
+
+    Args:
+        train: the rows before packing.
+        fraction: of the linear weights that is in 4 bits.
+        end: the token that ends an answer.
+        small: whether ``built`` is a small model of the same architecture.
+    """
+    args, asked = arguments.training, arguments.model
+    if args.process_index > 0:
+        return []
+    tokenizer = trainer.processing_class
+    kind = f"{asked.bnb_4bit_quant_type}{', double quantisation' if asked.use_bnb_nested_quant else ''}"
+    which = "; on a small stand-in of its architecture" if small else ""
+    quantized = Fact("4 bits", f"{fraction:.0%} of the linear weights ({kind}){which}")
+    facts = [
+        quantized if asked.load_in_4bit else Fact("4 bits", "off, as load_in_4bit asks", held=False),
+        Fact("vocabulary", check_vocabulary(built, tokenizer)),
+        Fact("trained", check_trainable(built)),
+        Fact("precision", check_precision(built, args)),
+        Fact("padding", check_collator(trainer.data_collator, trainer.train_dataset, tokenizer, end)),
+    ]
+    if args.packing and uses_zero3() and not asked.load_in_4bit:
+        # transformers splits 16-bit weights while it loads them; only DeepSpeed's engine, made later, joins them
+        split = "not tried: ZeRO-3 has split the weights already; a dry run in one process tries it"
+        facts.append(Fact("documents", split, held=False))
+    elif args.packing:
+        facts.append(Fact("documents", check_packing(built, trainer.data_collator, train)))
+    return [*facts, Fact("adapter file", check_round_trip(built, arguments.output))]
+
+
+def check_vocabulary(model: PeftModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The base model's own vocabulary, with no token added to it.
+
+    A resized vocabulary makes an adapter that fits no published base (PEFT would save whole embeddings with it).
+    """
+    known, rows = len(tokenizer), model.get_input_embeddings().num_embeddings  # not of the weight: ZeRO-3 splits it
+    if known > rows or rows != model.config.vocab_size:
+        raise LeyloraError(
+            f"The tokenizer knows {known} tokens and the model has rows for {rows} of its {model.config.vocab_size}: "
+            "tokens were added. Use the base model's own tokenizer; an adapter with new tokens fits no published base."
+        )
+    return f"{known:,} of {rows:,} rows used, none added"
+
+
+def check_trainable(model: PeftModel) -> str:
+    """Adapter weights alone are trained; embeddings and head are untouched, and tied if the base ties them."""
+    trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    others = [name for name in trained if ".lora_" not in name or f".{TRAINED}." not in name]
+    if others or not trained:
+        what = f"{others[0]} is trained too" if others else "nothing is trained"
+        raise LeyloraError(f"The adapter alone must be trained, and {what}; leave lora_modules_to_save empty.")
+    head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
+    for what, layer in (("output head", head), ("embeddings", embeddings)):
+        if any("lora_" in name for name, _ in layer.named_modules()):
+            raise LeyloraError(f"The {what} must not carry LoRA weights; name linear layers in lora_target_modules.")
+    tied = bool(model.config.tie_word_embeddings)
+    if tied and head.weight.data_ptr() != embeddings.weight.data_ptr():
+        raise LeyloraError("The base model ties its head to its embeddings, and loading has parted them; report this.")
+    parameters = model.get_nb_trainable_parameters()[0]
+    return f"{parameters:,} adapter weights; head and embeddings untouched{', tied' if tied else ''}"
+
+
+def check_precision(model: PeftModel, args: SFTConfig) -> str:
+    """Adapters in float32: fp16's gradient scaler refuses any other type, and bf16 loses most of their updates."""
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and weight.dtype != torch.float32:
+            raise LeyloraError(
+                f"The trained weight {name} is held in {str(weight.dtype).removeprefix('torch.')} and must be in "
+                "float32: most updates would round to nothing, and an fp16 run would stop at its first step. Something "
+                "cast the adapter after it was attached."
+            )
+    half = "bf16" if args.bf16 else "fp16" if args.fp16 else None
+    return f"adapter in float32{f', computing in {half}' if half else ''}"
+
+
+def check_collator(collate: Any, rows: Dataset, tokenizer: PreTrainedTokenizerBase, end: int) -> str:
+    """Every label survives the collator: none of an answer's ends is lost to padding, no padding is learned.
+
+    Collators that mask every token equal to the padding also mask each end of text where both are one token, and the
+    model never stops (huggingface/blog#1302, huggingface/trl#976).
+    """
+    sizes = lengths(rows)
+    order = sorted(range(len(sizes)), key=sizes.__getitem__)
+    chosen = [rows[position] for position in dict.fromkeys((order[0], order[-1]))]  # unlike lengths: padding is made
+    columns = ("input_ids", "labels", "seq_lengths")
+    batch = collate([{key: row[key] for key in columns if key in row} for row in chosen])
+    before = sum(row["labels"].count(end) for row in chosen)
+    after = int((batch["labels"] == end).sum())
+    text = tokenizer.convert_ids_to_tokens(end)
+    if after < before:
+        raise LeyloraError(
+            f"The collator leaves {after} of {before} ends of an answer ({text!r}) in the labels, so that the model "
+            f"would never stop: the padding token {tokenizer.pad_token!r} must be another, or labels padded by place."
+        )
+    if tokenizer.pad_token_id != end and bool((batch["labels"] == tokenizer.pad_token_id).any()):
+        raise LeyloraError(f"Padding ({tokenizer.pad_token!r}) carries loss; labels must be padded with {IGNORED}.")
+    return f"padding {tokenizer.pad_token!r}, ends in labels {after} of {before}"
+
+
+def check_packing(model: PeftModel, collate: Any, rows: Dataset) -> str:
+    """Two documents packed into one row give the logits that each gives alone.
+
+    The change that packing makes to the second document is held against the change it would see if the first were its
+    own beginning, so that the same bound serves float32 and the rounding of 16 bits. Where that change is lost in
+    rounding itself (what another batch size alone changes), rounding is the bound.
+    """
+    first, second = (list(rows[-i % len(rows)]["input_ids"])[:PROBE_TOKENS] for i in (0, 1))
+    device = model.get_input_embeddings().weight.device
+    packed = collate([{
+        "input_ids": first + second,
+        "labels": first + second,
+        "seq_lengths": [len(first), len(second)],
+    }])  # fmt: skip
+    inputs = {
+        key: value.to(device) if isinstance(value, torch.Tensor) else value
+        for key, value in packed.items()
+        if key != "labels"
+    }
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        together = _logits(model, inputs)[0, len(first) : len(first) + len(second)]
+        alone = _logits(model, {"input_ids": torch.tensor([second], device=device)})[0]
+        joined = _logits(model, {"input_ids": torch.tensor([first + second], device=device)})[0, len(first) :]
+        twice = _logits(model, {"input_ids": torch.tensor([second, second], device=device)})[0]
+    model.train(was_training)
+    error, leak = float((together - alone).abs().max()), float((joined - alone).abs().max())
+    rounding = float((twice - alone).abs().max())
+    if not error <= max(LEAK * leak, 2 * rounding):
+        raise LeyloraError(
+            f"Packed documents see each other: packing changes the second one's logits by {error:.2g} (seeing all of "
+            f"the first changes them by {leak:.2g}). Use another attn_implementation (sdpa), or --packing false."
+        )
+    return f"packed, their logits are {error:.0g} from alone (seeing each other: {leak:.2g})"
+
+
+def check_round_trip(model: PeftModel, place: Path) -> str:
+    """The adapter of step 0 can be saved as it will be at the end, read again, and put back: the same, bit for bit."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = write_weights(model, folder, place)
+        adapter = open_adapter(folder)
+        for module in adapter.modules:
+            adapter.factors(module)
+        LoraConfig.from_pretrained(folder)
+        read = load_file(folder / WEIGHTS_FILE)
+        size = (folder / WEIGHTS_FILE).stat().st_size
+    now = get_peft_model_state_dict(model, adapter_name=TRAINED)
+    unlike = [key for key in read.keys() | now.keys() if key not in read or key not in now]
+    unlike += [key for key in read.keys() & now.keys() if not torch.equal(read[key], now[key].detach().cpu())]
+    if unlike or set_peft_model_state_dict(model, read, adapter_name=TRAINED).unexpected_keys:
+        raise LeyloraError(
+            f"The adapter does not read back as it was saved ({unlike[0] if unlike else 'keys without a place'}); "
+            "training would end in a file that cannot be used."
+        )
+    return f"{len(adapter.modules)} layers, {size / 2**20:.1f} MiB, {len(config)} keys in {CONFIG_FILE}"
+
+
+def _logits(model: PeftModel, inputs: dict[str, Any]) -> torch.Tensor:
+    dtype = next(
+        weight.dtype for weight in model.parameters() if not weight.requires_grad and weight.is_floating_point()
+    )
+    half = dtype in (torch.bfloat16, torch.float16)
+    with torch.autocast(inputs["input_ids"].device.type, dtype=dtype if half else torch.bfloat16, enabled=half):
+        logits: torch.Tensor = model(**inputs, use_cache=False).logits
+    return logits.float()

@@ -1,0 +1,170 @@
+"""From a recipe and a command line to checked arguments.
+
+Any key of the recipe can be overridden on the command line. What is wrong is said before torch loads a model.
+"""
+
+import argparse
+import difflib
+import math
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser
+
+from leylora.errors import UsageError, flattened
+from leylora.models.cards import assumed_card, find_card, require_card
+from leylora.training.recipe import Recipe, recipe_of
+
+WHAT_RUNS_HERE = "make demo, or: accelerate launch train/sft.py --model tiny-mistral"
+FP16 = ("--bf16", "false", "--fp16", "true", "--dtype", "float16")
+"""What a causal model is trained in on cards without bf16 (T4, V100, RTX 20)."""
+
+POSITIVE = (
+    "learning_rate",
+    "num_train_epochs",
+    "per_device_train_batch_size",
+    "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+    "max_length",
+    "lora_r",
+    "lora_alpha",
+    "max_source_length",
+    "max_target_length",
+)
+"""Keys whose value must be a number above 0; torch, PEFT and transformers say so late, or never."""
+
+
+@dataclass
+class RunArguments:
+    """The keys a recipe has besides TRL's own."""
+
+    instruction_template: str | None = field(
+        default=None, metadata={"help": "Name of a file in INSTRUCTION-TEMPLATES; default: the model family's."}
+    )
+    min_gpu_memory_gib: float = field(
+        default=0.0, metadata={"help": "Stop at once unless the GPU has this much memory; 0 for runs on CPU."}
+    )
+    frozen_adapter: str | None = field(
+        default=None,
+        metadata={"help": "Folder of an adapter that stays frozen and active while the new one is trained over it."},
+    )
+    resume_adapter: str | None = field(
+        default=None, metadata={"help": "Folder of an adapter to continue training, such as a merged one."}
+    )
+    replay_dataset: str | None = field(
+        default=None, metadata={"help": "A second dataset mixed in, so that an earlier skill is not forgotten."}
+    )
+    replay_fraction: float = field(default=0.5, metadata={"help": "Share of the training rows that are replayed."})
+    overwrite: bool = field(
+        default=False, metadata={"help": "Replace the adapter of the same name, and checkpoints of an interrupted run."}
+    )
+    sample_every: int = field(
+        default=0, metadata={"help": "Show answers to fixed prompts every so many steps, before and after; 0: never."}
+    )
+    sample_prompts: list[str] | None = field(
+        default=None, metadata={"help": "The prompts for that; default: five Spanish ones."}
+    )
+    dry_run: bool = field(
+        default=False, metadata={"help": "Check everything that is checked before the first step, and stop there."}
+    )
+    assume_gpu: str | None = field(
+        default=None,
+        metadata={"help": "Estimate memory for this card ('T4 16GB', 'RTX 4090', '24GB'), not the one here."},
+    )
+    mask_report: int | None = field(
+        default=None,
+        metadata={"help": "Show of so many rows which tokens carry loss; default: two in a dry run, else none."},
+    )
+    stop_on_divergence: bool = field(
+        default=True, metadata={"help": "Stop when the loss rises above its start and twice its lowest, and stays."}
+    )
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Everything a run was asked for.
+
+    Attributes:
+        recipe: its name for messages.
+        config: the composed recipe with the command line's overrides, as ``run.json`` keeps it.
+        output: the adapter folder to make, ``output_dir`` in the recipe.
+    """
+
+    script: ScriptArguments
+    training: SFTConfig
+    model: ModelConfig
+    run: RunArguments
+    recipe: str
+    config: dict[str, Any]
+    output: Path
+
+
+def parse(words: list[str]) -> Arguments:
+    """Read ``--model NAME --adapter NAME`` or ``--config FILE``, and overrides.
+
+    With nothing, the first 7B recipe if the GPU allows.
+
+    Raises:
+        UsageError: no such recipe, an unknown key (with the nearest known one), a value that does not fit.
+        LeyloraError: the GPU is missing or too small for the recipe.
+    """
+    recipe = recipe_of(words)
+    script, training, model, run = fill(recipe, (ScriptArguments, SFTConfig, ModelConfig, RunArguments), FP16)
+    if model.model_name_or_path is None:
+        raise UsageError(f"{recipe.name}: model_name_or_path is missing; name a folder or a Hub model.")
+    if script.dataset_name is None:
+        raise UsageError(f"{recipe.name}: dataset_name is missing; name a folder made by scripts/build_dataset.py.")
+    if run.frozen_adapter and run.resume_adapter:
+        raise UsageError(
+            "frozen_adapter and resume_adapter exclude each other: train over a frozen adapter, or continue one."
+        )
+    if not 0.0 < run.replay_fraction < 1.0:
+        raise UsageError(f"replay_fraction must lie between 0 and 1, not {run.replay_fraction:g}.")
+    if run.assume_gpu and not run.dry_run:
+        raise UsageError("assume_gpu only makes sense with --dry_run true: a run takes the card that is there.")
+    if run.sample_every < 0:
+        raise UsageError(f"sample_every counts steps and cannot be {run.sample_every}; 0 switches samples off.")
+    output = Path(str(recipe.whole.get("output_dir") or ""))
+    return Arguments(script, training, model, run, recipe.name, recipe.whole, output)
+
+
+def fill(recipe: Recipe, kinds: tuple[Any, ...], without_bf16: tuple[str, ...]) -> tuple[Any, ...]:
+    """Fill the dataclasses ``kinds`` from a recipe and its overrides; one object a kind.
+
+    Args:
+        without_bf16: what to append to the command line where the recipe asks for bf16 and the card has none.
+
+    Raises:
+        UsageError: an unknown key (with the nearest known one), or a value that does not fit.
+        LeyloraError: the GPU is missing or too small for the recipe.
+    """
+    known = {item.name for kind in kinds for item in fields(kind)}
+    for key in recipe.whole:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else "see `python train/sft.py --help` for those there are."
+            raise UsageError(f"{recipe.name}: unknown key '{key}'; {hint}")
+    words, card, assumed = list(recipe.words), find_card(), recipe.whole.get("assume_gpu")
+    if recipe.is_true("dry_run"):
+        if card is None:
+            words.append("--use_cpu=true")  # transformers refuses bf16 and fp16 where there is no GPU
+    else:
+        least = recipe.whole.get("min_gpu_memory_gib") or 0
+        try:
+            require_card(card, float(least), instead=WHAT_RUNS_HERE)
+        except (TypeError, ValueError):
+            raise UsageError(f"{recipe.name}: min_gpu_memory_gib must be a number, not {least}.") from None
+    card = assumed_card(str(assumed)) if assumed else card
+    if card is not None and not card.bf16 and recipe.is_true("bf16"):
+        words += without_bf16
+    parser = TrlParser(kinds, exit_on_error=False)
+    parser.set_defaults_with_config(**recipe.settings)
+    try:
+        filled: tuple[Any, ...] = parser.parse_args_into_dataclasses(words)
+    except (argparse.ArgumentError, ValueError, TypeError, ImportError) as error:
+        raise UsageError(f"{recipe.name}: {flattened(error, 300)}") from None
+    for key, value in ((key, value) for part in filled for key, value in vars(part).items() if key in POSITIVE):
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"{recipe.name}: {key} must be a number above 0, not {value:g}.")
+    return filled
