@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from leylora.errors import UsageError
-from leylora.evaluation.judge import JUDGE_FILE, VERDICTS_FILE, EndpointJudge, JudgeRow, JudgeSummary, judge
+from leylora.evaluation.judge import VERDICTS_FILE, EndpointJudge, judge
 from leylora.evaluation.report import write_report
-from leylora.evaluation.results import load_results
+from leylora.evaluation.results import JUDGE_FILE, JudgeRow, JudgeSummary, load_results
 from leylora.files import read_json, read_jsonl
 from leylora.webui.client import WebuiError
 

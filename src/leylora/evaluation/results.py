@@ -7,6 +7,7 @@
       answers/MODEL/backend.json   what the last loaded model said of itself (`leylora.evaluation.run`)
       marks/MODEL/VARIANT.jsonl    Mark: the grade of each answer (score, citations with verdicts, flags)
       scores.json                  Scores: every number with its interval, differences, retention, cost, findings
+      judge.json                   JudgeSummary, once scripts/judge.py has judged the answers
 
 ``items`` and ``answers`` are the evidence: everything in ``marks`` and ``scores.json`` is computed from them alone
 (`leylora.evaluation.scoring.tally`), and a test does so again. Records hold facts; the report makes the sentences.
@@ -27,6 +28,7 @@ from leylora.errors import LeyloraError
 from leylora.files import read_json, read_jsonl
 
 SCHEMA = 2
+JUDGE_FILE = "judge.json"
 Ask = Literal["generate", "choose", "likelihood"]
 Setting = Literal["closed-book", "grounded", ""]
 Verdict = Literal["right", "wrong", "invented", "unknown"]
@@ -44,6 +46,7 @@ Reason = Literal[
     "not-spanish",
 ]
 """Why an answer lost points."""
+Choice = Literal["variant", "against", "tie", "none"]
 Interval = Literal["cluster-bootstrap", "wilson", "none"]
 
 
@@ -453,6 +456,56 @@ class Provenance(Record):
     settings: dict[str, Any]
     models: list[Model]
     suites: list[Suite]
+
+
+class JudgeVerdict(Record):
+    """One answer of the judge. ``first`` is the variant that was shown as A; ``raw`` what the judge wrote."""
+
+    key: str
+    model: str
+    variant: str
+    against: str
+    suite: str
+    item: str
+    first: str
+    raw: str
+    choice: Choice
+
+
+class JudgeRow(BaseModel):
+    """What the judge preferred between two variants of a model on one suite.
+
+    Attributes:
+        wins, losses: pairs in which both orders said so. ``flipped`` (it preferred a place, not an answer) and pairs
+            with one tie are among ``ties``; ``refused``, in which an order had no verdict, are in none of them.
+        length, length_against: mean characters of the answers.
+        first_won: share of verdicts with a winner that went to the answer shown first; half is no bias.
+        longer_won: share of decided pairs that went to the longer answer.
+    """
+
+    model: str
+    variant: str
+    against: str
+    suite: str
+    pairs: int
+    wins: int
+    ties: int
+    losses: int
+    flipped: int
+    refused: int
+    length: float
+    length_against: float
+    first_won: float | None
+    longer_won: float | None
+
+
+class JudgeSummary(BaseModel):
+    """All of ``judge.json``. ``same_family``: families of models that judge and compared models share."""
+
+    judge: str
+    system: str
+    same_family: list[str]
+    rows: list[JudgeRow]
 
 
 R = TypeVar("R", bound=Record)
