@@ -74,7 +74,7 @@ class ParsedLaw(Edition, Protocol):
 
 @dataclass(frozen=True)
 class Citation:
-    """One cited article. ``span`` is where it stands in the text; several articles of one list share a span.
+    """One cited article. ``span`` is its place in the text; several articles of one list share a span.
 
     ``law_id`` is None when the text names no law we know; ``law_text`` is then what it calls the law, if anything.
     ``edition`` is the ISO date of "ed. 2023-02-01", or "".

@@ -7,6 +7,5 @@
     law["76"].numeral(7).literal("a").text
     parse_citations("numeral 7 del artículo 76 de la Constitución", [law])
 
-`leylora.laws.parse.parse_law` is the place to begin reading. Nothing is imported here, so that whoever wants the
-catalogue or a parsed law does not load what reads PDFs.
+`leylora.laws.parse.parse_law` is the place to begin reading.
 """

@@ -211,11 +211,11 @@ def is_ours(name: str, folder: Path, what: str) -> bool:
     """Whether a preset or template is a file of ours; the server is silent about a name it does not know.
 
     Raises:
-        UsageError: it is one of ours but for a slip of the pen.
+        UsageError: it differs from one of ours by a typing error.
     """
     if Path(name).name == name and (folder / f"{name}.yaml").is_file():
         return True
-    near = get_close_matches(name.casefold(), [path.stem for path in folder.glob("*.yaml")], n=1, cutoff=0.85)
+    near = get_close_matches(name.casefold(), [path.stem for path in folder.glob("*.yaml")], n=1, cutoff=0.92)
     if near and near[0] != name.casefold():
         raise UsageError(
             f"There is no {what} {name!r}; did you mean {near[0]}? (One of the server's goes into 'extra'.)"
