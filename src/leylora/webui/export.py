@@ -26,7 +26,7 @@ from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, read_text, sha256_file
 from leylora.models.presets import parse_preset
 from leylora.models.templates import template_faults
-from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES
+from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES, LORA
 from leylora.webui import config_user
 from leylora.webui.install import Install, find_install
 
@@ -114,7 +114,7 @@ class Manifest(BaseModel):
 def export(
     webui: Path,
     names: Sequence[str] = (),
-    lora_root: Path = Path("LORA"),
+    lora_root: Path = LORA,
     dry_run: bool = False,
     overwrite: bool = False,
     extension: Artifact | None = None,
@@ -228,7 +228,7 @@ def _remove_empty(folder: Path, home: Path) -> None:
 # What there is to export
 
 
-def collect(names: Sequence[str], lora_root: Path = Path("LORA")) -> list[Artifact]:
+def collect(names: Sequence[str], lora_root: Path = LORA) -> list[Artifact]:
     """The artifacts of these names, with the template and the preset that belong to each adapter; all, for no name.
 
     A name is that of an adapter, preset or template, or a path to an adapter folder.
