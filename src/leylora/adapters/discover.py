@@ -32,11 +32,10 @@ from leylora.files import read_json, read_text, sha256_file
 from leylora.models.bases import TINY_BASES, base_sha256, is_here, same_base
 from leylora.models.families import FAMILIES
 from leylora.models.templates import instruction_template, served_template
-from leylora.project import INSTRUCTION_TEMPLATES, shown
+from leylora.project import INSTRUCTION_TEMPLATES, LORA, shown
 
 Role = Literal["base", "instructions", "law", "merged", "other"]
 
-LORA = Path("LORA")
 ROLES: tuple[Role, ...] = get_args(Role)
 ENDINGS: dict[str, Role] = {"-instructions": "instructions", "-law": "law", "-combined": "merged"}
 """How the names of adapters end, and what they are for."""

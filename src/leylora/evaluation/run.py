@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from leylora.adapters.discover import LORA, Note, common_template, find_variants
+from leylora.adapters.discover import Note, common_template, find_variants
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.asking import Gathered, ask_models
 from leylora.evaluation.backends import Backend, EndpointModel, LocalModel, sha256_of
@@ -40,6 +40,7 @@ from leylora.files import write_json, write_jsonl
 from leylora.models.bases import Load, config_of
 from leylora.models.families import FAMILIES
 from leylora.models.templates import instruction_template
+from leylora.project import LORA
 from leylora.training.record import installed_versions
 
 GRADED = ("law", "instructions", "spanish")

@@ -22,8 +22,17 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LeyloraError
-from ..text import WORD, fold, words
-from .citations import Citation, CitationIndex, IndexedArticle, IndexedLaw, Named, parse_citations
+from ..text import WORD, fold, nfc, one_line, words
+from .citations import (
+    Citation,
+    CitationIndex,
+    IndexedArticle,
+    IndexedLaw,
+    Named,
+    law_called,
+    law_names,
+    parse_citations,
+)
 
 try:  # in the extension of text-generation-webui, which has its own copy of the stemmer
     from .snowball.spanish_stemmer import SpanishStemmer  # type: ignore[import-not-found,unused-ignore]
@@ -99,7 +108,7 @@ def query_words(text: str, *, strict: bool = False) -> list[str]:
 def snippet(passage: str, sought: frozenset[str], width: int = 240) -> tuple[str, list[tuple[int, int]]]:
     """About ``width`` characters of a passage on one line, from where most of the stems sought are close together, and
     the ranges in it of the words that have them; an ellipsis shows what is left out."""
-    line = " ".join(passage.split())
+    line = one_line(passage)
     found = [match.span() for match in WORD.finditer(fold(line)) if stem(match[0]) in sought]
     start = max(
         (first for first, _ in found), key=lambda at: sum(at <= other < at + width for other, _ in found), default=0
@@ -133,24 +142,27 @@ def read_query(text: str, laws: Sequence[Named]) -> Query:
     Besides the citations that `leylora.grounding.citations` knows, siglas or a name with a bare number are one, as
     people type them into a search box: "COGEP 151", "151 cogep", "constitución 76.7.a".
     """
-    pattern, ids = _names(tuple((law.id, law.name, law.siglas, law.aliases) for law in laws))
-    text = " ".join(text.split())
+    names, ids = law_names(tuple((law.id, law.name, law.siglas, law.aliases) for law in laws))
+    pattern = re.compile(rf"(?<!\w)(?:{names})(?!\w)")
+    text = one_line(nfc(text))
     citations = parse_citations(text, laws)
     if not citations:
         text = _with_article(text, pattern)
         citations = parse_citations(text, laws)
     if day := _EDITION.search(text):  # "¿qué decía el art. 4 en la edición del 2020-01-01?"
         citations = [replace(citation, edition=citation.edition or day[1]) for citation in citations]
-    named = {citation.law_id for citation in citations if citation.law_id}
+    named = {citation.law_id for citation in citations}
     rest = list(text)
     for citation in citations:
         first, last = citation.span
         rest[first:last] = " " * (last - first)
     folded = fold("".join(rest))
     for match in pattern.finditer(folded):
-        named.add(ids[" ".join(match["name"].split())])
+        named.add(law_called(match[0], ids))
     words = query_words(pattern.sub(" ", folded), strict=bool(citations))
-    return Query(tuple(citations), frozenset(named), tuple(words[:MOST_WORDS]), bool(_DEFINITION.search(folded)))
+    return Query(
+        tuple(citations), frozenset(filter(None, named)), tuple(words[:MOST_WORDS]), bool(_DEFINITION.search(folded))
+    )
 
 
 def _with_article(text: str, names: re.Pattern[str]) -> str:
@@ -164,19 +176,6 @@ def _with_article(text: str, names: re.Pattern[str]) -> str:
         if before:
             return f"{text[: before.start()]} art. {before[1]} {text[match.start() :]}"
     return text
-
-
-@lru_cache(maxsize=16)
-def _names(laws: tuple[tuple[str, str, str, tuple[str, ...]], ...]) -> tuple[re.Pattern[str], dict[str, str]]:
-    """What finds a law's name in a folded text, longest first, and the law each name means."""
-    ids: dict[str, str] = {}
-    for law_id, name, siglas, aliases in laws:
-        for known in (name, siglas, *aliases):
-            if known.strip():
-                ids.setdefault(" ".join(fold(known).replace(",", " ").split()), law_id)
-    longest = sorted(ids, key=len, reverse=True)
-    names = "|".join(r",?\s+".join(map(re.escape, name.split())) for name in longest) or r"(?!)"
-    return re.compile(rf"(?<!\w)(?P<name>{names})(?!\w)"), ids
 
 
 @dataclass(frozen=True)
