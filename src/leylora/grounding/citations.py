@@ -437,8 +437,8 @@ class CitationIndex:
 
     def __init__(self, known: Sequence[IndexedLaw], articles: Iterable[IndexedArticle] = ()) -> None:
         self.known = tuple(known)
-        place_of = {law: place for place, law in enumerate(self.known)}
-        self._articles = {(place_of[article.law], article.number.lower()): article for article in articles}
+        place_of = {id(law): place for place, law in enumerate(self.known)}  # a law's articles share its object
+        self._articles = {(place_of[id(article.law)], article.number.lower()): article for article in articles}
 
     @classmethod
     def of(cls, laws: Iterable[ParsedLaw], names: Iterable[Named] = ()) -> "CitationIndex":
