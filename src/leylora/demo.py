@@ -151,12 +151,12 @@ class Demo:
     def train(self, adapter: str, recipe: str, dataset: Path) -> None:
         """Train one adapter with its recipe, unless the one that is there came from the same inputs."""
         changes = {"dataset_name": str(dataset)} | ({"max_steps": str(QUICK_STEPS)} if self.quick else {})
-        do(Training(self.family, recipe, self.lora(adapter), changes), force=True)
+        do(Training(self.family, recipe, self.lora(adapter), changes), overwrite=True)
 
     def merge(self, name: str, first: str, second: str) -> None:
         """The exact sum of two adapters as one."""
         parents = (Parent(self.lora(first)), Parent(self.lora(second)))
-        do(Merging(self.lora(name), parents, picture=False), force=True)
+        do(Merging(self.lora(name), parents, picture=False), overwrite=True)
 
     def export(self) -> Path:
         """Three adapters, their template and their 7B models' presets in a new, empty text-generation-webui."""

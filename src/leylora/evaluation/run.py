@@ -27,6 +27,7 @@ from leylora.evaluation.backends import Backend, EndpointModel, LocalModel, sha2
 from leylora.evaluation.items import Questions, Sources, questions
 from leylora.evaluation.results import (
     Finding,
+    FindingKind,
     Model,
     Provenance,
     Results,
@@ -227,7 +228,8 @@ def _plan_model(
 def _finding(model: str, note: Note) -> Finding:
     match note.kind:
         case "left out":
-            return Finding(kind="unusable-adapter", model=model, adapter=note.adapter, error=note.detail)
+            kind: FindingKind = "stale-adapter" if note.stale else "unusable-adapter"
+            return Finding(kind=kind, model=model, adapter=note.adapter, error="" if note.stale else note.detail)
         case "several":
             names = list(note.others)
             return Finding(kind="other-adapters", model=model, variant=note.role, adapter=note.adapter, names=names)
