@@ -20,6 +20,8 @@ from leylora.files import read_text
 from leylora.project import RECIPES, shipped, shown
 
 DEFAULT_MODEL, DEFAULT_ADAPTER = "mistral-7b", "instructions"
+DEFAULT_SUMMARY_RECIPE = RECIPES / "seq2seq" / "flan-t5-small.yaml"
+"""What train/seq2seq.py runs."""
 RENAMED = {"on_top_of": "frozen_adapter", "init_from": "resume_adapter"}
 """Keys of older recipes and records, by what they are called now."""
 
