@@ -83,7 +83,7 @@ SMALL = {
 @app.command()
 def main(
     small: Annotated[bool, typer.Option("--small", help="Shapes 32 times smaller, two layers.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Where to write the results; merging.json beside this file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write the results; merging.json in this folder.")] = None,
 ) -> None:
     """Run the comparison, print it, write it as JSON."""
     results: dict[str, Any] = {"machine": machine(), "small": small, "rank": RANK, "weights": WEIGHTS, "families": {}}

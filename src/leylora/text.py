@@ -22,9 +22,9 @@ class _Letters(dict[int, int]):
 
     def __missing__(self, code: int) -> int:
         low = chr(code).lower()
-        base, *marks = unicodedata.normalize("NFD", low)
-        if low not in self.kept and all(map(unicodedata.combining, marks)):
-            low = base
+        apart = unicodedata.normalize("NFD", low)
+        if low not in self.kept and all(map(unicodedata.combining, apart[1:])):
+            low = apart[0]
         self[code] = ord(low) if len(low) == 1 else code
         return self[code]
 

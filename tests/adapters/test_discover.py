@@ -96,7 +96,7 @@ def test_adapters_are_asked_for_by_name_folder_and_role(base: str, own: Path) ->
     assert not found[3].same_as
     assert len(found[3].folders) == 2
     assert ["holds no merge_report.json" in str(note) for note in notes] == [True]
-    with pytest.raises(UsageError, match="'lawyer' is no part of a comparison"):
+    with pytest.raises(UsageError, match="'lawyer' is not a role"):
         find_variants(base, "lawyer=x", own)
     with pytest.raises(UsageError, match=r"There is no adapter 'nowhere' .*tiny-mistral-law"):
         find_variants(base, "nowhere", own)

@@ -96,7 +96,7 @@ def test_half_a_pair(make_adapter: Maker, tmp_path: Path) -> None:
 
 def test_factors_that_do_not_chain(make_adapter: Maker, tmp_path: Path) -> None:
     broken = edit_tensors(make_adapter("b"), lambda t: t.__setitem__(KEY, t[KEY][:-1].contiguous()))
-    refuse("are no LoRA factors", [make_adapter("a"), broken], tmp_path)
+    refuse("are not LoRA factors", [make_adapter("a"), broken], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_an_embedding_of_another_vocabulary(tmp_path: Path) -> None:
 def test_arguments_that_make_no_sense(make_adapter: Maker, tmp_path: Path) -> None:
     a, b = make_adapter("a"), make_adapter("b", seed=1)
     refuse("at least two", [a], tmp_path)
-    refuse("no merging method", [a, b], tmp_path, method="linear")
+    refuse("not a merging method", [a, b], tmp_path, method="linear")
     refuse("named twice", [a, a], tmp_path)
     refuse("concat keeps every", [a, b], tmp_path, rank=4)
     refuse("not both", [a, b], tmp_path, method="svd", rank=4, energy=0.9)
@@ -222,10 +222,10 @@ def test_arguments_that_make_no_sense(make_adapter: Maker, tmp_path: Path) -> No
     refuse("rank of 0", [a, b], tmp_path, method="svd", rank=0)
     refuse("density of 0", [a, b], tmp_path, method="ties", density=0.0)
     refuse("float64", [a, b], tmp_path, dtype="float64")
-    refuse("no merging method", [a, b], tmp_path, method="dare")
+    refuse("not a merging method", [a, b], tmp_path, method="dare")
     with pytest.raises(UsageError, match="nothing is left"):
         merge([(a, 0.0), (b, 0.0)], tmp_path / "c", picture=False)
-    with pytest.raises(UsageError, match="no adapter name"):
+    with pytest.raises(UsageError, match="not an adapter name"):
         merge([(a, 1.0), (b, 1.0)], tmp_path / "v0.1", picture=False)
 
 

@@ -8,7 +8,8 @@ import httpx2
 import pytest
 
 from leylora.data.generate import TaskSettings
-from leylora.data.model_written import WriterSettings, read_pairs, support, write_rows
+from leylora.data.mixture import WriterSettings
+from leylora.data.model_written import read_pairs, support, write_rows
 from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import LeyloraError
 from leylora.laws.law import Law

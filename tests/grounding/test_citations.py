@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leylora.grounding.citations import Citation, CitationIndex, format_citation, parse_citations
-from leylora.laws import Article, Law, Numeral
 from leylora.laws.catalog import catalog
+from leylora.laws.law import Article, Law, Numeral
 
 
 def law(law_id: str, name: str, siglas: str, numbers: list[str], aliases: tuple[str, ...] = ()) -> Law:

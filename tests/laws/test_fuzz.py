@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from leylora.errors import LeyloraError
-from leylora.laws import Law, parse_file, read_source
+from leylora.laws.law import Law
+from leylora.laws.parse import parse_file
+from leylora.laws.source import read_source
 
 SEEDS = range(10)
 MUTANTS = 50  # for each seed

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from leylora.errors import LeyloraError, UsageError
-from leylora.laws import Article, Law, parse_file
 from leylora.laws.catalog import catalog, find_in_catalog
 from leylora.laws.diff import compare, shortened, word_diff
+from leylora.laws.law import Article, Law
 from leylora.laws.metadata import parse_date, read_metadata, slug
+from leylora.laws.parse import parse_file
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from leylora.laws import Law, parse_file
+from leylora.laws.law import Law
+from leylora.laws.parse import parse_file
 
 from .pdf_printer import PrintedLaw, print_law
 

@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 
 from leylora.errors import LeyloraError
-from leylora.laws import Law, parse_file
+from leylora.laws.law import Law
+from leylora.laws.parse import parse_file
 
 from .pdf_printer import Layout, PrintedArticle, PrintedDivision, PrintedLaw, Trap, print_law
 

@@ -3,7 +3,7 @@
 import pytest
 
 from leylora.errors import LeyloraError
-from leylora.laws import Article
+from leylora.laws.law import Article
 from leylora.laws.notes import Block, article_status, read_block, repealed_numbers
 from leylora.laws.structure import read_numerals, split_rubric
 

@@ -8,7 +8,7 @@ from typing import get_args
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leylora.laws import parse_file
+from leylora.laws.parse import parse_file
 
 from .pdf_printer import (
     Layout,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from leylora.errors import LeyloraError
-from leylora.laws import parse_file, pdf, read_source
-from leylora.laws.parse import parse_files
+from leylora.laws import pdf
+from leylora.laws.parse import parse_file, parse_files
 from leylora.laws.pdf import read_pdf
-from leylora.laws.source import normalise_pages
+from leylora.laws.source import normalise_pages, read_source
 
 
 def lines(*pages: str, blank_lines: bool = False) -> tuple[str, ...]:

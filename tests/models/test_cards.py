@@ -1,6 +1,6 @@
 import pytest
 
-from leylora.errors import UsageError
+from leylora.errors import LeyloraError, UsageError
 from leylora.models.cards import (
     HUB_KERNEL,
     KNOWN_CARDS,
@@ -8,6 +8,7 @@ from leylora.models.cards import (
     assumed_card,
     avoid_unfused_grouped_attention,
     peak_tflops,
+    require_card,
     resolve_attention,
 )
 
@@ -88,6 +89,17 @@ def test_grouped_keys_and_values_are_shared_only_where_a_fused_kernel_can(
     avoid_unfused_grouped_attention()
     key = torch.zeros(1, 2, 8, 64)
     assert sdpa_attention.use_gqa_in_sdpa(None, key, key) is shared
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [(None, "none was found"), (Card("NVIDIA GeForce GTX 1650", 3.9, bf16=False), "GTX 1650 has 3.9")],
+)
+def test_a_missing_or_small_card_stops_with_an_alternative(card: Card | None, message: str) -> None:
+    with pytest.raises(LeyloraError, match=rf"{message}.*make demo"):
+        require_card(card, 14, instead="make demo")
+    require_card(card, 0, instead="make demo")
+    require_card(Card("Tesla T4", 14.6, bf16=False), 14, instead="make demo")
 
 
 def test_peaks_by_the_names_drivers_give() -> None:

@@ -66,7 +66,7 @@ def test_our_presets_hold_known_keys_that_differ_from_the_defaults(path: Path) -
         ("do_sample: 1", "is no bool"),
         ("top_k: true", "is no int"),
         ("temperature: 0", "empty answer"),
-        ("max_new_tokens: 2", "no preset key"),
+        ("max_new_tokens: 2", "not a preset key"),
         ("penalty_alpha: 0.3\ndo_sample: false", "contrastive search"),
     ],
 )

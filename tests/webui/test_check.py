@@ -44,7 +44,7 @@ def test_adapters_that_would_not_load(webui: Path, make_adapter: MakeAdapter, tm
     assert not found["pickled"].faults
     assert "pickle" in found["pickled"].remarks[0]
     for name, reason in {
-        "mistral-7b-v0.1-es": "no adapter name",
+        "mistral-7b-v0.1-es": "not an adapter name",
         "hidden-np": "does not list",
         "no-effect": "nothing changes",
         "wrong-rank": "has rank 4, the config says 16",

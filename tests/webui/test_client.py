@@ -21,7 +21,6 @@ from leylora.webui.client import (
     TimedOutError,
     UnauthorizedError,
 )
-from leylora.webui.protocol import sampling_fields
 
 from .stand_in import ADMIN_KEY, API_KEY, PIECES, TEXT, StandIn, State
 
@@ -119,15 +118,6 @@ def test_unknown_and_impossible_settings_are_errors_here(client: Client, state: 
     with pytest.raises(UsageError, match="one text"):
         client.generate(["a", "b"])  # type: ignore[arg-type]
     assert not state.requests
-
-
-def test_only_what_is_set_is_sent_so_that_any_server_takes_it() -> None:
-    assert sampling_fields(max_tokens=5, temperature=0.0, stop=("\n",), model="m") == {
-        "max_tokens": 5,
-        "temperature": 0.0,
-        "model": "m",
-        "stop": ["\n"],
-    }
 
 
 def test_a_system_message_in_mode_chat_becomes_the_context(client: Client, state: State) -> None:
@@ -276,15 +266,6 @@ def test_the_wrong_port_and_the_wrong_name(client: Client, state: State, fault: 
     state.fault = fault
     with pytest.raises(ServerFailedError if fault == "html" else RequestRefusedError, match=reason):
         client.info()
-
-
-@pytest.mark.parametrize("url", ["", "http://", "ftp://x", "a b", "127.0.0.1:port"])
-def test_addresses_that_are_none(url: str) -> None:
-    if url:
-        with pytest.raises(UsageError, match="no address of a server"):
-            ServerSettings.from_environment(url)
-    else:
-        assert ServerSettings.from_environment(url).url == "http://127.0.0.1:5000"
 
 
 # LoRAs: applied only when seen to act; a failed one leaves a usable base model

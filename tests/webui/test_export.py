@@ -247,7 +247,7 @@ def test_a_path_to_an_adapter_is_a_name_too(webui: Path, lora_root: Path, make_a
     elsewhere = make_adapter(lora_root.parent / "elsewhere" / "my_adapter")
     assert [found.name for found in collect([f"{elsewhere}/"], lora_root) if found.kind == "adapter"] == ["my_adapter"]
     dotted = make_adapter(lora_root.parent / "elsewhere" / "mistral-v0.1-es")
-    with pytest.raises(UsageError, match="no adapter name that text-generation-webui can load"):
+    with pytest.raises(UsageError, match="not an adapter name that text-generation-webui can load"):
         export(webui, [str(dotted)], lora_root)
 
 

@@ -15,8 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from leylora.grounding.index import INDEX_FILE, open_laws
-from leylora.laws import parse_law, read_source
 from leylora.laws.catalog import catalog
+from leylora.laws.parse import parse_law
+from leylora.laws.source import read_source
 from leylora.webui import guide
 from leylora.webui.check import check_install
 from leylora.webui.export import export, remove

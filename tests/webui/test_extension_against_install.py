@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from leylora.laws import parse_law, read_source
+from leylora.laws.parse import parse_law
+from leylora.laws.source import read_source
 from leylora.webui.client import Client
 from leylora.webui.export import export
 from leylora.webui.extension.artifact import extension_artifact

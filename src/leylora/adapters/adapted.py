@@ -84,7 +84,7 @@ class AdaptedModel:
         limits = [positions, getattr(config, "sliding_window", None), self.tokenizer.model_max_length]
         self.window = min(int(limit) for limit in limits if limit)
         self.positions = min(int(limit) for limit in (positions, self.tokenizer.model_max_length) if limit)
-        self.tokenizer.model_max_length = sys.maxsize  # what is too long is told here, not warned of there
+        self.tokenizer.model_max_length = sys.maxsize  # too long prompts are reported here
         self.identity = base_sha256(name, revision)
         self.lock = threading.RLock()
         self._template = template

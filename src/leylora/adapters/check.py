@@ -91,8 +91,8 @@ def check_merge(merged: Path, base: str | None = None, *, load: Load = "4bit") -
         load: precision of the base; computation is in float32 either way.
 
     Raises:
-        LeyloraError: the report or a parent is missing, a parent has changed since, there are whole weights beside
-            the factors, or an exact merge does not reproduce its parents.
+        LeyloraError: the report or a parent is missing, a parent has changed since, there are whole weights
+            besides the factors, or an exact merge does not reproduce its parents.
     """
     report = MergeReport.model_validate(read_json(merged / REPORT_FILE))
     folders = [_parent_folder(merged, parent.path, parent.sha256) for parent in report.parents]

@@ -143,7 +143,7 @@ def check_plain_lora(config: AdapterConfig, place: Path | str) -> None:
         raise LeyloraError(changed_base_message(config, place))
     variants = {
         "use_dora": config.use_dora and "rescales every row of the adapted weight by a trained magnitude",
-        "lora_bias": config.lora_bias and "trains a bias beside B",
+        "lora_bias": config.lora_bias and "trains a bias in addition to B",
         "bias": config.bias != "none" and f"is {config.bias!r}: biases of the base model were trained too",
     }
     for key, why in variants.items():
@@ -154,10 +154,9 @@ def check_plain_lora(config: AdapterConfig, place: Path | str) -> None:
 
 
 def keys_lost(raw: Mapping[str, Any]) -> list[str]:
-    """The keys outside `BASE_KEYS` that change what the adapter computes, so that a plain config would lie."""
-    return sorted(
-        key for key, value in raw.items() if key not in BASE_DEFAULTS and key not in IDLE_KEYS and not _is_unset(value)
-    )
+    """The keys outside `BASE_KEYS` that change what the adapter computes, so that a plain config would be wrong."""
+    unset = [key for key, value in raw.items() if value is None or value is False or value in ({}, [], "")]
+    return sorted({*raw} - {*BASE_DEFAULTS} - IDLE_KEYS - {*unset})
 
 
 def plain_config(
@@ -213,7 +212,7 @@ def check_adapter_name(name: str) -> str:
     """
     if not _ADAPTER_NAME.fullmatch(name):
         allowed = "unaccented letters, digits, _ and -"
-        raise UsageError(f"{name!r} is no adapter name that text-generation-webui can load; use only {allowed}.")
+        raise UsageError(f"{name!r} is not an adapter name that text-generation-webui can load; use only {allowed}.")
     if name.endswith("-np"):
         raise UsageError(f"{name!r} ends in -np, and text-generation-webui does not list such folders; rename it.")
     return name
@@ -225,7 +224,3 @@ def _by_pattern(pattern: Mapping[str, Any], module: str, default: Any) -> Any:
         if re.match(rf"(.*\.)?({key})$", module):
             return value
     return default
-
-
-def _is_unset(value: Any) -> bool:
-    return value is None or value is False or value in ({}, [], "")

@@ -132,7 +132,7 @@ def open_adapter(folder: Path) -> Adapter:
 def check_single_adapter(folder: Path) -> None:
     """Check that ``folder`` is one adapter with weights in safetensors.
 
-    Trainer checkpoints beside a finished adapter are not in the way.
+    Trainer checkpoints inside the folder of a finished adapter do not count.
 
     Raises:
         LeyloraError: there is none, more than one, or only a pickled one; the message says which folder to name.
@@ -142,7 +142,7 @@ def check_single_adapter(folder: Path) -> None:
     inside = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG_FILE}"))
     if not (folder / CONFIG_FILE).is_file():
         hint = f"; name one of the adapters inside it: {', '.join(inside)}" if inside else ""
-        raise LeyloraError(f"{folder} holds no {CONFIG_FILE}, so it is no adapter{hint}.")
+        raise LeyloraError(f"{folder} holds no {CONFIG_FILE}, so it is not an adapter{hint}.")
     if others := [name for name in inside if not name.startswith("checkpoint-")]:
         raise LeyloraError(
             f"{folder} holds more than one adapter: its own and {', '.join(others)}; move the others out of it."
@@ -169,7 +169,7 @@ def check_replaceable(out: Path) -> None:
         UsageError: it exists and is neither an adapter folder nor an empty one.
     """
     if out.exists() and not (out.is_dir() and ((out / CONFIG_FILE).is_file() or not any(out.iterdir()))):
-        raise UsageError(f"{out} exists and is no adapter folder, so it is not replaced; choose another name.")
+        raise UsageError(f"{out} exists and is not an adapter folder, so it is not replaced; choose another name.")
 
 
 def write_adapter(
@@ -253,7 +253,7 @@ class TensorWriter:
 
 
 def convert_pickled(folder: Path) -> Path:
-    """Write ``adapter_model.safetensors`` beside ``adapter_model.bin`` and return its path; the old file stays.
+    """Write ``adapter_model.safetensors`` from ``adapter_model.bin`` and return its path; the old file stays.
 
     torch's restricted unpickler reads tensors and nothing else, so that a hostile file fails instead of running.
 
@@ -343,7 +343,7 @@ def _module(
         raise LeyloraError(f"{path}: {name} has no lora_{missing}; the file is incomplete, save the adapter again.")
     a, b = shapes[pair["A"]], shapes[pair["B"]]
     if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
-        raise LeyloraError(f"{path}: {name} has A of shape {a} and B of shape {b}, which are no LoRA factors.")
+        raise LeyloraError(f"{path}: {name} has A of shape {a} and B of shape {b}, which are not LoRA factors.")
     if a[0] != config.rank(name):
         raise LeyloraError(
             f"{path}: {name} has rank {a[0]}, but {CONFIG_FILE} says {config.rank(name)}, so its scaling is not "

@@ -115,7 +115,7 @@ def with_overrides(parents: Sequence[Parent], overrides: Sequence[str]) -> list[
         name, colon, pattern = target.partition(":")
         at = [index for index, parent in enumerate(changed) if parent.folder.resolve().name == name]
         if not (equals and colon and pattern):
-            raise UsageError(f"{text!r} is no weight by module; write NAME:PATTERN=WEIGHT, such as law:0-15=0.5.")
+            raise UsageError(f"{text!r} is not a weight by module; write NAME:PATTERN=WEIGHT, such as law:0-15=0.5.")
         if len(at) != 1:
             names = ", ".join(parent.folder.resolve().name for parent in changed)
             raise UsageError(f"{text!r} names {len(at) or 'no'} parents; the parents are {names}.")
@@ -134,7 +134,7 @@ def parse_rank(text: str) -> tuple[int | None, float | None]:
     if kind == "energy" and colon:
         return None, _number(share, text)
     if not text.isdecimal():
-        raise UsageError(f"{text!r} is no rank; give a number, such as 16, or a share of energy, such as energy:0.99.")
+        raise UsageError(f"{text!r} is not a rank; give a number such as 16, or a share of energy such as energy:0.99.")
     return int(text), None
 
 
@@ -142,7 +142,7 @@ def _number(text: str, place: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"{place!r}: {text!r} is no number; write one, such as 0.7.") from None
+        raise UsageError(f"{place!r}: {text!r} is not a number; write one, such as 0.7.") from None
 
 
 def merge(
@@ -228,7 +228,7 @@ def _check_arguments(
     method: Method, rank: int | None, energy: float | None, density: float | None, dtype: str | None
 ) -> None:
     if method not in get_args(Method):
-        raise UsageError(f"{method!r} is no merging method; there are {', '.join(get_args(Method))}.")
+        raise UsageError(f"{method!r} is not a merging method; there are {', '.join(get_args(Method))}.")
     if rank is not None and energy is not None:
         raise UsageError("Give a rank or an energy, not both.")
     if rank is not None and rank < 1:
@@ -240,7 +240,7 @@ def _check_arguments(
     if density is not None and not 0 < density <= 1:
         raise UsageError(f"A density of {density} is not a share; give a number above 0 and at most 1.")
     if dtype not in (None, "float32", "float16", "bfloat16"):
-        raise UsageError(f"{dtype!r} is no type for an adapter; use float32, float16 or bfloat16.")
+        raise UsageError(f"{dtype!r} is not a type for an adapter; use float32, float16 or bfloat16.")
 
 
 def _check_out(out: Path, parents: Sequence[Parent], *, overwrite: bool, dry_run: bool) -> None:
@@ -366,9 +366,9 @@ def union_of_modules(adapters: Sequence[Adapter]) -> list[str]:
 
 
 def shared_files(adapters: Sequence[Adapter]) -> tuple[list[str], str | None]:
-    """The tokenizer and chat-template files to hand on, and why there are none although some parent has them.
+    """The tokenizer and chat-template files to copy, and why there are none although some parent has them.
 
-    They are handed on together or not at all: a tokenizer made of two halves is no tokenizer.
+    All are copied or none: files from two tokenizers do not make one.
     """
     present = [[name for name in TOKENIZER_FILES if (adapter.folder / name).is_file()] for adapter in adapters]
     first = adapters[0]
@@ -439,11 +439,11 @@ def _vocabulary(path: Path) -> dict[str, int]:
         ids = vocab if isinstance(vocab, dict) else {token: index for index, (token, _) in enumerate(vocab)}
         return dict(ids) | {token["content"]: token["id"] for token in tokenizer.get("added_tokens", [])}
     except (KeyError, TypeError, ValueError):
-        raise LeyloraError(f"{path} is no tokenizer file; restore or delete it.") from None
+        raise LeyloraError(f"{path} is not a tokenizer file; restore or delete it.") from None
 
 
 def _check_overrides(parents: Sequence[Parent], adapters: Sequence[Adapter]) -> None:
-    """A pattern that matches nothing is a slip, and would leave the weight it was to change."""
+    """A pattern that matches nothing is a mistake, and would change no weight."""
     for parent, adapter in zip(parents, adapters, strict=True):
         for pattern, _ in parent.overrides:
             if not any(matches(pattern, module) for module in adapter.modules):
@@ -506,7 +506,7 @@ def merged_config(adapters: Sequence[Adapter], ranks: Mapping[str, int]) -> dict
 def target_modules(adapters: Sequence[Adapter], modules: Sequence[str]) -> list[str]:
     """An explicit list that makes PEFT adapt exactly ``modules``.
 
-    The last part of a path (``q_proj``) is enough where some parent was trained with it as a plain target, for then
+    The last part of a path (``q_proj``) is enough where some parent was trained with it as a plain target, because then
     the adapters hold every module of that name; otherwise full paths are listed.
     """
     plain: set[str] = set()
@@ -529,7 +529,7 @@ def _smaller_ranks(ranks: Mapping[str, int], largest: int) -> dict[str, int]:
     by_leaf: dict[str, set[int]] = defaultdict(set)
     for name, rank in ranks.items():
         by_leaf[_leaf(name)].add(rank)
-    # PEFT reads a key as a regular expression, but its releases 0.6 to 0.13 look a whole path up as it stands; an
+    # PEFT reads a key as a regular expression, but its releases 0.6 to 0.13 look up a whole path literally; an
     # unescaped dot serves both.
     keys = {name: _leaf(name) if len(by_leaf[_leaf(name)]) == 1 else name for name in ranks}
     return {keys[name]: rank for name, rank in ranks.items() if rank != largest}

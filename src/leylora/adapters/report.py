@@ -72,7 +72,7 @@ class ModuleReport(BaseModel):
 
 
 class MergeReport(BaseModel):
-    """A merge: its settings, its parents, every module, and what a user should hear about it."""
+    """A merge: its settings, its parents, every module, and warnings for the user."""
 
     method: Method
     rank: int | None
@@ -116,7 +116,7 @@ def drowning(names: list[str], norms: list[float]) -> list[str]:
 
 
 def uneven_ranks(ranks: set[int]) -> list[str]:
-    """A warning where modules end up at different ranks, for not every program that loads LoRA knows patterns."""
+    """A warning where modules end up at different ranks, because not every program that loads LoRA knows patterns."""
     if len(ranks) == 1:
         return []
     return [

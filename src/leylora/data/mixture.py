@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from leylora.data.gate import GateSettings, refusal
 from leylora.data.generate import TaskSettings
-from leylora.data.model_written import WriterSettings
 from leylora.data.readers import Source
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, read_text
@@ -30,6 +29,20 @@ class Splits(BaseModel):
 
     validation: float = Field(default=0.05, ge=0, lt=0.5)
     test: float = Field(default=0.05, ge=0, lt=0.5)
+
+
+class WriterSettings(BaseModel):
+    """A model that writes questions: where it answers, how much it may write. Its key is only in the environment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: str = Field(description="e.g. http://127.0.0.1:5000/v1")
+    model: str
+    api_key_env: str = "LEYLORA_API_KEY"
+    per_article: int = Field(default=2, ge=1, le=4)
+    max_articles: int = Field(default=200, gt=0)
+    replies: Path = Field(description="JSON Lines file that keeps the replies")
+    timeout_s: float = Field(default=120, gt=0)
 
 
 class LawPart(BaseModel):

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from pydantic import BaseModel, ConfigDict, Field
 
 from leylora.data.compose import DistractorPool, Item, LawLookup, Unfit, compose
 from leylora.data.conversation import Conversation
 from leylora.data.generate import TaskReport, TaskSettings
+from leylora.data.mixture import WriterSettings
 from leylora.data.readers import Record, read_records
 from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import LeyloraError
@@ -39,20 +39,6 @@ WORD = re.compile(r"[^\W\d_]{4,}")
 STEM = 4  # letters two words must share to count as the same
 NO_BRACES = str.maketrans("{}", "()")  # a wording is a format string
 OWN_WORDS = 0.65  # share of an answer's words that must be the article's
-
-
-class WriterSettings(BaseModel):
-    """Where the model answers and how much it may write. The key is read from the environment and never printed."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    base_url: str = Field(description="e.g. http://127.0.0.1:5000/v1")
-    model: str
-    api_key_env: str = "LEYLORA_API_KEY"
-    per_article: int = Field(default=2, ge=1, le=4)
-    max_articles: int = Field(default=200, gt=0)
-    replies: Path = Field(description="JSON Lines file that keeps the replies")
-    timeout_s: float = Field(default=120, gt=0)
 
 
 def write_rows(
@@ -78,15 +64,21 @@ def write_rows(
         if row.in_force and (members is None or (law.id, row.number) in members)
     ]
     chosen = lookup.random("model-written").sample(wanted, min(writer.max_articles, len(wanted)))
-    replies = _Replies(writer, transport)
+    known = _known_replies(writer.replies)
     numbers = [[row.number for other, row in wanted if other is law] for law in laws]
     pools = {(law.id, law.edition): DistractorPool(law, mine) for law, mine in zip(laws, numbers, strict=True)}
     rows: list[Conversation] = []
     for done, (law, article) in enumerate(chosen, start=1):
         shown = passage(law, article)
         text = f"({shown.citation}) {shown.rubric}\n{shown.body}"
-        reply = replies.to(ASK.format(article=text, count=writer.per_article))
-        pairs = read_pairs(reply)[: writer.per_article]
+        prompt = ASK.format(article=text, count=writer.per_article)
+        key = sha256(f"{writer.model}\n{prompt}".encode()).hexdigest()
+        if key not in known:
+            known[key] = _ask(prompt, writer, transport)
+            writer.replies.parent.mkdir(parents=True, exist_ok=True)
+            with writer.replies.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"key": key, "reply": known[key]}, ensure_ascii=False) + "\n")
+        pairs = read_pairs(known[key])[: writer.per_article]
         if not pairs:
             report.drop("model-written: the reply is no list of questions")
         for number, (question, answer) in enumerate(pairs):
@@ -141,44 +133,32 @@ def support(answer: str, source: str) -> float:
     return sum(word[:STEM] in stems for word in words) / len(words) if words else 0.0
 
 
-class _Replies:
-    """The model's replies by prompt: from the file when it has them, else from the endpoint and into the file."""
+def _known_replies(file: Path) -> dict[str, str]:
+    """The replies kept in ``file``, by key; a line that was cut is left out."""
+    rows = read_records(file) if file.exists() else []
+    return {str(row.value["key"]): str(row.value["reply"]) for row in rows if isinstance(row, Record)}
 
-    def __init__(self, writer: WriterSettings, transport: httpx2.BaseTransport | None) -> None:
-        self._writer = writer
-        self._transport = transport
-        found = read_records(writer.replies) if writer.replies.exists() else []
-        self._known = {str(row.value["key"]): str(row.value["reply"]) for row in found if isinstance(row, Record)}
 
-    def to(self, prompt: str) -> str:
-        """The reply to ``prompt``."""
-        key = sha256(f"{self._writer.model}\n{prompt}".encode()).hexdigest()
-        if key not in self._known:
-            self._known[key] = self._ask(prompt)
-            self._writer.replies.parent.mkdir(parents=True, exist_ok=True)
-            with self._writer.replies.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"key": key, "reply": self._known[key]}, ensure_ascii=False) + "\n")
-        return self._known[key]
+def _ask(prompt: str, writer: WriterSettings, transport: httpx2.BaseTransport | None) -> str:
+    import openai  # here and not at the top: building without a model must not load it
 
-    def _ask(self, prompt: str) -> str:
-        import openai  # here and not at the top: building without a model must not load it
-
-        url, model, variable = self._writer.base_url.rstrip("/"), self._writer.model, self._writer.api_key_env
-        http = None if self._transport is None else httpx2.Client(transport=self._transport)
-        key = os.environ.get(variable, "none")
-        try:
-            client = openai.OpenAI(base_url=url, api_key=key, timeout=self._writer.timeout_s, http_client=http)
-            turns = [{"role": "user", "content": prompt}]
-            answer = client.chat.completions.create(model=model, messages=turns, temperature=0.7, seed=7)  # type: ignore
-            return str(answer.choices[0].message.content)
-        except openai.APIStatusError as error:
-            code = error.status_code
-            hint = f"set the key in {variable}" if code in (401, 403) else "see the server's log"
-            raise LeyloraError(f"{url} answered {code} for the model {model}; {hint}.") from None
-        except (openai.APIConnectionError, httpx2.InvalidURL) as error:
-            raise LeyloraError(
-                f"{url} cannot be reached ({type(error.__cause__ or error).__name__}); start the server, or take "
-                "`writer:` out of the mixture. The replies received so far are kept."
-            ) from None
-        except (openai.OpenAIError, ValueError, AttributeError, IndexError, TypeError):
-            raise LeyloraError(f"{url} does not answer like an OpenAI-compatible server; check base_url.") from None
+    url, model, variable = writer.base_url.rstrip("/"), writer.model, writer.api_key_env
+    http = None if transport is None else httpx2.Client(transport=transport)
+    key = os.environ.get(variable, "none")
+    try:
+        client = openai.OpenAI(base_url=url, api_key=key, timeout=writer.timeout_s, http_client=http)
+        answer = client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": prompt}], temperature=0.7, seed=7
+        )
+        return str(answer.choices[0].message.content)
+    except openai.APIStatusError as error:
+        code = error.status_code
+        hint = f"set the key in {variable}" if code in (401, 403) else "see the server's log"
+        raise LeyloraError(f"{url} answered {code} for the model {model}; {hint}.") from None
+    except (openai.APIConnectionError, httpx2.InvalidURL) as error:
+        raise LeyloraError(
+            f"{url} cannot be reached ({type(error.__cause__ or error).__name__}); start the server, or take "
+            "`writer:` out of the mixture. The replies received so far are kept."
+        ) from None
+    except (openai.OpenAIError, ValueError, AttributeError, IndexError, TypeError):
+        raise LeyloraError(f"{url} does not answer like an OpenAI-compatible server; check base_url.") from None

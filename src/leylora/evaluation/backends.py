@@ -13,7 +13,6 @@ from leylora.models.bases import Load
 from leylora.models.presets import GREEDY, Sampling
 from leylora.models.presets import preset as load_preset
 from leylora.models.templates import served_template
-from leylora.webui.client import Client, ServerSettings, WebuiError
 
 
 def sha256_of(value: Any) -> str:
@@ -186,6 +185,8 @@ class EndpointModel:
         max_new_tokens: int = 192,
         seed: int = 0,
     ) -> None:
+        from leylora.webui.client import Client, ServerSettings, WebuiError  # openai takes half a second
+
         self.client = Client(ServerSettings.from_environment(url), allow_empty=True)
         self.url, self.name = self.client.settings.url, name
         try:

@@ -8,18 +8,26 @@ wrote is kept. Judges prefer what comes first and what is longer (Zheng et al. 2
 import re
 from collections.abc import Iterator, Sequence
 from statistics import fmean
-from typing import Literal
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from leylora import console
 from leylora.errors import UsageError
 from leylora.evaluation.backends import sha256_of
-from leylora.evaluation.results import Answer, Item, Record, Results, read_records
+from leylora.evaluation.results import (
+    JUDGE_FILE,
+    Answer,
+    Choice,
+    Item,
+    JudgeRow,
+    JudgeSummary,
+    JudgeVerdict,
+    Results,
+    read_records,
+)
 from leylora.files import write_json, write_jsonl
 from leylora.webui.client import Client, ServerSettings
 
-JUDGE_FILE = "judge.json"
 VERDICTS_FILE = "judge_verdicts.jsonl"
 MAX_TOKENS = 400
 FAMILIES = ("mistral", "llama", "falcon")
@@ -32,8 +40,6 @@ SYSTEM = (
     "VEREDICTO: A, VEREDICTO: B o VEREDICTO: EMPATE."
 )
 VERDICT = re.compile(r"VEREDICTO\W{0,6}(EMPATE|[AB])\b", re.IGNORECASE)
-
-Choice = Literal["variant", "against", "tie", "none"]
 
 
 class EndpointJudge:
@@ -61,56 +67,6 @@ class EndpointJudge:
         return said.encode("utf-8", "replace").decode()  # JSON may carry lone surrogates
 
 
-class Verdict(Record):
-    """One answer of the judge. ``first`` is the variant that was shown as A; ``raw`` what the judge wrote."""
-
-    key: str
-    model: str
-    variant: str
-    against: str
-    suite: str
-    item: str
-    first: str
-    raw: str
-    choice: Choice
-
-
-class JudgeRow(BaseModel):
-    """What the judge preferred between two variants of a model on one suite.
-
-    Attributes:
-        wins, losses: pairs in which both orders said so. ``flipped`` (it preferred a place, not an answer) and pairs
-            with one tie are among ``ties``; ``refused``, in which an order had no verdict, are in none of them.
-        length, length_against: mean characters of the answers.
-        first_won: share of verdicts with a winner that went to the answer shown first; half is no bias.
-        longer_won: share of decided pairs that went to the longer answer.
-    """
-
-    model: str
-    variant: str
-    against: str
-    suite: str
-    pairs: int
-    wins: int
-    ties: int
-    losses: int
-    flipped: int
-    refused: int
-    length: float
-    length_against: float
-    first_won: float | None
-    longer_won: float | None
-
-
-class JudgeSummary(BaseModel):
-    """All of ``judge.json``. ``same_family``: families of models that judge and compared models share."""
-
-    judge: str
-    system: str
-    same_family: list[str]
-    rows: list[JudgeRow]
-
-
 def judge(
     results: Results, ask: EndpointJudge, pairs: Sequence[tuple[str, str]], *, limit: int | None = None
 ) -> JudgeSummary:
@@ -132,8 +88,8 @@ def judge(
     if unknown := [name for pair in pairs for name in pair if name not in names]:
         raise UsageError(f"There is no variant '{unknown[0]}' in {results.folder}; there: {', '.join(sorted(names))}.")
     path = results.folder / VERDICTS_FILE
-    known = {one.key: one for one in read_records(path, Verdict)} if path.is_file() else {}
-    verdicts: list[Verdict] = []
+    known = {one.key: one for one in read_records(path, JudgeVerdict)} if path.is_file() else {}
+    verdicts: list[JudgeVerdict] = []
     try:
         with console.progress() as bar:
             for item, mine, other in bar.track(list(_duels(results, pairs, limit)), description="judging"):
@@ -145,7 +101,7 @@ def judge(
                     names_of = {"model": mine.model, "variant": mine.variant, "against": other.variant}
                     of = {"suite": mine.suite, "item": mine.item, "first": first.variant}
                     choice = read_choice(raw, first is mine)
-                    verdicts.append(Verdict(key=key, raw=raw, choice=choice, **names_of, **of))
+                    verdicts.append(JudgeVerdict(key=key, raw=raw, choice=choice, **names_of, **of))
     finally:
         new = {verdict.key for verdict in verdicts}
         if kept := [*verdicts, *(verdict for key, verdict in known.items() if key not in new)]:
@@ -192,9 +148,9 @@ def read_choice(raw: str, mine_first: bool) -> Choice:
     return "variant" if (found[-1].upper() == "A") == mine_first else "against"
 
 
-def rows(results: Results, verdicts: Sequence[Verdict]) -> list[JudgeRow]:
+def rows(results: Results, verdicts: Sequence[JudgeVerdict]) -> list[JudgeRow]:
     """Put both orders of every pair together; a row for each model, pair of variants and suite."""
-    groups: dict[tuple[str, str, str, str], dict[str, list[Verdict]]] = {}
+    groups: dict[tuple[str, str, str, str], dict[str, list[JudgeVerdict]]] = {}
     for one in verdicts:
         groups.setdefault((one.model, one.variant, one.against, one.suite), {}).setdefault(one.item, []).append(one)
     made = []

@@ -7,6 +7,7 @@
       answers/MODEL/backend.json   what the last loaded model said of itself (`leylora.evaluation.run`)
       marks/MODEL/VARIANT.jsonl    Mark: the grade of each answer (score, citations with verdicts, flags)
       scores.json                  Scores: every number with its interval, differences, retention, cost, findings
+      judge.json                   JudgeSummary, once scripts/judge.py has judged the answers
 
 ``items`` and ``answers`` are the evidence: everything in ``marks`` and ``scores.json`` is computed from them alone
 (`leylora.evaluation.scoring.tally`), and a test does so again. Records hold facts; the report makes the sentences.
@@ -27,6 +28,7 @@ from leylora.errors import LeyloraError
 from leylora.files import read_json, read_jsonl
 
 SCHEMA = 2
+JUDGE_FILE = "judge.json"
 Ask = Literal["generate", "choose", "likelihood"]
 Setting = Literal["closed-book", "grounded", ""]
 Verdict = Literal["right", "wrong", "invented", "unknown"]
@@ -44,6 +46,7 @@ Reason = Literal[
     "not-spanish",
 ]
 """Why an answer lost points."""
+Choice = Literal["variant", "against", "tie", "none"]
 Interval = Literal["cluster-bootstrap", "wilson", "none"]
 
 
@@ -455,6 +458,56 @@ class Provenance(Record):
     suites: list[Suite]
 
 
+class JudgeVerdict(Record):
+    """One answer of the judge. ``first`` is the variant that was shown as A; ``raw`` what the judge wrote."""
+
+    key: str
+    model: str
+    variant: str
+    against: str
+    suite: str
+    item: str
+    first: str
+    raw: str
+    choice: Choice
+
+
+class JudgeRow(BaseModel):
+    """What the judge preferred between two variants of a model on one suite.
+
+    Attributes:
+        wins, losses: pairs in which both orders said so. ``flipped`` (it preferred a place, not an answer) and pairs
+            with one tie are among ``ties``; ``refused``, in which an order had no verdict, are in none of them.
+        length, length_against: mean characters of the answers.
+        first_won: share of verdicts with a winner that went to the answer shown first; half is no bias.
+        longer_won: share of decided pairs that went to the longer answer.
+    """
+
+    model: str
+    variant: str
+    against: str
+    suite: str
+    pairs: int
+    wins: int
+    ties: int
+    losses: int
+    flipped: int
+    refused: int
+    length: float
+    length_against: float
+    first_won: float | None
+    longer_won: float | None
+
+
+class JudgeSummary(BaseModel):
+    """All of ``judge.json``. ``same_family``: families of models that judge and compared models share."""
+
+    judge: str
+    system: str
+    same_family: list[str]
+    rows: list[JudgeRow]
+
+
 R = TypeVar("R", bound=Record)
 
 
@@ -504,8 +557,11 @@ def load_results(out: Path) -> Results:
     if not (out / "scores.json").is_file():
         raise LeyloraError(f"{out} holds no finished comparison; run scripts/compare.py --out {out} first.")
     provenance, scores = _read(out / "provenance.json", Provenance), _read(out / "scores.json", Scores)
-    items = {(item.suite, item.id): item for suite in provenance.suites
-             for item in read_records(items_file(out, suite.name), Item)}  # fmt: skip
+    items = {
+        (item.suite, item.id): item
+        for suite in provenance.suites
+        for item in read_records(items_file(out, suite.name), Item)
+    }
     answers: dict[tuple[str, str, str, str], Answer] = {}
     marks: dict[tuple[str, str, str, str], Mark] = {}
     for model in provenance.models:

@@ -13,7 +13,7 @@ import torch
 
 from leylora.adapters.adapted import AdaptedModel
 from leylora.adapters.config import CONFIG_FILE
-from leylora.adapters.discover import BASE, LORA, Variant
+from leylora.adapters.discover import BASE, Variant
 from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import UsageError
 from leylora.evaluation.asking import ask_models
@@ -26,7 +26,7 @@ from leylora.models.bases import TINY_BASES, same_base
 from leylora.models.generate import Generated, Likelihood, Row
 from leylora.models.load import load_config, silence_libraries
 from leylora.models.presets import GREEDY
-from leylora.project import SAMPLES, shown
+from leylora.project import LORA, SAMPLES, shown
 from leylora.training.data import load_pairs
 from leylora.training.seq2seq import lead, means, score_summaries
 

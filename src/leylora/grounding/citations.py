@@ -74,7 +74,7 @@ class ParsedLaw(Edition, Protocol):
 
 @dataclass(frozen=True)
 class Citation:
-    """One cited article. ``span`` is where it stands in the text; several articles of one list share a span.
+    """One cited article. ``span`` is its place in the text; several articles of one list share a span.
 
     ``law_id`` is None when the text names no law we know; ``law_text`` is then what it calls the law, if anything.
     ``edition`` is the ISO date of "ed. 2023-02-01", or "".
@@ -149,7 +149,7 @@ def parse_citations(text: str, laws: Iterable[Named]) -> list[Citation]:
     found = []
     for match in pattern.finditer(_folded(text)):
         named = match["after"] or match["before"] or ""
-        law_id = ids.get(_squeezed(named)) or ids.get(re.sub(r"[.\s]", "", named))
+        law_id = law_called(named, ids)
         other = match["other"] or ""
         start, end = match.span()
         end -= len(match[0]) - len(match[0].rstrip(" ,(."))
@@ -183,20 +183,36 @@ def _spelled(article: str, word: str, inner: str) -> str:
     return f"{word} innumerado {count} agregado a continuación del {inner} {base}" if mark else f"{word} {article}"
 
 
+Names = tuple[tuple[str, str, str, tuple[str, ...]], ...]  # id, name, siglas, aliases of each law
+
+
 @lru_cache(maxsize=64)
-def _pattern(laws: tuple[tuple[str, str, str, tuple[str, ...]], ...]) -> tuple[re.Pattern[str], dict[str, str]]:
+def law_names(laws: Names) -> tuple[str, dict[str, str]]:
+    """A pattern of all that laws are called, the longest first, for a folded text; and the id that each name means.
+
+    A comma in a name may be left out, siglas may have full stops, words may be split over lines.
+    """
     ids: dict[str, str] = {}
     for law_id, name, siglas, aliases in laws:
         for known in (name, siglas, *aliases):
             if known.strip():
                 ids.setdefault(_squeezed(_folded(known)), law_id)
-    # A comma in a name may be left out, siglas may have full stops, words may be split over lines.
     dotted = {_squeezed(_folded(siglas)) for _, _, siglas, _ in laws}
     names = "|".join(
         r"\.?\s?".join(known) + r"\.?" if known in dotted else r",?\s+".join(map(re.escape, known.split()))
         for known in sorted(ids, key=len, reverse=True)
     )
-    names = names or r"(?!)"
+    return names or r"(?!)", ids
+
+
+def law_called(name: str, ids: dict[str, str]) -> str | None:
+    """The id of the law that `law_names` found under these folded words."""
+    return ids.get(_squeezed(name)) or ids.get(re.sub(r"[.\s]", "", name))
+
+
+@lru_cache(maxsize=64)
+def _pattern(laws: Names) -> tuple[re.Pattern[str], dict[str, str]]:
+    names, ids = law_names(laws)
     unnumbered_first = (
         rf"(?P<k2>{ORDINAL_WORD})\s+(?:articulo|art\.?)\s*{_UNNUMBERED.replace('k1', 'k3').replace('base', 'base2')}"
     )
@@ -309,13 +325,6 @@ def _word(word: str) -> int | None:
     return None
 
 
-def feminine_ordinal(number: int) -> str:
-    """The ordinal of 1..59 as provisions carry it: ``feminine_ordinal(21) == "vigésima primera"``."""
-    units = ("", "primera", "segunda", "tercera", "cuarta", "quinta", "sexta", "séptima", "octava", "novena")
-    tens = ("", "décima", "vigésima", "trigésima", "cuadragésima", "quincuagésima")
-    return f"{tens[number // 10]} {units[number % 10]}".strip()
-
-
 # What may be cited: the laws that are here with all their articles, and those known by name only.
 
 
@@ -421,8 +430,9 @@ class CitationIndex:
 
     def __init__(self, known: Sequence[IndexedLaw], articles: Iterable[IndexedArticle] = ()) -> None:
         self.known = tuple(known)
-        place_of = {law: place for place, law in enumerate(self.known)}
-        self._articles = {(place_of[article.law], article.number.lower()): article for article in articles}
+        place_of = {id(law): place for place, law in enumerate(self.known)}  # a law's articles share its object
+        self._articles = {(place_of[id(article.law)], article.number.lower()): article for article in articles}
+        self._cited = {article.citation: article for article in self._articles.values()}
 
     @classmethod
     def of(cls, laws: Iterable[ParsedLaw], names: Iterable[Named] = ()) -> "CitationIndex":
@@ -431,11 +441,6 @@ class CitationIndex:
         return cls(
             with_names([law for law, _ in read], names), [article for _, articles in read for article in articles]
         )
-
-    @property
-    def articles(self) -> list[IndexedArticle]:
-        """All articles that are here."""
-        return list(self._articles.values())
 
     def law(self, citation: Citation) -> IndexedLaw | None:
         """The law a citation names, in the edition it names where that is here."""
@@ -449,13 +454,16 @@ class CitationIndex:
 
     def canonical(self, words: str) -> tuple[IndexedArticle, str] | None:
         """The article whose canonical citation (without brackets) these words are, and the part of it, or ""."""
+        words = one_line(words)
+        if words in self._cited:
+            return self._cited[words], ""
         for citation in parse_citations(words, self.known)[:1]:
             for place in self._editions(citation):
                 article = self._fetch(place, citation.article)
                 part = ".".join(label for label in (citation.numeral, citation.literal) if label)
                 if article and (not part or part in article.part):
                     law, number = article.law, article.number
-                    if format_citation(law, number, citation.numeral, citation.literal) == one_line(words):
+                    if format_citation(law, number, citation.numeral, citation.literal) == words:
                         return article, part
         return None
 

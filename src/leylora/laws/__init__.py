@@ -1,7 +1,7 @@
 """From a law's file to articles that can be named, compared and cited, with an audit of what was read.
 
     from leylora.grounding.citations import parse_citations
-    from leylora.laws import parse_file
+    from leylora.laws.parse import parse_file
 
     law = parse_file("constitucion.pdf")
     law["76"].numeral(7).literal("a").text
@@ -9,18 +9,3 @@
 
 `leylora.laws.parse.parse_law` is the place to begin reading.
 """
-
-from leylora.laws.law import Article, Division, Law, Numeral
-from leylora.laws.parse import parse_file, parse_law
-from leylora.laws.source import Source, read_source
-
-__all__ = [
-    "Article",
-    "Division",
-    "Law",
-    "Numeral",
-    "Source",
-    "parse_file",
-    "parse_law",
-    "read_source",
-]

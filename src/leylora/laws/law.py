@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leylora.errors import LeyloraError
 from leylora.files import read_json, read_jsonl, staged_folder, write_json, write_jsonl
-from leylora.grounding.citations import format_citation
+from leylora.grounding.citations import DIVISIONS, format_citation
 
 Kind = Literal["articulo", "disposicion"]
 Status = Literal["vigente", "derogado", "derogado_parcial", "inconstitucional_parcial", "dudoso"]
@@ -35,7 +35,7 @@ class Division(_Record):
     name: str = ""
 
     def __str__(self) -> str:
-        heading = f"{_DIVISION_NAMES[self.kind]} {self.number}"
+        heading = f"{DIVISIONS[self.kind]} {self.number}"
         return f"{heading}, {self.name}" if self.name else heading
 
 
@@ -233,15 +233,6 @@ class Law:
 
     def __len__(self) -> int:
         return len(self.articles)
-
-
-_DIVISION_NAMES = {
-    "libro": "Libro",
-    "titulo": "Título",
-    "capitulo": "Capítulo",
-    "seccion": "Sección",
-    "paragrafo": "Parágrafo",
-}
 
 
 def _item(items: tuple[Numeral, ...], label: str, place: str) -> Numeral:

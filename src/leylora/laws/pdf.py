@@ -70,7 +70,7 @@ def read_pdf(path: Path, *, limit_s: float = SECONDS_PER_FILE) -> list[Page]:
     """
     if multiprocessing.parent_process() is not None:  # in a worker of `parse_files`, which has limits of its own
         return _read_pages(path)
-    return await_file(path, pebble.concurrent.process(_read_limited, timeout=limit_s, mp_context=PROCESSES)(path))  # type: ignore[call-overload]  # its stub lacks this form
+    return await_file(path, pebble.concurrent.process(_read_limited, timeout=limit_s, mp_context=PROCESSES)(path))  # type: ignore[call-overload]
 
 
 def await_file(path: Path, future: Future[T]) -> T:

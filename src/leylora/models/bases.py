@@ -85,7 +85,7 @@ def is_here(name: str) -> bool:
 
 
 def check_path(name: str) -> None:
-    """Stop when ``name`` is a path and nothing is there: the Hub would be asked for it otherwise.
+    """Stop when ``name`` is a path and nothing is there; otherwise the Hub would be asked for it.
 
     Raises:
         LeyloraError: names the path, and the command that makes it if it is one of the small models.

@@ -65,7 +65,7 @@ class Card:
     """An NVIDIA GPU.
 
     Attributes:
-        name: as the driver tells it.
+        name: as the driver reports it.
         memory_gib: all of its memory. A "16 GB" T4 reports 14.6.
         bf16: whether it computes in bfloat16 (Ampere and later).
     """
@@ -172,7 +172,7 @@ def resolve_attention(
         fetch = load_and_register_attn_kernel  # knows which version of the kernel this transformers wants
     try:
         fetch(HUB_KERNEL)
-    except Exception as error:  # no network, no build for this torch or driver: each in a type of its own
+    except Exception as error:  # no network, no build for this torch or driver: each raises another type
         return FALLBACK, f"{HUB_KERNEL} cannot be had ({first_line(error)})"
     return HUB_KERNEL, "prebuilt kernel from the Hub"
 

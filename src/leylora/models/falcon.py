@@ -1,4 +1,4 @@
-"""Three faults of Falcon in transformers 5, and their mending. All are silent without it.
+"""Three faults of Falcon in transformers 5, and the fixes. Without these the faults are silent.
 
 1. ``FalconLinear`` subclasses ``nn.Linear`` but the 4-bit loader replaces only exact ``nn.Linear`` layers, so
    ``load_in_4bit`` leaves the whole model in 16 bits (seen in transformers 5.23,
@@ -25,7 +25,7 @@ def plain_linear_layers(config: PretrainedConfig) -> Iterator[None]:
 
     ``FalconLinear.forward`` computes ``x @ W.T + b``, exactly what ``nn.Linear`` computes, so nothing but the
     class changes. This replaces a name in the upstream module, for fault 1 above; for other models nothing is
-    replaced, and Falcon's code (two seconds of imports) is not even loaded.
+    replaced, and Falcon's code (two seconds of imports) is not loaded.
     """
     if config.model_type != "falcon":
         yield
@@ -41,7 +41,7 @@ def plain_linear_layers(config: PretrainedConfig) -> Iterator[None]:
 
 
 def isolate_packed_documents(model: PreTrainedModel) -> None:
-    """Make a Falcon model keep the documents of a packed row apart, whatever its attention implementation.
+    """Keep the documents of a packed row apart in a Falcon model, with any attention implementation.
 
     A hook on the decoder gives it the block-diagonal mask that upstream forgets, whenever ``position_ids`` come
     without an ``attention_mask`` (what a padding-free collator sends). Flash-attention kernels separate

@@ -23,7 +23,7 @@ class Family:
     """One architecture.
 
     Attributes:
-        name: how we call it, as in recipe and template names.
+        name: as in recipe and template names.
         linear_layers: last name component of every linear layer of a block, the LoRA targets.
         instruction_template: name of the file in INSTRUCTION-TEMPLATES its base models are trained with.
     """
@@ -48,7 +48,7 @@ def family_of(config: "PretrainedConfig") -> Family:
     """The family of a loaded configuration.
 
     Raises:
-        UsageError: the architecture is none of those this project knows how to train.
+        UsageError: the architecture is not one that this project can train.
     """
     family = FAMILIES.get(config.model_type)
     if family is None:
@@ -87,7 +87,7 @@ class Shape:
 
     @property
     def gated(self) -> bool:
-        """Whether the MLP has a gate besides its way up and down."""
+        """Whether the MLP has a gate projection."""
         return self.model_type != "falcon"
 
     @property
@@ -117,7 +117,7 @@ class Shape:
 
     @property
     def embedding_parameters(self) -> int:
-        """Weights of the embeddings and, where it is a matrix of its own, the head."""
+        """Weights of the embeddings and, unless tied, of the head."""
         return (1 if self.tied else 2) * self.vocabulary * self.hidden
 
     @property

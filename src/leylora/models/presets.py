@@ -89,7 +89,7 @@ class Preset:
 
 
 def parse_preset(data: bytes, transformers: tuple[int, ...] | None = None) -> Preset:
-    """Read a preset file, for an installation with that version of transformers if it is known."""
+    """Read a preset file as an installation with that version of transformers would, if it is known."""
     try:
         content = yaml.safe_load(data.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -104,7 +104,7 @@ def parse_preset(data: bytes, transformers: tuple[int, ...] | None = None) -> Pr
         if key in RETIRED:
             remarks.append(f"{key} is no longer a preset key and is ignored")
         elif key not in DEFAULTS:
-            faults.append(f"{key} is no preset key; through the API it overwrites the request's own {key}")
+            faults.append(f"{key} is not a preset key; through the API it overwrites the request's own {key}")
         elif not same_kind(value, DEFAULTS[key]):
             kind = type(DEFAULTS[key]).__name__
             faults.append(f"{key}: {value!r} is no {kind}; the webui would answer with an empty text")
@@ -135,8 +135,8 @@ _HARMLESS = ("repetition_penalty_range", "xtc_threshold", "dry_allowed_length", 
 class Sampling:
     """One answer's settings, by the names of the webui's presets; the defaults are neutral.
 
-    ``epsilon_cutoff`` and ``eta_cutoff`` are in units of 1e-4. ``stop`` are texts that end the answer, besides those
-    of the template.
+    ``epsilon_cutoff`` and ``eta_cutoff`` are in units of 1e-4. ``stop`` are texts that end the answer, in addition to
+    those of the template.
     """
 
     temperature: float = 1.0
@@ -200,7 +200,7 @@ SAMPLERS = (
 
 
 def sampling_of(settings: dict[str, Any], base: Sampling | None = None) -> tuple[Sampling, list[str]]:
-    """Preset keys over ``base``, and the keys that ask for something which is not done here.
+    """Preset keys over ``base``, and the keys that have no effect here.
 
     Raises:
         UsageError: a value that cannot be.
@@ -214,7 +214,7 @@ def sampling_of(settings: dict[str, Any], base: Sampling | None = None) -> tuple
     try:
         return replace(base or Sampling(), **known), ignored
     except TypeError:
-        raise UsageError(f"A sampling setting is no number: {known}.") from None
+        raise UsageError(f"A sampling setting is not a number: {known}.") from None
 
 
 def _number(key: str, value: Any) -> Any:
@@ -234,7 +234,7 @@ def presets(folder: Path = GENERATION_PRESETS) -> list[str]:
 
 
 def preset(name: str, base: Sampling | None = None, folder: Path = GENERATION_PRESETS) -> tuple[Sampling, list[str]]:
-    """A preset by name, over ``base`` (length, seed and stop texts are no part of a preset).
+    """A preset by name, over ``base`` (length, seed and stop texts are not part of a preset).
 
     Returns:
         The settings, and the keys that are not supported here.

@@ -86,7 +86,7 @@ def training_template(text: str) -> str:
 
 
 def served_template(text: str) -> str:
-    """``text`` without the marks: what is saved beside an adapter for chat and serving."""
+    """``text`` without the marks: what is saved with an adapter for chat and serving."""
     return text.replace(OPEN, "").replace(CLOSE, "")
 
 
@@ -101,7 +101,7 @@ def turn_end(tokenizer: "PreTrainedTokenizerBase", template: str) -> int:
         template: the training template.
 
     Raises:
-        LeyloraError: it is no special token, or one that nothing would stop at.
+        LeyloraError: it is not a special token, or one that nothing would stop at.
     """
     encoded = tokenizer.apply_chat_template(
         PROBE, chat_template=template, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
@@ -174,7 +174,7 @@ def ending_of(template: str, tokenizer: "PreTrainedTokenizerBase", eos: Sequence
     """The end of an answer under a served template.
 
     Its texts are the webui's stop strings and the mark that opens the next question; the special tokens among them
-    end an answer by their numbers, for they leave no text.
+    end an answer by their numbers, because they decode to no text.
 
     Args:
         eos: further end-of-text ids, from the model's generation config.

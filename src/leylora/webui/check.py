@@ -70,8 +70,10 @@ def check_adapter(folder: Path, peft: tuple[int, ...] | None = None) -> Verdict:
     try:
         check_adapter_name(folder.name)
     except LeyloraError as error:
-        # A space or an accent worked in runs; a dot fails, and -np hides the folder.
-        (faults if "." in folder.name or folder.name.endswith("-np") else remarks).append(str(error))
+        if "." in folder.name or folder.name.endswith("-np"):  # a dot fails, and -np hides the folder
+            faults.append(str(error))
+        else:
+            remarks.append("spaces and accents in a name load here; our own export leaves them out, to be safe")
     try:
         raw = read_json(folder / CONFIG_FILE)
         config = parse_config(raw, folder / CONFIG_FILE)

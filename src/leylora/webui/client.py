@@ -33,7 +33,6 @@ from leylora.webui.protocol import (
     UnauthorizedError,
     WebuiError,
     chat_body,
-    chat_fields,
     completion_body,
     read_answer,
     read_chunk,
@@ -145,7 +144,7 @@ class Client:
                 character's name), for the two chat modes;
                 ``continue_last``, to go on with the last message, the assistant's, instead of answering it.
         """
-        return self._answer("/chat/completions", "chat", chat_body(messages, options))
+        return self._answer("/chat/completions", "chat", chat_body(messages, **options))
 
     def stream_generate(self, prompt: str, **sampling: Any) -> Iterator[Chunk]:
         """As `generate`, piece by piece."""
@@ -157,11 +156,11 @@ class Client:
 
     def stream_chat(self, messages: Sequence[Message], **options: Any) -> Iterator[Chunk]:
         """As `chat`, piece by piece. Leaving the loop early closes the connection, which stops the generation."""
-        return self._stream("/chat/completions", "chat", chat_body(messages, options))
+        return self._stream("/chat/completions", "chat", chat_body(messages, **options))
 
     def chat_prompt(self, messages: Sequence[Message], **fields: Any) -> str:
         """What the server would feed the model for this chat; takes `chat`'s own options, without sampling."""
-        body = chat_fields(messages, **fields)
+        body = chat_body(messages, **fields)
         return self._call("/internal/chat-prompt", "render a chat", lambda found: str(found["prompt"]), body)
 
     def encode(self, text: str) -> list[int]:
@@ -387,11 +386,7 @@ class Client:
             except (OpenAIError, ValueError) as error:
                 raise self._stream_error(what, error, text) from None
             if finish is None:
-                raise StreamCutError(
-                    f"The stream was cut after {len(text)} characters: the generation failed on the server; its log "
-                    f"says why. {_CAUSES}",
-                    text,
-                )
+                raise self._stream_error(what, None, text)
         except (ServerFailedError, StreamCutError):  # a cut stream is also how the webui says that no model is loaded
             self._require_model()
             raise
@@ -514,12 +509,13 @@ class Client:
             return RequestRefusedError(f"The server refused to {what} (status {status}): {detail}")
         return ServerFailedError(f"The server failed to {what} (status {status}): {detail}")
 
-    def _stream_error(self, what: str, error: Exception, text: str) -> WebuiError:
+    def _stream_error(self, what: str, error: Exception | None, text: str) -> WebuiError:
+        """What ended a stream after ``text``; without an error, it stopped before its last chunk."""
         if isinstance(error, UnicodeDecodeError):
             return StreamCutError("The stream is not UTF-8; the server, or a proxy on the way, damaged it.", text)
         if isinstance(error, ValueError):
             return ServerFailedError(f"The stream holds an event that is not JSON ({error}).")
-        if isinstance(error.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError):
+        if error is None or isinstance(error.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError):
             return StreamCutError(
                 f"The stream was cut after {len(text)} characters: the generation failed on the server, or the server "
                 f"ended; its log says why. {_CAUSES}",

@@ -16,10 +16,9 @@ from rich.table import Table
 
 from leylora import console
 from leylora.errors import LeyloraError
-from leylora.evaluation.judge import JUDGE_FILE, JudgeSummary
 from leylora.evaluation.report.texts import Language, Texts
 from leylora.evaluation.report.view import Cell, View, make_view
-from leylora.evaluation.results import Results, load_results
+from leylora.evaluation.results import JUDGE_FILE, JudgeSummary, Results, load_results
 from leylora.files import read_json, write_text
 
 __all__ = ["Language", "print_report", "write_report"]

@@ -12,11 +12,10 @@ from typing import Any
 from markupsafe import Markup
 
 from leylora.adapters.report import layer_of
-from leylora.evaluation.judge import JudgeSummary
 from leylora.evaluation.report.answers import Gallery, Question, galleries, questions
 from leylora.evaluation.report.charts import Curve, bar_row, dot_row, heat_strip, key_line, loss_chart
 from leylora.evaluation.report.texts import Texts
-from leylora.evaluation.results import Difference, Finding, Results, Score
+from leylora.evaluation.results import Difference, Finding, JudgeSummary, Results, Score
 
 SIGNIFICANT = 0.05  # of a p value, after Holm's correction
 ALSO = ("rouge_1", "rouge_2", "bits_per_byte", "invented_citations")  # shown beside a suite's headline
