@@ -32,7 +32,7 @@ from leylora.laws.law import Law, load_laws
 DATA = Path(__file__).resolve().parents[1] / "data" / "benchmark"
 OUT = Path(__file__).with_suffix(".json")
 DEEPEST = 10
-OWN_WORDS = 2 / 3  # share of a question's words that stand in its article, from which on it speaks the law's language
+OWN_WORDS = 2 / 3  # share of a question's words that are in its article, from which on it uses the law's own words
 Question = dict[str, Any]
 Found = list[tuple[str, str]]
 Search = Callable[[str], Found]
@@ -155,8 +155,8 @@ def _timing(index: LawIndex, questions: list[str]) -> dict[str, float]:
             index.search(question, 5)
             tries.append(1_000 * (time.perf_counter() - start))
         times.append(min(tries))
-    return {"median": round(statistics.median(times), 1), "p95": round(statistics.quantiles(times, n=20)[-1], 1),
-            "longest": round(max(times), 1)}  # fmt: skip
+    p95 = statistics.quantiles(times, n=20)[-1]
+    return {"median": round(statistics.median(times), 1), "p95": round(p95, 1), "longest": round(max(times), 1)}
 
 
 def _refusals(index: LawIndex, groups: dict[str, list[Question]]) -> dict[str, float]:

@@ -64,8 +64,8 @@ def main(
             )
         console.note(f"Changed {changed} weights; wrote {into_base}.")
         if drift:
-            moved = measure_drift(folder, into_base, base)
-            columns = {"folded against live 4-bit": moved.folded, "bases, 16-bit against 4-bit": moved.bases}
+            of_model, of_base = measure_drift(folder, into_base, base)
+            columns = {"folded against live 4-bit": of_model, "bases, 16-bit against 4-bit": of_base}
             console.out.print(comparison_table(columns))
     else:
         from leylora.adapters.merge import merge, parse_parent, parse_rank, with_overrides
@@ -79,7 +79,7 @@ def main(
         if search:
             from leylora.evaluation.weight_search import save_surface, searched
 
-            how = {"base": base, "same_base": same_base, "load_in_4bit": load == "4bit", "most_rows": rows}
+            how = {"base": base, "same_base": same_base, "load": load, "most_rows": rows}
             surface, parents = searched(parents, development or [], out, method, criterion=criterion, **how)
         report = merge(
             parents,

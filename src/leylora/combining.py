@@ -48,7 +48,7 @@ from leylora.evaluation.weight_search import (
     surface_table,
 )
 from leylora.files import read_json, sha256_file, write_json
-from leylora.models.bases import base_sha256
+from leylora.models.bases import Load, base_sha256
 from leylora.project import ROOT, shown
 from leylora.training.recipe import compose, slug
 
@@ -370,7 +370,7 @@ class Combination:
             revision=settings.get("model_revision"),
             template=common_template([read_variant(folder) for folder in singles.values()]),
             max_length=settings.get("max_length"),
-            load_in_4bit=bool(settings.get("load_in_4bit", True)),
+            load="4bit" if settings.get("load_in_4bit", True) else "16bit",
         )
 
     def _training(self, adapter: str) -> Training:
@@ -391,7 +391,7 @@ class Combination:
                 {skill: self.dataset(skill) for skill in SKILLS},
                 out.with_name(f".{out.name}.search.json"),
                 criterion=self.criterion,
-                load_in_4bit=bool(settings.get("load_in_4bit", True)),
+                load="4bit" if settings.get("load_in_4bit", True) else "16bit",
                 tick=lambda done, total: bar.update(task, completed=done, total=total),
             )
 
@@ -406,7 +406,7 @@ def compare_variants(
     revision: str | None = None,
     template: str | None = None,
     max_length: int | None = None,
-    load_in_4bit: bool = True,
+    load: Load = "4bit",
 ) -> list[Cell]:
     """Losses of the base and its adapters on the held-out rows of each dataset, the base loaded once.
 
@@ -421,7 +421,7 @@ def compare_variants(
 
     silence_libraries()
     sets = held_out_rows(base, datasets, splits, revision=revision, template=template, max_length=max_length)
-    model = AdaptedModel(base, "4bit" if load_in_4bit else "16bit", revision=revision)
+    model = AdaptedModel(base, load, revision=revision)
     variants = [BASE, *(Variant(name=name, adapter=str(folder)) for name, folder in adapters.items())]
     losses = compare_losses(model, variants, sets)
     cells = []

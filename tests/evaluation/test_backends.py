@@ -57,8 +57,14 @@ def url() -> Iterator[str]:
 
 
 def test_an_endpoint_is_compared_by_what_it_writes(url: str, tmp_path: Path) -> None:
-    found = compare(["base-model"], tmp_path / "out", adapters="law=law-model", suites=["law", "spanish"],
-                    settings=ASKED, endpoints=[url])  # fmt: skip
+    found = compare(
+        ["base-model"],
+        tmp_path / "out",
+        adapters="law=law-model",
+        suites=["law", "spanish"],
+        settings=ASKED,
+        endpoints=[url],
+    )
     assert [variant.name for variant in found.provenance.models[0].variants] == ["base", "law"]
     texts = {(variant, answer.text) for (_, variant, _, _), answer in found.answers.items() if answer.letters is None}
     assert texts == {("base", "Soy base-model."), ("law", "Soy law-model.")}
@@ -68,8 +74,14 @@ def test_an_endpoint_is_compared_by_what_it_writes(url: str, tmp_path: Path) -> 
     assert any(finding.kind == "endpoint" for finding in found.scores.findings)
     assert {body["temperature"] for body in Server.bodies} == {0.0}
     asked = len(Server.bodies)
-    again = compare(["base-model"], tmp_path / "out", adapters="law=law-model", suites=["law", "spanish"],
-                    settings=ASKED, endpoints=[url])  # fmt: skip
+    again = compare(
+        ["base-model"],
+        tmp_path / "out",
+        adapters="law=law-model",
+        suites=["law", "spanish"],
+        settings=ASKED,
+        endpoints=[url],
+    )
     assert len(Server.bodies) == asked  # nothing asked twice
     assert again.scores.scores == found.scores.scores
 
@@ -88,8 +100,9 @@ def test_half_an_emoji_and_markup_are_written_down_and_shown_as_text(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Server, "tail", "\ud83d <script>alert(1)</script>")
-    found = compare(["base-model"], tmp_path / "out", adapters="none", suites=["spanish"], settings=ASKED,
-                    endpoints=[url])  # fmt: skip
+    found = compare(
+        ["base-model"], tmp_path / "out", adapters="none", suites=["spanish"], settings=ASKED, endpoints=[url]
+    )
     assert {answer.text for answer in found.answers.values()} == {"Soy base-model.? <script>alert(1)</script>"}
     page = write_report(tmp_path / "out")[0].read_text("utf-8")
     assert "&lt;script&gt;alert(1)" in page

@@ -53,8 +53,16 @@ def choose(item: Item, place_of_answer: int | None) -> Answer:
     place = item.correct if place_of_answer is None else place_of_answer
     assert place is not None
     logprobs = [[0.0 if order[place] == option else -8.0 for option in range(len(order))] for order in item.orders]
-    return Answer(key="k", model="m", variant="base", suite="law", item=item.id, prompt_sha256="", settings_sha256="",
-                  option_logprobs=logprobs)  # fmt: skip
+    return Answer(
+        key="k",
+        model="m",
+        variant="base",
+        suite="law",
+        item=item.id,
+        prompt_sha256="",
+        settings_sha256="",
+        option_logprobs=logprobs,
+    )
 
 
 def test_letters_learned_by_heart_are_seen_and_worth_chance(items: list[Item], tmp_path: Path) -> None:
@@ -100,7 +108,10 @@ def test_scores_without_the_leaked_questions_stand_beside_the_others(items: list
 
 
 def test_a_copy_is_named() -> None:
-    twins = [Variant(name="base", role="base"), Variant(name="law", role="law", adapter="a"),
-             Variant(name="merged", role="merged", adapter="b", same_as="law")]  # fmt: skip
+    twins = [
+        Variant(name="base", role="base"),
+        Variant(name="law", role="law", adapter="a"),
+        Variant(name="merged", role="merged", adapter="b", same_as="law"),
+    ]
     (finding,) = duplicate_variants(Model(label="m", source="m", variants=twins))
     assert (finding.kind, finding.variant, finding.names) == ("duplicate-variant", "merged", ["law"])

@@ -17,29 +17,59 @@ NOTHING = KnownArticles.of()
 
 
 def law() -> Law:
-    rows = [Article(law_id="molinos", kind="articulo", number=str(n), rubric=f"Rubro {n}", body=f"Texto {n}.",
-                    status="vigente") for n in range(1, 11)]  # fmt: skip
+    rows = [
+        Article(
+            law_id="molinos", kind="articulo", number=str(n), rubric=f"Rubro {n}", body=f"Texto {n}.", status="vigente"
+        )
+        for n in range(1, 11)
+    ]
     return Law(
-        id="molinos", name=NAME, siglas="LM", aliases=(), registro_oficial="", published=None,
-        last_reform=date(2022, 3, 4), layout="", pages=1, source_sha256="", articles=tuple(rows), provisions=(),
+        id="molinos",
+        name=NAME,
+        siglas="LM",
+        aliases=(),
+        registro_oficial="",
+        published=None,
+        last_reform=date(2022, 3, 4),
+        layout="",
+        pages=1,
+        source_sha256="",
+        articles=tuple(rows),
+        provisions=(),
         audit={},
-    )  # fmt: skip
+    )
 
 
 def question(**keys: Any) -> Item:
     given = {
-        "suite": "law", "id": "q", "task": "sanction", "ask": "generate", "setting": "closed-book", "cluster": "c",
-        "messages": [{"role": "user", "content": "¿Qué pena?"}], "law_id": "molinos", "article": "3",
-        "edition": "2022-03-04", "reference": "De 3 a 5 años.", "accepted": ["3 a 5 años"],
-    }  # fmt: skip
+        "suite": "law",
+        "id": "q",
+        "task": "sanction",
+        "ask": "generate",
+        "setting": "closed-book",
+        "cluster": "c",
+        "messages": [{"role": "user", "content": "¿Qué pena?"}],
+        "law_id": "molinos",
+        "article": "3",
+        "edition": "2022-03-04",
+        "reference": "De 3 a 5 años.",
+        "accepted": ["3 a 5 años"],
+    }
     return Item(**(given | keys))
 
 
 def answer(text: str = "", **keys: Any) -> Answer:
     given: dict[str, Any] = {
-        "key": "k", "model": "m", "variant": "v", "suite": "law", "item": "q", "prompt_sha256": "",
-        "settings_sha256": "", "text": text, "tokens": 5,
-    }  # fmt: skip
+        "key": "k",
+        "model": "m",
+        "variant": "v",
+        "suite": "law",
+        "item": "q",
+        "prompt_sha256": "",
+        "settings_sha256": "",
+        "text": text,
+        "tokens": 5,
+    }
     return Answer(**(given | keys))
 
 
@@ -99,8 +129,13 @@ def test_a_law_that_is_not_ours_and_a_part_that_is_not_there_are_never_right(tex
 
 
 def test_without_laws_only_what_the_questions_know_is_known() -> None:
-    missing = question(id="n", abstain=True, article="", reference="Ese artículo no existe.",
-                       messages=[{"role": "user", "content": "¿Qué dice el artículo 512?"}])  # fmt: skip
+    missing = question(
+        id="n",
+        abstain=True,
+        article="",
+        reference="Ese artículo no existe.",
+        messages=[{"role": "user", "content": "¿Qué dice el artículo 512?"}],
+    )
     inventory = KnownArticles.of([question(), question(id="r", article="8"), missing], [])
     verdicts = {number: citations(f"artículo {number}", question(), inventory)[0].verdict for number in ("3", "8", "9")}
     assert verdicts == {"3": "right", "8": "wrong", "9": "unknown"}
@@ -150,8 +185,14 @@ def test_declining_counts_against_every_measure_of_the_task(task: str, measure: 
     assert found.reasons == ["should-not-abstain"]
 
 
-OPTIONS = {"ask": "choose", "task": "multiple-choice", "options": ["uno", "dos", "tres", "cuatro"], "correct": 2,
-           "reference": "tres", "orders": rotations(4)}  # fmt: skip
+OPTIONS = {
+    "ask": "choose",
+    "task": "multiple-choice",
+    "options": ["uno", "dos", "tres", "cuatro"],
+    "correct": 2,
+    "reference": "tres",
+    "orders": rotations(4),
+}
 
 
 def test_rotations_show_each_option_in_each_place_once() -> None:

@@ -51,8 +51,11 @@ def test_no_own_item_stands_in_the_samples_that_the_demo_trains_on() -> None:
     texts = [path.read_text("utf-8") for path in (SAMPLES / "instructions").iterdir()]
     texts.append((SAMPLES / "ley-de-muestra.yaml").read_text("utf-8"))
     trained = union(texts)
-    shared = [item.id for item in (*format_items(), *spanish_items())
-              if not trained.isdisjoint(marks(own_question(item.messages).rpartition("Texto: ")[2]))]  # fmt: skip
+    shared = [
+        item.id
+        for item in (*format_items(), *spanish_items())
+        if not trained.isdisjoint(marks(own_question(item.messages).rpartition("Texto: ")[2]))
+    ]
     assert shared == []
 
 
@@ -71,13 +74,25 @@ def test_the_benchmark_without_laws_is_asked_closed_book_and_says_so() -> None:
 
 def test_a_law_whose_id_came_from_its_files_name_is_the_benchmarks_own_by_name_and_edition() -> None:
     entry = next(entry for entry in catalog() if entry.id == "logjcc")
-    rows = [Article(law_id="logjcc-2020", kind="articulo", number=str(n), rubric="", body=f"Texto {n}.",
-                    status="vigente") for n in range(1, 203)]  # fmt: skip
+    rows = [
+        Article(law_id="logjcc-2020", kind="articulo", number=str(n), rubric="", body=f"Texto {n}.", status="vigente")
+        for n in range(1, 203)
+    ]
     law = Law(
-        id="logjcc-2020", name=entry.name, siglas=entry.siglas, aliases=entry.aliases, registro_oficial="",
-        published=None, last_reform=date(2020, 2, 3), layout="", pages=1, source_sha256="", articles=tuple(rows),
-        provisions=(), audit={},
-    )  # fmt: skip
+        id="logjcc-2020",
+        name=entry.name,
+        siglas=entry.siglas,
+        aliases=entry.aliases,
+        registro_oficial="",
+        published=None,
+        last_reform=date(2020, 2, 3),
+        layout="",
+        pages=1,
+        source_sha256="",
+        articles=tuple(rows),
+        provisions=(),
+        audit={},
+    )
     asked = [one for one in load_benchmark(BENCHMARK) if one.law_id == "logjcc"]
     items, notes = benchmark_items(asked, [law])
     assert notes == []
@@ -123,14 +138,20 @@ def test_a_limit_takes_of_every_task_and_always_the_same() -> None:
 def test_rows_of_a_dataset_are_asked_as_trained_and_never_answered_in_the_prompt(tmp_path: Path) -> None:
     cite = "(Art. 3, Ley de Molinos, ed. 2022-03-04)"
     law = {
-        "id": "m:3", "task": "deadline", "source": "law:molinos", "license": "public-domain", "law_id": "molinos",
-        "article": "3", "edition": "2022-03-04", "source_sha256": "",
+        "id": "m:3",
+        "task": "deadline",
+        "source": "law:molinos",
+        "license": "public-domain",
+        "law_id": "molinos",
+        "article": "3",
+        "edition": "2022-03-04",
+        "source_sha256": "",
         "messages": [
             {"role": "system", "content": "Responda con la ley."},
             {"role": "user", "content": f"Artículos:\n\n{cite} Plazo\nSon tres días.\n\nPregunta: ¿Plazo?"},
             {"role": "assistant", "content": f"«Son tres días.» {cite}"},
         ],
-    }  # fmt: skip
+    }
     (tmp_path / "test.jsonl").write_text(json.dumps(law) + "\n", "utf-8")
     found = questions(["law"], Sources(benchmark=None, law_rows=(tmp_path,)))
     (item,) = found.items["law"]

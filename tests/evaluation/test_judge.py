@@ -39,8 +39,9 @@ class Server:
                 server.asked.append(body)
                 server.keys.add(self.headers.get("Authorization"))
                 prompt = body["messages"][-1]["content"]
-                first, second = (prompt.partition(f"<<<RESPUESTA {name}>>>\n")[2].partition("\n<<<FIN")[0]
-                                 for name in "AB")  # fmt: skip
+                first, second = (
+                    prompt.partition(f"<<<RESPUESTA {name}>>>\n")[2].partition("\n<<<FIN")[0] for name in "AB"
+                )
                 message = {"role": "assistant", "content": server.rule(first, second)}
                 data = json.dumps({"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}).encode()
                 self.send_response(server.status)
@@ -91,8 +92,9 @@ def test_a_preference_counts_when_both_orders_agree(folder: Path, server: Server
     better = worse = 0
     for (suite, name), item in results.items.items():
         if suite == "law" and item.ask == "generate":
-            mine, base = ("quince" in results.answers["mistral-7b", who, suite, name].text
-                          for who in ("merged", "base"))  # fmt: skip
+            mine, base = (
+                "quince" in results.answers["mistral-7b", who, suite, name].text for who in ("merged", "base")
+            )
             better, worse = better + (mine > base), worse + (mine < base)
     row = law(summary)
     assert (row.wins, row.losses, row.flipped, row.refused) == (better, worse, 0, 0)

@@ -132,8 +132,9 @@ def test_whatever_the_results_can_hold_has_a_text(language: Language) -> None:
     families = {"metric": [metric.name for metric in METRICS], "finding": get_args(r.FindingKind)}
     families |= {"reason": get_args(r.Reason), "flag": get_args(r.Flag), "cite": get_args(r.Verdict)}
     families["undefined"] = get_args(r.Retention.model_fields["undefined"].annotation)[1:]
-    assert not [f"{family}.{name}" for family, names in families.items() for name in names
-                if not texts.get(f"{family}.{name}")]  # fmt: skip
+    assert not [
+        f"{family}.{name}" for family, names in families.items() for name in names if not texts.get(f"{family}.{name}")
+    ]
 
 
 @pytest.mark.parametrize("language", get_args(Language))
@@ -172,8 +173,12 @@ def test_signs_follow_the_corrected_test_and_the_direction(folder: Path) -> None
     turned = results.scores.model_copy(
         update={"differences": [one.model_copy(update={"value": -one.value}) for one in results.scores.differences]}
     )
-    signs = {cell.sign for table in section(replace(results, scores=turned), "table").tables
-             for row in table.rows for cell in row}  # fmt: skip
+    signs = {
+        cell.sign
+        for table in section(replace(results, scores=turned), "table").tables
+        for row in table.rows
+        for cell in row
+    }
     assert "worse" in signs
     assert "better" not in signs
     unsure = [one.model_copy(update={"p_holm": 0.05}) for one in results.scores.differences]

@@ -38,8 +38,9 @@ ASKED = Settings(max_new_tokens=6, limit=9)
 def make_adapter(base: Path, folder: Path, seed: int) -> Path:
     """An adapter with random factors, large enough to be felt."""
     torch.manual_seed(seed)
-    config = LoraConfig(r=4, lora_alpha=32, target_modules=TARGETS[base.name], init_lora_weights=False,
-                        task_type="CAUSAL_LM")  # fmt: skip
+    config = LoraConfig(
+        r=4, lora_alpha=32, target_modules=TARGETS[base.name], init_lora_weights=False, task_type="CAUSAL_LM"
+    )
     get_peft_model(load_base(str(base), compute_dtype=torch.float32), config).save_pretrained(folder)
     run = {"revision": f"sha256:{sha256_file(base / 'model.safetensors')}", "wall_seconds": 12.5, "device": "cpu"}
     (folder / "run.json").write_text(json.dumps(run), "utf-8")
@@ -64,10 +65,18 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     """The benchmark, and a few held-out instruction rows."""
     folder = tmp_path_factory.mktemp("rows")
     rows = [
-        {"id": f"r{at}", "task": "instruction", "source": "s", "license": "cc0-1.0", "messages": [
-            {"role": "user", "content": f"¿Qué es {word}?"}, {"role": "assistant", "content": f"Es {word}, nada más."}]}
+        {
+            "id": f"r{at}",
+            "task": "instruction",
+            "source": "s",
+            "license": "cc0-1.0",
+            "messages": [
+                {"role": "user", "content": f"¿Qué es {word}?"},
+                {"role": "assistant", "content": f"Es {word}, nada más."},
+            ],
+        }
         for at, word in enumerate(["un faro", "una red", "un muelle", "una talega", "un telar", "una rifa"])
-    ]  # fmt: skip
+    ]
     (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     return Sources(instruction_rows=(folder,))
 
@@ -106,14 +115,18 @@ def test_all_is_asked_and_told(results: Results, base: Path, lora: Path) -> None
 
 
 def test_every_number_is_made_again_from_the_raw_answers(results: Results) -> None:
-    items = {suite.name: [item for (name, _), item in results.items.items() if name == suite.name]
-             for suite in results.provenance.suites}  # fmt: skip
+    items = {
+        suite.name: [item for (name, _), item in results.items.items() if name == suite.name]
+        for suite in results.provenance.suites
+    }
     model = results.provenance.models[0]
     answers = {
-        (model.label, variant.name, suite):
-            [results.answers[model.label, variant.name, suite, item.id] for item in asked]
-        for variant in model.variants for suite, asked in items.items()
-    }  # fmt: skip
+        (model.label, variant.name, suite): [
+            results.answers[model.label, variant.name, suite, item.id] for item in asked
+        ]
+        for variant in model.variants
+        for suite, asked in items.items()
+    }
     marks, scores = tally([model], items, answers)
     assert scores.scores == results.scores.scores
     assert scores.differences == results.scores.differences
@@ -125,8 +138,14 @@ def test_the_main_numbers_by_other_means(results: Results) -> None:
     """The same scores by the shortest formula that says what each is, from items and raw answers."""
     value = {(one.variant, one.suite, one.metric, one.part): one.value for one in results.scores.scores}
     for variant in ("base", "law"):
-        raw = {suite: [(results.items[suite, item], answer) for (_, name, of, item), answer in results.answers.items()
-                       if (name, of) == (variant, suite)] for suite in ("law", "instructions", "spanish")}  # fmt: skip
+        raw = {
+            suite: [
+                (results.items[suite, item], answer)
+                for (_, name, of, item), answer in results.answers.items()
+                if (name, of) == (variant, suite)
+            ]
+            for suite in ("law", "instructions", "spanish")
+        }
         for suite, pairs in raw.items():
             judged = [answer for _, answer in pairs if answer.nll is not None]
             assert all(len(results.items[suite, one.item].reference.encode()) == one.reference_bytes for one in judged)
@@ -137,11 +156,15 @@ def test_the_main_numbers_by_other_means(results: Results) -> None:
             open_ended = np.mean([not answer.finished for answer in written])
             assert value[variant, suite, "unfinished", "all"] == pytest.approx(open_ended)
         chosen = [(item, answer) for item, answer in raw["law"] if item.ask == "choose"]
-        hits = [max(range(len(row)), key=row.__getitem__) == item.correct
-                for item, answer in chosen for row in answer.option_logprobs or []]  # fmt: skip
+        hits = [
+            max(range(len(row)), key=row.__getitem__) == item.correct
+            for item, answer in chosen
+            for row in answer.option_logprobs or []
+        ]
         assert value[variant, "law", "accuracy", "all"] == pytest.approx(np.mean(hits))
-        questions = [grading.token_f1(answer.text, item.accepted) for item, answer in raw["spanish"]
-                     if item.task == "qa"]  # fmt: skip
+        questions = [
+            grading.token_f1(answer.text, item.accepted) for item, answer in raw["spanish"] if item.task == "qa"
+        ]
         assert value[variant, "spanish", "score", "task:qa"] == pytest.approx(np.mean(questions))
 
 
@@ -205,8 +228,10 @@ def test_a_stopped_run_leaves_the_finished_one_before_it_whole(
 def test_answers_of_another_adapter_never_count(results: Results, run: Callable[..., Results], tmp_path: Path) -> None:
     out = tmp_path / "planted"
     shutil.copytree(results.folder, out)
-    theirs = [Answer.model_validate_json(line) for line in
-              answers_file(out, "tiny-mistral", "instructions").read_text("utf-8").splitlines()]  # fmt: skip
+    theirs = [
+        Answer.model_validate_json(line)
+        for line in answers_file(out, "tiny-mistral", "instructions").read_text("utf-8").splitlines()
+    ]
     planted = [one.model_copy(update={"variant": "law", "text": "PLANTED"}) for one in theirs]
     path = answers_file(out, "tiny-mistral", "law")
     path.write_text("".join(one.model_dump_json() + "\n" for one in planted), "utf-8")
@@ -312,8 +337,12 @@ def test_answers_and_likelihoods_do_not_depend_on_the_batch(
     model.use(variant)
     together = model.generate(MESSAGES)
     assert together == [model.generate([messages])[0] for messages in MESSAGES]
-    wanted = [Continuation(messages, text, ends=ends) for messages in MESSAGES for text in ("A", "B", "Tres días.")
-              for ends in (True, False)]  # fmt: skip
+    wanted = [
+        Continuation(messages, text, ends=ends)
+        for messages in MESSAGES
+        for text in ("A", "B", "Tres días.")
+        for ends in (True, False)
+    ]
     values: list[Any] = model.likelihoods(wanted)
     for continuation, value in zip(wanted, values, strict=True):
         row = model.model.answer_row(continuation.messages, continuation.text, ends=continuation.ends)

@@ -61,9 +61,7 @@ def tuned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def results(base: Path, tuned: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Results:
     out = tmp_path_factory.mktemp("comparison") / "out"
-    return compare_summaries(
-        [str(base)], out, adapters=",".join(map(str, tuned)), limit=4, max_new_tokens=12, lora=out
-    )  # fmt: skip
+    return compare_summaries([str(base)], out, adapters=",".join(map(str, tuned)), limit=4, max_new_tokens=12, lora=out)
 
 
 def test_base_adapter_and_whole_model_are_compared(results: Results) -> None:
@@ -74,8 +72,10 @@ def test_base_adapter_and_whole_model_are_compared(results: Results) -> None:
         ("adaptador", "base"),
         ("entero", "base"),
     }
-    texts = {name: [results.answers[model.label, name, "summary", item].text for _, item in results.items]
-             for name in ("base", "adaptador", "entero")}  # fmt: skip
+    texts = {
+        name: [results.answers[model.label, name, "summary", item].text for _, item in results.items]
+        for name in ("base", "adaptador", "entero")
+    }
     assert all(texts["base"])
     assert texts["base"] != texts["entero"]
     assert len({key.key for key in results.answers.values()}) == 3 * len(results.items)
@@ -88,8 +88,9 @@ def test_scores_are_those_of_the_training(results: Results) -> None:
         texts = [results.answers[model.label, variant, "summary", item.id].text for item in items]
         means = score_summaries(texts, [item.reference for item in items]).means
         for metric, kind in (("rouge_1", "rouge1"), ("rouge_2", "rouge2"), ("rouge_l", "rougeL"), ("score", "rougeL")):
-            (score,) = [one for one in results.scores.scores
-                        if (one.variant, one.metric, one.part) == (variant, metric, "all")]  # fmt: skip
+            (score,) = [
+                one for one in results.scores.scores if (one.variant, one.metric, one.part) == (variant, metric, "all")
+            ]
             assert score.value == pytest.approx(means[kind])
 
 

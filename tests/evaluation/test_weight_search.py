@@ -37,16 +37,22 @@ BOWL: dict[str, Weights] = {"law": (0.55, 0.85), "instructions": (0.65, 0.7)}  #
 def bowl_loss(weights: Weights) -> dict[str, float]:
     """Losses with a known lowest point; 1 for the base, well below it for either adapter alone."""
     return {
-        skill: 0.2 + 0.4 * ((weights[0] - best[0]) ** 2 + (weights[1] - best[1]) ** 2)
-        for skill, best in BOWL.items()
-    }  # fmt: skip
+        skill: 0.2 + 0.4 * ((weights[0] - best[0]) ** 2 + (weights[1] - best[1]) ** 2) for skill, best in BOWL.items()
+    }
 
 
 def empty(criterion: Criterion) -> Surface:
     return Surface(
-        adapters=("i", "l"), adapters_sha256=("", ""), base_model="b", criterion=criterion, rows={"law": 1},
-        rows_sha256={}, base_loss={}, single_loss={}, points=[],
-    )  # fmt: skip
+        adapters=("i", "l"),
+        adapters_sha256=("", ""),
+        base_model="b",
+        criterion=criterion,
+        rows={"law": 1},
+        rows_sha256={},
+        base_loss={},
+        single_loss={},
+        points=[],
+    )
 
 
 @pytest.mark.parametrize("criterion", ["minimum", "mean"])

@@ -132,10 +132,10 @@ def test_figures_keep_their_places_in_the_text() -> None:
 def test_sentences_are_not_cut_at_abbreviations() -> None:
     text = "Rige el Art. 5 de la Ley. Véase el num. 3; Otra cosa:\nSigue."
     assert [of(text, span) for span in sentences(text)] == [
-        "Rige el Art. 5 de la Ley",
-        "Véase el num. 3",
-        "Otra cosa",
-        "Sigue",
+        "Rige el Art. 5 de la Ley.",
+        "Véase el num. 3;",
+        "Otra cosa:",
+        "Sigue.",
     ]
 
 

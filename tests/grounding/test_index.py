@@ -1,5 +1,6 @@
 """The index file: what is in it, when it is built again, who may read it."""
 
+import json
 import os
 import sqlite3
 import threading
@@ -176,3 +177,13 @@ def test_an_excerpt_holds_what_matters_and_keeps_to_its_room(room: int) -> None:
     assert focus in cut
     assert (GAP in cut) == (room < len(LONG))
     assert all(line.removesuffix(f" {GAP}") in LONG for line in cut.splitlines() if line != GAP)
+
+
+@pytest.mark.parametrize("key", ["edition", "published"])
+def test_a_law_of_another_version_is_told_in_a_sentence(tmp_path: Path, key: str) -> None:
+    folder = saved(tmp_path, dogs())
+    facts = json.loads((folder / "perros" / "law.json").read_text("utf-8"))
+    del facts[key]
+    (folder / "perros" / "law.json").write_text(json.dumps(facts), "utf-8")
+    with pytest.raises(LeyloraError, match=r"perros was written by another version .*; parse the law again\.$"):
+        open_laws(folder, ())

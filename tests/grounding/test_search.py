@@ -154,6 +154,14 @@ def test_a_snippet_shows_the_words_sought() -> None:
     assert [text[slice(*span)] for span in words] == ["plazo"]
 
 
+def test_a_name_with_a_comma_is_a_name_and_siglas_may_have_full_stops() -> None:
+    laws = [law("aguas", "Ley de Aguas, Riego y Acequias", "LARA", {"5": ("Riego", "Se riega.")}, date(2020, 1, 1))]
+    asked = read_query("plazo en la Ley de Aguas, Riego y Acequias para pagar", laws)
+    assert (asked.law_ids, asked.words) == (frozenset({"aguas"}), ("plazo", "pagar"))
+    (cited,) = read_query("L.A.R.A. 5", laws).citations
+    assert (cited.law_id, cited.article) == ("aguas", "5")
+
+
 def test_the_command(folder: Path) -> None:
     from leylora.project import ROOT
 

@@ -155,9 +155,8 @@ def check_plain_lora(config: AdapterConfig, place: Path | str) -> None:
 
 def keys_lost(raw: Mapping[str, Any]) -> list[str]:
     """The keys outside `BASE_KEYS` that change what the adapter computes, so that a plain config would be wrong."""
-    return sorted(
-        key for key, value in raw.items() if key not in BASE_DEFAULTS and key not in IDLE_KEYS and not _is_unset(value)
-    )
+    unset = [key for key, value in raw.items() if value is None or value is False or value in ({}, [], "")]
+    return sorted({*raw} - {*BASE_DEFAULTS} - IDLE_KEYS - {*unset})
 
 
 def plain_config(
@@ -225,7 +224,3 @@ def _by_pattern(pattern: Mapping[str, Any], module: str, default: Any) -> Any:
         if re.match(rf"(.*\.)?({key})$", module):
             return value
     return default
-
-
-def _is_unset(value: Any) -> bool:
-    return value is None or value is False or value in ({}, [], "")

@@ -6,8 +6,7 @@ the 4-bit base, so the folded 16-bit model is a slightly different one: `measure
 
 import gc
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -26,14 +25,6 @@ from leylora.models.load import load_base, load_config
 
 SINGLE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-
-
-@dataclass(frozen=True)
-class Drift:
-    """How far the folded model is from the live one (4-bit base + adapter), and how far the bases are by themselves."""
-
-    folded: Comparison
-    bases: Comparison
 
 
 def fold_into_base(
@@ -57,18 +48,38 @@ def fold_into_base(
     source = base_folder(adapter, base)
     if "quantization_config" in read_json(source / "config.json"):
         raise LeyloraError(f"{source} is quantised; fold into the 16-bit model it was made from.")
-    shards = {shard: _tensor_names(source / shard) for shard in _shards(source)}
-    changes = _changes(adapter)
-    _check_targets(adapter, source, changes, {name for names in shards.values() for name in names})
-    done, total = 0, sum(map(len, shards.values()))
+    if (source / INDEX_FILE).is_file():
+        shards = sorted(set(read_json(source / INDEX_FILE)["weight_map"].values()))
+    elif (source / SINGLE_FILE).is_file():
+        shards = [SINGLE_FILE]
+    else:
+        raise LeyloraError(f"{source} holds no {SINGLE_FILE} and no {INDEX_FILE}; only safetensors weights are read.")
+    names = {shard: _tensor_names(source / shard) for shard in shards}
+    adapted = {f"{module}.weight": module for module in adapter.modules}
+    replaced = {key.removeprefix(PREFIX).replace(".base_layer.", "."): key for key in adapter.full_tensors}
+    _check_targets(adapter, source, [*adapted, *replaced], {name for held in names.values() for name in held})
+    done, total = 0, sum(map(len, names.values()))
     with staged_folder(out) as staging:
-        for shard, names in shards.items():
-            for _ in _fold_shard(source / shard, staging / shard, names, adapter, changes):
-                done += 1
-                if progress is not None:
-                    progress(done, total)
+        for shard, held in names.items():
+            with safe_open(source / shard, framework="pt") as file, TensorWriter(staging / shard, held) as writer:
+                for name in held:
+                    weight = file.get_tensor(name)
+                    if name in adapted or name in replaced:
+                        weight = _changed(weight, name, adapter, adapted.get(name), replaced.get(name))
+                    writer.write(name, weight)
+                    done += 1
+                    if progress is not None:
+                        progress(done, total)
         _copy_rest(source, adapter, staging)
-    return len(changes)
+    return len({*adapted, *replaced})
+
+
+def _tensor_names(path: Path) -> list[str]:
+    try:
+        with safe_open(path, framework="pt") as shard:
+            return list(shard.keys())
+    except (SafetensorError, OSError) as error:
+        raise LeyloraError(f"{path} is missing or damaged ({error}); download the base model again.") from None
 
 
 def base_folder(adapter: Adapter, base: str | None) -> Path:
@@ -90,8 +101,11 @@ def base_folder(adapter: Adapter, base: str | None) -> Path:
         raise LeyloraError(f"The base model {name} cannot be had ({reason}); check its name or the network.") from None
 
 
-def measure_drift(folder: Path, folded: Path, base: str | None = None) -> Drift:
-    """Compare the live model (4-bit base + adapter) with the folded one; models are loaded one after the other."""
+def measure_drift(folder: Path, folded: Path, base: str | None = None) -> tuple[Comparison, Comparison]:
+    """How far the folded model is from the live one (4-bit base + adapter), and how far the bases alone are apart.
+
+    Models are loaded one after the other.
+    """
     adapter = open_adapter(folder)
     name, revision = base or str(adapter.config.base_model_name_or_path), adapter.config.revision
     encoded = encode(name, revision)
@@ -108,45 +122,11 @@ def measure_drift(folder: Path, folded: Path, base: str | None = None) -> Drift:
     del full
     gc.collect()
     found = logits_of(load_base(str(folded), load="16bit", compute_dtype=dtype), encoded)
-    return Drift(folded=compare_logits(wanted, found, bare_4bit), bases=compare_logits(bare_4bit, bare))
+    return compare_logits(wanted, found, bare_4bit), compare_logits(bare_4bit, bare)
 
 
-def _shards(source: Path) -> list[str]:
-    """The names of the base's weight files."""
-    if (source / INDEX_FILE).is_file():
-        return sorted(set(read_json(source / INDEX_FILE)["weight_map"].values()))
-    if (source / SINGLE_FILE).is_file():
-        return [SINGLE_FILE]
-    raise LeyloraError(f"{source} holds no {SINGLE_FILE} and no {INDEX_FILE}; only safetensors weights are read.")
-
-
-def _tensor_names(path: Path) -> list[str]:
-    try:
-        with safe_open(path, framework="pt") as shard:
-            return list(shard.keys())
-    except (SafetensorError, OSError) as error:
-        raise LeyloraError(f"{path} is missing or damaged ({error}); download the base model again.") from None
-
-
-@dataclass(frozen=True)
-class _Change:
-    """What happens to one tensor of the base: ``key`` of the adapter replaces it, then ``module``'s delta is added."""
-
-    module: str | None = None
-    key: str | None = None
-
-
-def _changes(adapter: Adapter) -> dict[str, _Change]:
-    """The base's tensors that the adapter changes, by name."""
-    changes = {f"{module}.weight": _Change(module) for module in adapter.modules}
-    for key in adapter.full_tensors:
-        name = key.removeprefix(PREFIX).replace(".base_layer.", ".")
-        changes[name] = _Change(changes[name].module if name in changes else None, key)
-    return changes
-
-
-def _check_targets(adapter: Adapter, source: Path, changes: Mapping[str, _Change], held: set[str]) -> None:
-    if missing := [name for name in changes if name not in held]:
+def _check_targets(adapter: Adapter, source: Path, changed: Sequence[str], held: set[str]) -> None:
+    if missing := [name for name in changed if name not in held]:
         raise LeyloraError(
             f"{source} has no tensor {missing[0]}, which {adapter.folder} adapts; it is not its base model."
         )
@@ -157,24 +137,18 @@ def _check_targets(adapter: Adapter, source: Path, changes: Mapping[str, _Change
         )
 
 
-def _fold_shard(
-    source: Path, target: Path, names: list[str], adapter: Adapter, changes: Mapping[str, _Change]
-) -> Iterator[str]:
-    """Write one weight file with the changes made, a tensor at a time; yield each name when it is written."""
-    with safe_open(source, framework="pt") as shard, TensorWriter(target, names) as writer:
-        for name in names:
-            weight = shard.get_tensor(name)
-            writer.write(name, _changed(weight, name, adapter, changes[name]) if name in changes else weight)
-            yield name
+def _changed(weight: Tensor, name: str, adapter: Adapter, adapted: str | None, replaced: str | None) -> Tensor:
+    """W + scaling * B @ A in float32, rounded once to W's type.
 
-
-def _changed(weight: Tensor, name: str, adapter: Adapter, change: _Change) -> Tensor:
-    """W + scaling * B @ A in float32, rounded once to W's type; W may be replaced by a trained one first."""
-    new = weight if change.key is None else adapter.tensor(change.key)
+    Args:
+        adapted: the adapter's module whose delta is added, if any.
+        replaced: its whole tensor that takes W's place first, if any.
+    """
+    new = weight if replaced is None else adapter.tensor(replaced)
     delta = None
-    if change.module is not None:
-        module = adapter.modules[change.module]
-        a, b = adapter.factors(change.module)
+    if adapted is not None:
+        module = adapter.modules[adapted]
+        a, b = adapter.factors(adapted)
         delta = module.scaling * (b.float() @ a.float())
         if module.embedding or adapter.config.fan_in_fan_out:  # the base stores it as (d_in, d_out)
             delta = delta.T

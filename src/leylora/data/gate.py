@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from leylora.data.conversation import Conversation, Message
 from leylora.data.duplicates import exact_duplicates, marks, near_duplicates
 from leylora.data.readers import Draft, Fault
+from leylora.text import nfc
 
 SAMPLES = 5
 SAMPLE_CHARACTERS = 160
@@ -212,7 +213,7 @@ def repair(text: str) -> str:
     if SUSPECT.search(text):
         text = ftfy.fix_text(text, FTFY)
         text = "".join(char for char in text if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Co", "Cs"))
-    return unicodedata.normalize("NFC", text).strip()
+    return nfc(text).strip()
 
 
 # --- fit to learn from? -----------------------------------------------------------------------------------------

@@ -5,10 +5,8 @@ All functions take the body's text and return pieces of it verbatim, so that an 
 
 import re
 
-from leylora.grounding.clauses import DEFINITION
-
-ABBREVIATION = re.compile(r"\b(?:Art|Arts|No|num|lit|inc|Dr|Dra|Sr|Sra|R|O|S|a|etc|p|pág|Núm|Nro)\.$")
-BREAK = re.compile(r"(?<=[.;:])\s+(?=[«\"“(]?[A-ZÁÉÍÓÚÑ])|\n+")
+from leylora.grounding import clauses
+from leylora.grounding.clauses import DEFINITION, of
 
 _WORD = r"[a-záéíóú]+"
 _COUNT = rf"(?:\d[\d.,]*|{_WORD}(?:\s+y\s+{_WORD})?(?:\s+(?:mil|cient[oa]s?|{_WORD}))?)"
@@ -51,16 +49,7 @@ DEICTIC = re.compile(
 
 def sentences(body: str) -> list[str]:
     """The body cut at full stops, semicolons, colons before a capital, and at paragraph ends."""
-    pieces: list[str] = []
-    start = 0
-    for match in BREAK.finditer(body):
-        before = body[start : match.start()]
-        if ABBREVIATION.search(before):
-            continue
-        pieces.append(before.strip())
-        start = match.end()
-    pieces.append(body[start:].strip())
-    return [piece for piece in pieces if piece]
+    return [of(body, span) for span in clauses.sentences(body)]
 
 
 def first_sentence(body: str) -> str:

@@ -557,8 +557,11 @@ def load_results(out: Path) -> Results:
     if not (out / "scores.json").is_file():
         raise LeyloraError(f"{out} holds no finished comparison; run scripts/compare.py --out {out} first.")
     provenance, scores = _read(out / "provenance.json", Provenance), _read(out / "scores.json", Scores)
-    items = {(item.suite, item.id): item for suite in provenance.suites
-             for item in read_records(items_file(out, suite.name), Item)}  # fmt: skip
+    items = {
+        (item.suite, item.id): item
+        for suite in provenance.suites
+        for item in read_records(items_file(out, suite.name), Item)
+    }
     answers: dict[tuple[str, str, str, str], Answer] = {}
     marks: dict[tuple[str, str, str, str], Mark] = {}
     for model in provenance.models:

@@ -150,8 +150,10 @@ def swap_test(first: Sums, second: Sums, seed: int = 0) -> float:
     else:
         swaps = np.random.default_rng(seed).integers(0, 2, size=(RESAMPLES, size))
     sums = [first.numerator, second.numerator, first.denominator, second.denominator]
-    above, below = (np.array([one.sum() + swaps @ (other - one), other.sum() - swaps @ (other - one)])
-                    for one, other in (sums[:2], sums[2:]))  # fmt: skip
+    above, below = (
+        np.array([one.sum() + swaps @ (other - one), other.sum() - swaps @ (other - one)])
+        for one, other in (sums[:2], sums[2:])
+    )
     usable = (below > 0).all(axis=0)
     values = above[0][usable] / below[0][usable] - above[1][usable] / below[1][usable]
     far = (np.abs(values) >= abs(first.value - second.value) - 1e-12).sum()

@@ -32,7 +32,7 @@ from leylora.adapters.report import Method
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.loss import held_out_rows, row_losses
 from leylora.files import read_json, write_json
-from leylora.models.bases import base_sha256
+from leylora.models.bases import Load, base_sha256
 from leylora.models.load import silence_libraries
 
 Criterion = Literal["minimum", "mean"]
@@ -97,7 +97,7 @@ def search_weights(
     criterion: Criterion = "minimum",
     base: str | None = None,
     same_base: bool = False,
-    load_in_4bit: bool = True,
+    load: Load = "4bit",
     most_rows: int | None = ROWS,
     tick: Tick | None = None,
 ) -> Surface:
@@ -134,14 +134,14 @@ def search_weights(
     sets = held_out_rows(name, development, [SPLIT], revision=revision, template=template, most=most_rows)
     hashes = (adapter_sha256(first), adapter_sha256(second))
     found = {skill: rows.sha256 for skill, rows in sets.items()}
-    identity = {"adapters": hashes, "base": base_sha256(name, revision), "4bit": load_in_4bit, "rows": found}
+    identity = {"adapters": hashes, "base": base_sha256(name, revision), "load": load, "rows": found}
     scores = Scores(store, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest())
     pair = Variant(name="pair", adapter=str(first), frozen_adapter=str(second))  # both active at once
 
     @cache
     def model() -> AdaptedModel:  # loaded at the first point that is not stored: a finished search needs no model
         silence_libraries()
-        return AdaptedModel(name, "4bit" if load_in_4bit else "16bit", revision=revision)
+        return AdaptedModel(name, load, revision=revision)
 
     def loss_at(weights: Weights) -> dict[str, float]:
         return {skill: row_losses(model(), pair, rows, weights).mean for skill, rows in sets.items()}

@@ -85,7 +85,7 @@ class CheckedCitation:
     """One citation of an answer.
 
     Attributes:
-        text, span: its words and where they stand in the answer; several articles of one list share a span.
+        text, span: its words and their place in the answer; several articles of one list share a span.
         citation: as read; ``law_id`` is None where it names no law of ours.
         law: the law it names, if that is known.
         article: the article it names, where that exists here.
@@ -306,7 +306,7 @@ def _said_with(answer: str, cited: Sequence[CheckedCitation]) -> dict[tuple[int,
 
 
 def _sentences(answer: str, spans: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Half-open ranges; a citation is never cut, and one that stands alone in brackets goes with what it follows."""
+    """Half-open ranges; a citation is never cut, and one alone in brackets goes with what it follows."""
     start = 0
     for match in _SENTENCE.finditer(answer):
         inside = any(first < match.end() and match.start() < last for first, last in spans)
@@ -353,7 +353,7 @@ def _unsaid(said: str, articles: Sequence[_Read]) -> Iterator[Finding]:
 
 
 def _quotes(quote: str, row: str) -> bool:
-    """Whether a text says a quote: what stands between its ellipses, in this order."""
+    """Whether a text says a quote: the pieces between its ellipses, in this order."""
     at = 0
     for part in map(_row, _ELLIPSIS.split(quote)):
         found = row.find(part, at) if part.strip() else at
@@ -407,7 +407,7 @@ PENAL_WORDS = """
     multa; destitucion; reclusion; arresto; inhabilitacion; suspension; clausura; comiso, decomiso
     trabajo comunitario, servicio comunitario; cadena perpetua; pena de muerte; amonestacion; expulsion
     perdida de la nacionalidad; indemnizacion; caducidad; nulidad
-"""  # what stands between semicolons or on one line means the same
+"""  # words on one line, or between semicolons, mean the same
 LAW_NAME = re.compile(
     r"\b(?:Código|Ley|Reglamento|Constitución|Estatuto|Decreto|Codificación)"
     r"(?:\s+(?:(?:de|del|la|las|los|el|y|en|a|al|para)\s+)*[A-ZÁÉÍÓÚÑ][\wáéíóúñ]+)+"
@@ -419,7 +419,7 @@ NEGATION = re.compile(
 
 
 def quote_faults(quotes: Sequence[str], article: IndexedArticle, part: str = "") -> list[Finding]:
-    """The quotes that do not stand in the article (or ``part`` of it) word for word."""
+    """The quotes that are not in the article (or ``part`` of it) word for word."""
     text = whole_text(article, part)
     return [Finding(Kind.QUOTE, quote[:120]) for quote in quotes if one_line(quote).rstrip("….;, ") not in text]
 
@@ -473,7 +473,7 @@ def whole_text(article: IndexedArticle, part: str = "") -> str:
 def named_articles(text: str, law: Numbered) -> list[str]:
     """Numbers of the articles a text names, ``law`` being the one meant where it names none.
 
-    Without a law's name beside it, "artículo 30.1" may be read as numeral 1 of article 30; the law tells.
+    Where no law is named with it, "artículo 30.1" may be read as numeral 1 of article 30; the law tells.
     """
     numbers = []
     for citation in parse_citations(text, [law]):

@@ -74,7 +74,7 @@ class ParsedLaw(Edition, Protocol):
 
 @dataclass(frozen=True)
 class Citation:
-    """One cited article. ``span`` is where it stands in the text; several articles of one list share a span.
+    """One cited article. ``span`` is its place in the text; several articles of one list share a span.
 
     ``law_id`` is None when the text names no law we know; ``law_text`` is then what it calls the law, if anything.
     ``edition`` is the ISO date of "ed. 2023-02-01", or "".
@@ -149,7 +149,7 @@ def parse_citations(text: str, laws: Iterable[Named]) -> list[Citation]:
     found = []
     for match in pattern.finditer(_folded(text)):
         named = match["after"] or match["before"] or ""
-        law_id = ids.get(_squeezed(named)) or ids.get(re.sub(r"[.\s]", "", named))
+        law_id = law_called(named, ids)
         other = match["other"] or ""
         start, end = match.span()
         end -= len(match[0]) - len(match[0].rstrip(" ,(."))
@@ -183,20 +183,36 @@ def _spelled(article: str, word: str, inner: str) -> str:
     return f"{word} innumerado {count} agregado a continuación del {inner} {base}" if mark else f"{word} {article}"
 
 
+Names = tuple[tuple[str, str, str, tuple[str, ...]], ...]  # id, name, siglas, aliases of each law
+
+
 @lru_cache(maxsize=64)
-def _pattern(laws: tuple[tuple[str, str, str, tuple[str, ...]], ...]) -> tuple[re.Pattern[str], dict[str, str]]:
+def law_names(laws: Names) -> tuple[str, dict[str, str]]:
+    """A pattern of all that laws are called, the longest first, for a folded text; and the id that each name means.
+
+    A comma in a name may be left out, siglas may have full stops, words may be split over lines.
+    """
     ids: dict[str, str] = {}
     for law_id, name, siglas, aliases in laws:
         for known in (name, siglas, *aliases):
             if known.strip():
                 ids.setdefault(_squeezed(_folded(known)), law_id)
-    # A comma in a name may be left out, siglas may have full stops, words may be split over lines.
     dotted = {_squeezed(_folded(siglas)) for _, _, siglas, _ in laws}
     names = "|".join(
         r"\.?\s?".join(known) + r"\.?" if known in dotted else r",?\s+".join(map(re.escape, known.split()))
         for known in sorted(ids, key=len, reverse=True)
     )
-    names = names or r"(?!)"
+    return names or r"(?!)", ids
+
+
+def law_called(name: str, ids: dict[str, str]) -> str | None:
+    """The id of the law that `law_names` found under these folded words."""
+    return ids.get(_squeezed(name)) or ids.get(re.sub(r"[.\s]", "", name))
+
+
+@lru_cache(maxsize=64)
+def _pattern(laws: Names) -> tuple[re.Pattern[str], dict[str, str]]:
+    names, ids = law_names(laws)
     unnumbered_first = (
         rf"(?P<k2>{ORDINAL_WORD})\s+(?:articulo|art\.?)\s*{_UNNUMBERED.replace('k1', 'k3').replace('base', 'base2')}"
     )

@@ -188,7 +188,7 @@ def sentences(text: str) -> list[Span]:
             found.append((start, match.start()))
             start = match.end()
     found.append((start, len(text)))
-    return [trimmed for span in found if (trimmed := _trim(text, span))]
+    return [trimmed for span in found if (trimmed := _trim(text, span, ""))]
 
 
 def read_clauses(text: str) -> list[Clause]:
@@ -274,7 +274,7 @@ def _takes_subject_after(verb: str) -> bool:
 
 
 def _conditions(text: str, sentence: Span) -> tuple[Condition, ...]:
-    """The conditions of a sentence: one that opens it, or stands between commas, ends at a comma; one at its end, with
+    """The conditions of a sentence: one that opens it, or comes after a comma, ends at a comma; one at its end, with
     the sentence or where the next begins."""
     start, end = sentence
     found: list[Condition] = []
@@ -317,11 +317,11 @@ def _end_before_main_clause(text: str, start: int, end: int) -> int:
     return joints[-1]
 
 
-def _trim(text: str, span: Span) -> Span | None:
+def _trim(text: str, span: Span, joints: str = ",;:.") -> Span | None:
     """The range without blanks and joints at its ends; None when nothing is left."""
     first, last = span
-    while first < last and text[first] in " \t\n,;:":
+    while first < last and (text[first].isspace() or text[first] in joints):
         first += 1
-    while first < last and text[last - 1] in " \t\n,;:.":
+    while first < last and (text[last - 1].isspace() or text[last - 1] in joints):
         last -= 1
     return (first, last) if first < last else None

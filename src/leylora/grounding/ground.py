@@ -88,7 +88,7 @@ def ground(
 def as_passage(hit: Hit, room: int) -> Passage:
     """The article as `leylora.data.passage` writes it, cut to ``room`` characters of body where it is longer.
 
-    Blank lines and the marks of chat templates, which no parsed law has, are taken out: what stands in an article
+    Blank lines and the marks of chat templates, which no parsed law has, are taken out: the text of an article
     cannot end it or begin another one.
     """
     article = hit.article

@@ -24,7 +24,7 @@ from .search import VERSION, LawIndex, pieces, terms
 LAWS = Path("data/build/laws")
 DEMO_LAWS = Path("data/build/demo/laws")
 INDEX_FILE = "index.sqlite"
-OPENING = 5  # words that stand in for a missing rubric
+OPENING = 5  # words of the body, in place of a missing rubric
 _DEFINITION = re.compile(
     r"((?:(?:El|La|Los|Las|Un|Una)\s+)?[^.;:\n]{3,90}?),?\s+(?:es|son)\s+(?:una?|unos|unas|el|la|los|las|todo|toda|aquel\w*)\s"
 )

@@ -13,7 +13,7 @@ A grounded user turn looks like this (one blank line between parts)::
     Pregunta: ¿Cuántos días hay para devolver un libro?
 
 Each passage opens with the very citation the answer has to end in, so that citing is copying. The system turn
-names the editions and says that this is no legal advice.
+names the editions and says that this is not legal advice.
 """
 
 import re
@@ -75,13 +75,13 @@ def read_grounded_prompt(prompt: str) -> tuple[str, list[Passage]]:
 
 
 def law_system_prompt(laws: Iterable[Edition]) -> str:
-    """The system turn for questions on ``laws``: their editions, and that this is no legal advice."""
+    """The system turn for questions on ``laws``: their editions, and that this is not legal advice."""
     editions = "; ".join(f"{law.name}, ed. {law.edition or 's. f.'}" for law in laws)
     return f"Responda con la ley y cite el artículo. {editions}. No es asesoría legal."
 
 
 def bracketed(citation: str) -> str:
-    """The citation as it stands at the end of an answer."""
+    """The citation as an answer ends with it."""
     return f"({citation})"
 
 

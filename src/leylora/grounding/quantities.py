@@ -10,28 +10,29 @@ from dataclasses import dataclass
 from ..text import fold
 from .citations import ArticleText, Numbered, parse_citations
 
-SMALL = {
-    "cero": 0, "un": 1, "uno": 1, "una": 1, "dos": 2, "tres": 3, "cuatro": 4, "cinco": 5, "seis": 6, "siete": 7,
-    "ocho": 8, "nueve": 9, "diez": 10, "once": 11, "doce": 12, "trece": 13, "catorce": 14, "quince": 15,
-    "dieciseis": 16, "diecisiete": 17, "dieciocho": 18, "diecinueve": 19, "veinte": 20, "veintiun": 21,
-    "veintiuno": 21, "veintiuna": 21, "veintidos": 22, "veintitres": 23, "veinticuatro": 24, "veinticinco": 25,
-    "veintiseis": 26, "veintisiete": 27, "veintiocho": 28, "veintinueve": 29,
-}  # fmt: skip
+_SMALL = """
+    cero; un uno una; dos; tres; cuatro; cinco; seis; siete; ocho; nueve; diez; once; doce; trece; catorce; quince;
+    dieciseis; diecisiete; dieciocho; diecinueve; veinte; veintiun veintiuno veintiuna; veintidos; veintitres;
+    veinticuatro; veinticinco; veintiseis; veintisiete; veintiocho; veintinueve
+"""
+SMALL = {word: value for value, same in enumerate(_SMALL.split(";")) for word in same.split()}
 TENS = {"treinta": 30, "cuarenta": 40, "cincuenta": 50, "sesenta": 60, "setenta": 70, "ochenta": 80, "noventa": 90}
 HUNDREDS = {"cien": 100, "ciento": 100, "quinient": 500, "setecient": 700, "novecient": 900}
 for _word, _value in {"dos": 2, "tres": 3, "cuatro": 4, "seis": 6, "ocho": 8}.items():
     HUNDREDS[f"{_word}cient"] = 100 * _value
 SCALES = {"mil": 1_000, "millon": 1_000_000, "millones": 1_000_000}
 
+_UNITS = """
+    años: ano anos; meses: mes meses; semanas: semana semanas; días: dia dias; horas: hora horas
+    minutos: minuto minutos; salarios: salario salarios sbu; remuneraciones: remuneracion remuneraciones
+    dólares: dolar dolares usd; por ciento: ciento %; veces: vez veces; gramos: gramo gramos; metros: metro metros
+    kilómetros: kilometros; puntos: puntos; hectáreas: hectareas; miembros: miembros integrantes; votos: votos
+"""  # the one spelling, and the words (without accents or ñ) that are read as it
 UNITS = {
-    "ano": "años", "anos": "años", "mes": "meses", "meses": "meses", "semana": "semanas", "semanas": "semanas",
-    "dia": "días", "dias": "días", "hora": "horas", "horas": "horas", "minuto": "minutos", "minutos": "minutos",
-    "salario": "salarios", "salarios": "salarios", "remuneracion": "remuneraciones", "sbu": "salarios",
-    "remuneraciones": "remuneraciones", "dolar": "dólares", "dolares": "dólares", "usd": "dólares",
-    "ciento": "por ciento", "%": "por ciento", "vez": "veces", "veces": "veces", "gramo": "gramos",
-    "gramos": "gramos", "metros": "metros", "metro": "metros", "kilometros": "kilómetros", "puntos": "puntos",
-    "hectareas": "hectáreas", "miembros": "miembros", "integrantes": "miembros", "votos": "votos",
-}  # fmt: skip
+    word: unit.strip()
+    for unit, _, same in (entry.partition(":") for entry in re.split(r"[;\n]", _UNITS))
+    for word in same.split()
+}
 TOKEN = re.compile(r"[0-9]+(?:[.,][0-9]+)*|[^\W0-9_]+|%|\$")
 ONE = {"un", "uno", "una"}
 TIME = {"años", "meses", "semanas", "días", "horas"}
@@ -66,7 +67,7 @@ class Quantity:
         unit: what it counts, in one spelling ("años", "días habiles", "salarios"; "meses a años" of a mixed range);
             "" when nothing countable follows.
         bound: "min" after "al menos", "max" after "hasta", else "".
-        term: "plazo" or "término" when one of these words stands before it, else "".
+        term: "plazo" or "término" when one of these words comes before it, else "".
         start, end: offsets into the text it was read from.
     """
 

@@ -22,10 +22,19 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LeyloraError
-from ..text import WORD, fold, words
-from .citations import Citation, CitationIndex, IndexedArticle, IndexedLaw, Named, parse_citations
+from ..text import WORD, fold, nfc, one_line, words
+from .citations import (
+    Citation,
+    CitationIndex,
+    IndexedArticle,
+    IndexedLaw,
+    Named,
+    law_called,
+    law_names,
+    parse_citations,
+)
 
-try:  # in the extension of text-generation-webui, where the stemmer lies beside this file
+try:  # in the extension of text-generation-webui, which has its own copy of the stemmer
     from .snowball.spanish_stemmer import SpanishStemmer  # type: ignore[import-not-found,unused-ignore]
 except ImportError:
     from snowballstemmer.spanish_stemmer import SpanishStemmer
@@ -40,7 +49,7 @@ NAMED_LAW = 2.0  # the score is multiplied with this when the question names the
 TITLED = 1.5  # with this when all words of the article's rubric are asked for,
 DEFINES = 2.0  # with this when it asks what something is and the article defines it,
 STATUS = {"derogado": 0.5, "dudoso": 0.7}  # with this when the article is not in force
-RARITY = 1e-6  # FTS5's own idf of a word that stands in more than half of the passages
+RARITY = 1e-6  # FTS5's own idf of a word in more than half of the passages
 CANDIDATES = 100  # passages that are looked at
 MOST_WORDS = 60  # of a question that are searched; a whole letter pasted in is cut there
 _DEFINITION = re.compile(r"\b(?:que es|que son|que significa|que se entiende|defin\w+|concepto)\b")
@@ -60,7 +69,7 @@ _STOP = frozenset(
     ni no nos o os otra otras otro otros para pero por porque pueda puede pueden puedo que quien quienes se sea sean ser
     si sido sin sobre solo son su sus tal tambien tan tanto te tener tengo tiene tienen toda todas todo todos tras tu u
     un una uno unos unas y ya yo sera seran seria serian haya hubiere caso casos
-    """.split()  # noqa: SIM905 (a list of a hundred literals is no easier to read)
+    """.split()  # noqa: SIM905 (a list of a hundred literals is not easier to read)
 )
 _ASKING = frozenset(
     """
@@ -97,9 +106,9 @@ def query_words(text: str, *, strict: bool = False) -> list[str]:
 
 
 def snippet(passage: str, sought: frozenset[str], width: int = 240) -> tuple[str, list[tuple[int, int]]]:
-    """About ``width`` characters of a passage on one line, where most of the stems sought stand together, and the
-    ranges in it of the words that have them; an ellipsis stands for what is left out."""
-    line = " ".join(passage.split())
+    """About ``width`` characters of a passage on one line, from where most of the stems sought are close together, and
+    the ranges in it of the words that have them; an ellipsis shows what is left out."""
+    line = one_line(passage)
     found = [match.span() for match in WORD.finditer(fold(line)) if stem(match[0]) in sought]
     start = max(
         (first for first, _ in found), key=lambda at: sum(at <= other < at + width for other, _ in found), default=0
@@ -130,27 +139,30 @@ class Query:
 def read_query(text: str, laws: Sequence[Named]) -> Query:
     """Read a question; ``laws`` are those that may be named.
 
-    Besides the citations that `leylora.grounding.citations` knows, siglas or a name beside a bare number are one, as
+    Besides the citations that `leylora.grounding.citations` knows, siglas or a name with a bare number are one, as
     people type them into a search box: "COGEP 151", "151 cogep", "constitución 76.7.a".
     """
-    pattern, ids = _names(tuple((law.id, law.name, law.siglas, law.aliases) for law in laws))
-    text = " ".join(text.split())
+    names, ids = law_names(tuple((law.id, law.name, law.siglas, law.aliases) for law in laws))
+    pattern = re.compile(rf"(?<!\w)(?:{names})(?!\w)")
+    text = one_line(nfc(text))
     citations = parse_citations(text, laws)
     if not citations:
         text = _with_article(text, pattern)
         citations = parse_citations(text, laws)
     if day := _EDITION.search(text):  # "¿qué decía el art. 4 en la edición del 2020-01-01?"
         citations = [replace(citation, edition=citation.edition or day[1]) for citation in citations]
-    named = {citation.law_id for citation in citations if citation.law_id}
+    named = {citation.law_id for citation in citations}
     rest = list(text)
     for citation in citations:
         first, last = citation.span
         rest[first:last] = " " * (last - first)
     folded = fold("".join(rest))
     for match in pattern.finditer(folded):
-        named.add(ids[" ".join(match["name"].split())])
+        named.add(law_called(match[0], ids))
     words = query_words(pattern.sub(" ", folded), strict=bool(citations))
-    return Query(tuple(citations), frozenset(named), tuple(words[:MOST_WORDS]), bool(_DEFINITION.search(folded)))
+    return Query(
+        tuple(citations), frozenset(filter(None, named)), tuple(words[:MOST_WORDS]), bool(_DEFINITION.search(folded))
+    )
 
 
 def _with_article(text: str, names: re.Pattern[str]) -> str:
@@ -166,19 +178,6 @@ def _with_article(text: str, names: re.Pattern[str]) -> str:
     return text
 
 
-@lru_cache(maxsize=16)
-def _names(laws: tuple[tuple[str, str, str, tuple[str, ...]], ...]) -> tuple[re.Pattern[str], dict[str, str]]:
-    """What finds a law's name in a folded text, longest first, and the law each name means."""
-    ids: dict[str, str] = {}
-    for law_id, name, siglas, aliases in laws:
-        for known in (name, siglas, *aliases):
-            if known.strip():
-                ids.setdefault(" ".join(fold(known).replace(",", " ").split()), law_id)
-    longest = sorted(ids, key=len, reverse=True)
-    names = "|".join(r",?\s+".join(map(re.escape, name.split())) for name in longest) or r"(?!)"
-    return re.compile(rf"(?<!\w)(?P<name>{names})(?!\w)"), ids
-
-
 @dataclass(frozen=True)
 class Hit:
     """One article found.
@@ -186,8 +185,8 @@ class Hit:
     Attributes:
         article: the whole article, with its law and edition.
         passage: the piece of the body that answers best (the whole body when it is short).
-        score: BM25 by the weight of the question's words, with what is said of the article beside its text (see
-            `WEIGHTS` and below); below about 0.4 it is rarely on the question.
+        score: BM25 by the weight of the question's words, corrected by what else is known of the article (see `WEIGHTS`
+            and below); below about 0.4 it is rarely on the question.
         coverage: share (0..1) of what the question asks for, by weight of its words, that the article speaks of.
         direct: whether the question names this article.
     """
@@ -407,7 +406,7 @@ def pieces(body: str, longest: int = LONGEST) -> list[tuple[int, int]]:
 def excerpt(body: str, focus: str, room: int) -> str:
     """At most ``room`` characters of a body: the piece that holds ``focus`` with as many neighbours as fit.
 
-    The opening, which says what a list is a list of, comes first where it fits; "[…]" stands for what is left out.
+    The opening, which says what a list is a list of, comes first where it fits; "[…]" shows what is left out.
     """
     if len(body) <= room:
         return body

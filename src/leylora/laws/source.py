@@ -8,7 +8,6 @@ before, by repetition: a line at the top or bottom of more than half the pages, 
 import hashlib
 import html
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from leylora.errors import LeyloraError
 from leylora.laws.pdf import REACHES, STOPS_SHORT, Page, read_pdf
+from leylora.text import nfc
 
 _SPACES = re.compile(r"[\t\xa0\u2000-\u200a\u202f\u205f\u3000]")
 _MANY_SPACES = re.compile(r"  +")
@@ -109,7 +109,7 @@ def _clean(page: str) -> str:
         page = _SOFT_HYPHEN_IN_WORD.sub("", _INVISIBLE.sub("", _HYPHENS.sub("-", page)))
     if "  " in page:
         page = _MANY_SPACES.sub(" ", page)
-    return unicodedata.normalize("NFC", page)
+    return nfc(page)
 
 
 def _mend(page: str, words: "_Words") -> str:

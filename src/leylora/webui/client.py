@@ -387,11 +387,7 @@ class Client:
             except (OpenAIError, ValueError) as error:
                 raise self._stream_error(what, error, text) from None
             if finish is None:
-                raise StreamCutError(
-                    f"The stream was cut after {len(text)} characters: the generation failed on the server; its log "
-                    f"says why. {_CAUSES}",
-                    text,
-                )
+                raise self._stream_error(what, None, text)
         except (ServerFailedError, StreamCutError):  # a cut stream is also how the webui says that no model is loaded
             self._require_model()
             raise
@@ -514,12 +510,13 @@ class Client:
             return RequestRefusedError(f"The server refused to {what} (status {status}): {detail}")
         return ServerFailedError(f"The server failed to {what} (status {status}): {detail}")
 
-    def _stream_error(self, what: str, error: Exception, text: str) -> WebuiError:
+    def _stream_error(self, what: str, error: Exception | None, text: str) -> WebuiError:
+        """What ended a stream after ``text``; without an error, it stopped before its last chunk."""
         if isinstance(error, UnicodeDecodeError):
             return StreamCutError("The stream is not UTF-8; the server, or a proxy on the way, damaged it.", text)
         if isinstance(error, ValueError):
             return ServerFailedError(f"The stream holds an event that is not JSON ({error}).")
-        if isinstance(error.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError):
+        if error is None or isinstance(error.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError):
             return StreamCutError(
                 f"The stream was cut after {len(text)} characters: the generation failed on the server, or the server "
                 f"ended; its log says why. {_CAUSES}",

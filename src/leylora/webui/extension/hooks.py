@@ -95,14 +95,14 @@ def ui() -> None:
 
 
 def _budget(state: dict[str, Any]) -> int:
-    """Characters for the user's turn: what the context leaves beside the answer, and no more than `params` says."""
+    """Characters for the user's turn: what the context leaves next to the answer, at most what `params` says."""
     tokens = int(state.get("truncation_length") or 0) - int(state.get("max_new_tokens") or 0)
     fits = int(tokens * CHARACTERS_PER_TOKEN) if tokens > 0 else params["characters"]
     return min(int(params["characters"]), max(fits, 600))
 
 
 def _below(grounded: Grounded, checked: list[CheckedCitation]) -> str:
-    """What stands under an answer: the articles it cites with the verdicts, or those it was given, folded up."""
+    """What is shown under an answer: the articles it cites with the verdicts, or those it was given, folded up."""
     if not grounded.sources:
         return f"<small>⚠ {html.escape(grounded.reply)} La respuesta no se apoya en ningún artículo.</small>"
     counts = Counter(one.mark for one in checked)

@@ -1,6 +1,6 @@
 """leylora's extension of text-generation-webui: answers from articles of law, with checked citations.
 
-The webui loads this file alone, as a module that belongs to no package; what it needs lies beside it, in a package
+The webui loads this file alone, as a module of no package; what it needs is in the same folder, in a package
 that is loaded from there. Made by `scripts/export_webui.py --extension`, which also writes laws.sqlite.
 """
 
