@@ -9,7 +9,7 @@ Case and accents do not matter. A law is recognised by its name, siglas or an al
 """
 
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
@@ -435,10 +435,13 @@ class CitationIndex:
     Articles are kept in memory here; `leylora.grounding.search.LawIndex` reads them from its file.
     """
 
+    _canonical: Mapping[str, IndexedArticle] = {}  # by canonical citation, where the articles are in memory
+
     def __init__(self, known: Sequence[IndexedLaw], articles: Iterable[IndexedArticle] = ()) -> None:
         self.known = tuple(known)
         place_of = {law: place for place, law in enumerate(self.known)}
         self._articles = {(place_of[article.law], article.number.lower()): article for article in articles}
+        self._canonical = {article.citation: article for article in self._articles.values()}
 
     @classmethod
     def of(cls, laws: Iterable[ParsedLaw], names: Iterable[Named] = ()) -> "CitationIndex":
@@ -465,13 +468,16 @@ class CitationIndex:
 
     def canonical(self, words: str) -> tuple[IndexedArticle, str] | None:
         """The article whose canonical citation (without brackets) these words are, and the part of it, or ""."""
+        words = one_line(words)
+        if words in self._canonical:
+            return self._canonical[words], ""
         for citation in parse_citations(words, self.known)[:1]:
             for place in self._editions(citation):
                 article = self._fetch(place, citation.article)
                 part = ".".join(label for label in (citation.numeral, citation.literal) if label)
                 if article and (not part or part in article.part):
                     law, number = article.law, article.number
-                    if format_citation(law, number, citation.numeral, citation.literal) == one_line(words):
+                    if format_citation(law, number, citation.numeral, citation.literal) == words:
                         return article, part
         return None
 
