@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from leylora import console
+from leylora.project import LORA
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -21,7 +22,7 @@ def main(
     system: Annotated[str, typer.Option(help="System prompt.")] = "",
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Maximum new tokens per answer.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Random seed; by default another for each answer.")] = None,
-    lora: Annotated[Path, typer.Option(help="Folder of the adapters.")] = Path("LORA"),
+    lora: Annotated[Path, typer.Option(help="Folder of the adapters.")] = LORA,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 7860,
 ) -> None:
     """Chat with a model, on the articles of parsed laws if --laws is given, with every citation checked."""

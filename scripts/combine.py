@@ -1,4 +1,4 @@
-"""From two skills to one adapter, by one way or all, and what each keeps: combine.py --family mistral-7b --way all"""
+"""From two skills to one adapter, by one way or all, and what each keeps: combine.py --model mistral-7b --way all"""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,19 +12,19 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 @app.command()
 def main(
-    family: Annotated[str, typer.Option(help="A model of train/recipes, such as mistral-7b, or the file of your own.")],
+    model: Annotated[str, typer.Option(help="A model of train/recipes, such as mistral-7b, or the file of your own.")],
     way: Annotated[str, typer.Option(help="sum, search, on-top, heal or all; docs/merging.md says which when.")] = "",
     criterion: Annotated[
         str, typer.Option(help="What search looks for: minimum or mean of the kept shares.")
     ] = "minimum",
     max_steps: Annotated[int, typer.Option(help="Steps of every training in place of the recipes'; 0: theirs.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Figures; by default data/build/combining/FAMILY.json.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace adapters that you made by hand.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Figures; by default data/build/combining/MODEL.json.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace adapters that you made by hand.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the steps and what is there; do nothing.")] = False,
 ) -> None:
     """Train what is missing, merge, and compare on the test rows; what exists and is unchanged is kept.
 
-    Results: LORA/FAMILY-combined-WAY. Without --way the one that keeps most in benchmarks/README.md.
+    Results: LORA/MODEL-combined-WAY. Without --way the one that keeps most in benchmarks/README.md.
     """
     from leylora.errors import UsageError
 
@@ -36,7 +36,7 @@ def main(
     from leylora.combining import DEFAULT_WAY, LABELS, SKILLS, WAYS, Combination
 
     changes = {"max_steps": str(max_steps)} if max_steps else {}
-    pair = Combination.of_family(family, changes=changes, criterion=criterion, force=force)
+    pair = Combination(model, changes=changes, criterion=criterion, overwrite=overwrite)
     ways = list(WAYS) if way == "all" else [known for known in WAYS if known == (way or DEFAULT_WAY)]
     for chosen in ways:
         pair.trainings(chosen)  # a recipe that is missing is said before anything is trained

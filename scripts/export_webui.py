@@ -7,6 +7,7 @@ import typer
 
 from leylora import console
 from leylora.errors import LeyloraError, UsageError
+from leylora.project import LORA
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -29,7 +30,7 @@ def main(
         Path | None, typer.Option(metavar="DIR", help="Parsed laws for the extension. Default: data/build/laws.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace your files of the same name.")] = False,
-    lora_root: Annotated[Path, typer.Option(metavar="PATH", help="Where the adapters lie.")] = Path("LORA"),
+    lora_root: Annotated[Path, typer.Option(metavar="PATH", help="Where the adapters lie.")] = LORA,
 ) -> None:
     """Copy adapters with their presets and templates into text-generation-webui, so that they load there.
 

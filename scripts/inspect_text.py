@@ -8,6 +8,7 @@ import typer
 
 from leylora import console
 from leylora.errors import UsageError
+from leylora.project import LORA
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 Load = Annotated[Literal["4bit", "8bit", "16bit"], typer.Option(help="Precision of the weights.")]
@@ -24,7 +25,7 @@ def inspect(
     load: Load = "4bit",
     top: Annotated[int, typer.Option(min=1, max=100, help="How many of the most likely next tokens to show.")] = 10,
     html: Annotated[Path | None, typer.Option(help="Write the coloured page to this new file.")] = None,
-    lora: Annotated[Path, typer.Option(help="Folder of the adapters.")] = Path("LORA"),
+    lora: Annotated[Path, typer.Option(help="Folder of the adapters.")] = LORA,
 ) -> None:
     """Tokens and ids, each token's probability under base, instructions, law and combined, and what comes next."""
     from leylora.chat.inspect import run

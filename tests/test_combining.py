@@ -113,7 +113,7 @@ def test_what_a_person_made_is_kept() -> None:
     assert state_of(step()) is State.FOREIGN
     assert not do(step(), launch=trainer)
     assert adapter_sha256(Path("LORA/x")) == mine
-    assert do(step(), launch=trainer, force=True)
+    assert do(step(), launch=trainer, overwrite=True)
     adapter(Path("LORA/x"), 8.0)  # trained by hand under the same name after ours
     assert state_of(step()) is State.FOREIGN
 
@@ -151,9 +151,11 @@ def test_a_merge_is_done_once_and_never_over_a_persons() -> None:
     assert state_of(merging) is State.OUTDATED
     assert do(merging)
     adapter(Path("LORA/c"), 9.0)
-    with pytest.raises(UsageError, match=r"LORA/c was not made by this command; move it, or replace it with --force"):
+    with pytest.raises(
+        UsageError, match=r"LORA/c was not made by this command; move it, or replace it with --overwrite"
+    ):
         do(merging)
-    assert do(merging, force=True)
+    assert do(merging, overwrite=True)
     assert set(read_json(STAMPS / "c.json")) == {"inputs", "output"}
 
 
@@ -161,7 +163,7 @@ def test_a_merge_is_done_once_and_never_over_a_persons() -> None:
     "family", ["mistral-7b", "llama-2-7b", "falcon-7b", "tiny-mistral", "tiny-llama-2", "tiny-falcon"]
 )
 def test_every_family_has_every_way(family: str) -> None:
-    pair = Combination.of_family(family)
+    pair = Combination(family)
     assert set(TRAININGS) == set(WAYS)
     for way in WAYS:
         runs = pair.trainings(way)
@@ -180,9 +182,9 @@ def test_every_family_has_every_way(family: str) -> None:
 
 def test_unknown_families_and_a_model_of_ones_own() -> None:
     with pytest.raises(UsageError, match=r"no model 'mistral'.*mistral-7b"):
-        Combination.of_family("mistral")
+        Combination("mistral")
     write_text(Path("mine.yaml"), "model_name_or_path: base\nadapters: {law: {num_train_epochs: 1}}\n")
-    pair = Combination.of_family("mine.yaml")
+    pair = Combination("mine.yaml")
     assert pair.result("sum") == Path("LORA/mine-combined-sum")
     assert [run.output.name for run in pair.trainings("sum")] == ["mine-instructions", "mine-law"]
     assert pair.trainings("sum")[1].settings["num_train_epochs"] == 1
@@ -197,9 +199,7 @@ def test_every_way_leads_to_one_adapter(
     monkeypatch.setattr("leylora.evaluation.weight_search.COARSE", (0.5, 1.0))
     monkeypatch.setattr("leylora.evaluation.weight_search.FINER", ())
     Demo("tiny-mistral", quick=True).prepare()
-    pair = Combination.of_family(
-        "tiny-mistral", changes={"max_steps": "4", "eval_strategy": "no"}, launch=in_this_process
-    )
+    pair = Combination("tiny-mistral", changes={"max_steps": "4", "eval_strategy": "no"}, launch=in_this_process)
     for way in WAYS:
         assert pair.run(way) == Path(f"LORA/tiny-mistral-combined-{way}")
     ranks = {way: read_json(pair.result(way) / "adapter_config.json")["r"] for way in WAYS}

@@ -26,6 +26,12 @@ def outcome(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[i
         (KeyboardInterrupt(), 1, "error: Interrupted; nothing half-written was left."),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.bin"), 1, "error: The disk is full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), 1, "error: The disk is full"),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            1,
+            "error: This command needs torch; install it",
+        ),
+        (ModuleNotFoundError("No module", name="gradio.blocks"), 1, "error: This command needs gradio.blocks; install"),
         (PermissionError(errno.EACCES, "Permission denied", "LORA"), 1, "error: LORA: permission denied"),
         (LeyloraError("[red] is printed as it is"), 1, "error: [red] is printed as it is"),
     ],

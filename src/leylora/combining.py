@@ -157,12 +157,12 @@ def state_of(step: Step) -> State:
     return State.CURRENT if stamp.get("inputs") == step.fingerprint() else State.OUTDATED
 
 
-def do(step: Step, *, launch: "Launch | None" = None, force: bool = False) -> bool:
+def do(step: Step, *, launch: "Launch | None" = None, overwrite: bool = False) -> bool:
     """Do the step unless it was done from the same inputs, and say which; False when its output was kept.
 
     Args:
         launch: runs train/sft.py with these words; by default through ``accelerate launch``.
-        force: replace what a person made.
+        overwrite: replace what a person made.
 
     Raises:
         UsageError: a merge would replace what a person made.
@@ -173,9 +173,11 @@ def do(step: Step, *, launch: "Launch | None" = None, force: bool = False) -> bo
         kept = "adapter       kept from the last time" if isinstance(step, Training) else "merged        unchanged"
         console.say(f"{kept} -> {shown(step.output)}")
         return False
-    if state is State.FOREIGN and not force:
+    if state is State.FOREIGN and not overwrite:
         if isinstance(step, Merging):
-            raise UsageError(f"{shown(step.output)} was not made by this command; move it, or replace it with --force.")
+            raise UsageError(
+                f"{shown(step.output)} was not made by this command; move it, or replace it with --overwrite."
+            )
         console.say(f"adapter       kept as you made it -> {shown(step.output)}")
         return False
     key = step.fingerprint()
@@ -266,25 +268,18 @@ class Combination:
         model: a base model of train/recipes, or the file of one's own.
         changes: TRL's keys that differ from the recipes' in every training.
         criterion: what ``search`` looks for.
-        force: replace what a person made.
+        overwrite: replace what a person made.
         launch: see `do`.
     """
 
     model: str
     changes: Mapping[str, str] = field(default_factory=dict)
     criterion: Criterion = "minimum"
-    force: bool = False
+    overwrite: bool = False
     launch: Launch | None = None
 
-    @classmethod
-    def of_family(cls, family: str, **options: Any) -> "Combination":
-        """The combination of a base model of train/recipes, or of the file of one's own.
-
-        Raises:
-            UsageError: there is no such model.
-        """
-        compose(family, "law")
-        return cls(family, **options)
+    def __post_init__(self) -> None:
+        compose(self.model, "law")  # UsageError where there is no such model
 
     @property
     def name(self) -> str:
@@ -338,7 +333,7 @@ class Combination:
             LeyloraError: whatever stops a step.
         """
         for step in self.steps(way):
-            do(step, launch=self.launch, force=self.force)
+            do(step, launch=self.launch, overwrite=self.overwrite)
         if way == "search":
             surface = self._search()
             save_surface(surface, self.result(way))
@@ -350,7 +345,7 @@ class Combination:
         console.say(f"{way}: {LABELS[way]}")
         for run in self.trainings(way):
             state = state_of(run)
-            keep = state is State.CURRENT or (state is State.FOREIGN and not self.force)
+            keep = state is State.CURRENT or (state is State.FOREIGN and not self.overwrite)
             console.say(f"  {'keep' if keep else 'train':<6} {run.output} ({state.value}): {self.name}/{run.adapter}")
         console.say(f"  result {self.result(way)}")
 

@@ -14,6 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from leylora.errors import LeyloraError
 
+# What `pip install leylora` leaves out, and the extra that brings it.
+EXTRAS = dict.fromkeys(
+    ("accelerate", "bitsandbytes", "datasets", "huggingface_hub", "peft", "torch", "transformers", "trl"), "train"
+) | {"gradio": "chat"}
 NO_SPACE = os.strerror(errno.ENOSPC)
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -51,6 +55,11 @@ def run(command: Callable[[], Any]) -> None:
         command()
     except LeyloraError as error:
         _stop(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _stop(f"This command needs {error.name}; install it with: pip install 'leylora[{extra}]'", 1)
     except KeyboardInterrupt:
         _stop("Interrupted; nothing half-written was left. Run the same command again to go on.", 1)
     except Exception as error:

@@ -25,7 +25,7 @@ from leylora.laws.law import Law
 from leylora.laws.parse import parse_file
 from leylora.models.bases import TINY_BASES
 from leylora.models.tiny import check_family, make_tiny_base
-from leylora.project import MIXTURES, SAMPLES
+from leylora.project import LORA, MIXTURES, SAMPLES
 from leylora.webui.export import export
 
 BUILD = Path("data/build")
@@ -80,7 +80,7 @@ class Demo:
     def lora(self, adapter: str) -> Path:
         """The folder of one of the demo's adapters; a real law's adapters carry its name."""
         law = f"-{self.law_id}" if self.law_id and adapter != "instructions" else ""
-        return Path("LORA") / f"{self.family}{law}-{adapter}"
+        return LORA / f"{self.family}{law}-{adapter}"
 
     def run(self) -> Path:
         """Do the whole job and give the folder of its results.
@@ -113,7 +113,7 @@ class Demo:
         print_table(losses, LABELS)
         places = {
             "corpus": BUILD / "demo" / "laws",
-            "adapters": Path("LORA"),
+            "adapters": LORA,
             "webui folder": install,
             "figures": self.folder / "comparison.json",
         }
@@ -151,12 +151,12 @@ class Demo:
     def train(self, adapter: str, recipe: str, dataset: Path) -> None:
         """Train one adapter with its recipe, unless the one that is there came from the same inputs."""
         changes = {"dataset_name": str(dataset)} | ({"max_steps": str(QUICK_STEPS)} if self.quick else {})
-        do(Training(self.family, recipe, self.lora(adapter), changes), force=True)
+        do(Training(self.family, recipe, self.lora(adapter), changes), overwrite=True)
 
     def merge(self, name: str, first: str, second: str) -> None:
         """The exact sum of two adapters as one."""
         parents = (Parent(self.lora(first)), Parent(self.lora(second)))
-        do(Merging(self.lora(name), parents, picture=False), force=True)
+        do(Merging(self.lora(name), parents, picture=False), overwrite=True)
 
     def export(self) -> Path:
         """Three adapters, their template and their 7B models' presets in a new, empty text-generation-webui."""

@@ -13,6 +13,8 @@ GENERATION_PRESETS = ROOT / "GENERATION-PRESETS"
 RECIPES = ROOT / "train" / "recipes"
 MIXTURES = ROOT / "data" / "mixtures"
 SAMPLES = ROOT / "data" / "samples"
+LORA = Path("LORA")
+"""Where adapters are, in the folder a command runs in."""
 
 
 def shown(path: Path) -> str:

@@ -56,7 +56,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from leylora.errors import LeyloraError
 from leylora.files import read_text
-from leylora.grounding.citations import feminine_ordinal
 from leylora.laws.law import DivisionKind
 from leylora.project import SAMPLES
 from leylora.text import fold
@@ -478,3 +477,10 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def feminine_ordinal(number: int) -> str:
+    """The ordinal of 1..59 as provisions carry it: ``feminine_ordinal(21) == "vigésima primera"``."""
+    units = ("", "primera", "segunda", "tercera", "cuarta", "quinta", "sexta", "séptima", "octava", "novena")
+    tens = ("", "décima", "vigésima", "trigésima", "cuadragésima", "quincuagésima")
+    return f"{tens[number // 10]} {units[number % 10]}".strip()

@@ -2,8 +2,10 @@
 
 import pytest
 
-from leylora.grounding.citations import feminine_ordinal, ordinal, roman
+from leylora.grounding.citations import ordinal, roman
 from leylora.laws.headings import Headings, choose_headings, find_candidates
+
+from .pdf_printer import feminine_ordinal
 
 
 def choose(text: str, zones: list[tuple[int, bool]] | None = None) -> Headings:

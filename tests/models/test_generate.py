@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from leylora.errors import LeyloraError
+from leylora.files import read_jsonl
 from leylora.models import generate as module
 from leylora.models.generate import (
     IGNORED,
@@ -29,6 +30,8 @@ from leylora.models.generate import (
 from leylora.models.load import load_base, load_tokenizer
 from leylora.models.presets import GREEDY, Sampling
 from leylora.models.templates import Ending, ending_of, instruction_template, served_template
+from leylora.models.tiny import make_tiny_t5
+from leylora.project import SAMPLES
 
 FAMILIES = ("tiny-mistral", "tiny-llama-2", "tiny-falcon")
 TEXTS = ("El plazo es", "Artículo 1.- Las personas tienen derecho a recibir una respuesta", "Ley")
@@ -203,10 +206,6 @@ def test_a_score_is_the_sum_of_its_tokens_log_probabilities(
 
 
 def test_an_encoder_decoder_writes_and_scores_too(tmp_path: Path) -> None:
-    from leylora.files import read_jsonl
-    from leylora.models.tiny import make_tiny_t5
-    from leylora.project import SAMPLES
-
     news = [row for _, row in read_jsonl(SAMPLES / "resumenes.jsonl")]
     make_tiny_t5([row[column] for row in news for column in ("text", "summary")], tmp_path / "t5")
     model = load_base(str(tmp_path / "t5"), "16bit", compute_dtype=torch.float32)

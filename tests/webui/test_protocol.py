@@ -26,7 +26,7 @@ def test_a_name_that_is_almost_ours_is_refused_and_another_is_the_server_s() -> 
 @pytest.mark.parametrize("url", ["", "http://", "ftp://x", "a b", "127.0.0.1:port"])
 def test_addresses_that_are_none(url: str) -> None:
     if url:
-        with pytest.raises(UsageError, match="no address of a server"):
+        with pytest.raises(UsageError, match="not a server address"):
             ServerSettings.from_environment(url)
     else:
         assert ServerSettings.from_environment(url).url == "http://127.0.0.1:5000"

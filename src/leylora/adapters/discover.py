@@ -32,11 +32,10 @@ from leylora.files import read_json, read_text, sha256_file
 from leylora.models.bases import TINY_BASES, base_sha256, is_here, same_base
 from leylora.models.families import FAMILIES
 from leylora.models.templates import instruction_template, served_template
-from leylora.project import INSTRUCTION_TEMPLATES, shown
+from leylora.project import INSTRUCTION_TEMPLATES, LORA, shown
 
 Role = Literal["base", "instructions", "law", "merged", "other"]
 
-LORA = Path("LORA")
 ROLES: tuple[Role, ...] = get_args(Role)
 ENDINGS: dict[str, Role] = {"-instructions": "instructions", "-law": "law", "-combined": "merged"}
 """How the names of adapters end, and what they are for."""
@@ -85,6 +84,10 @@ class Variant(BaseModel):
 BASE = Variant(name="base", role="base")
 
 
+class StaleAdapterError(LeyloraError):
+    """The base's weights have changed since the adapter was trained."""
+
+
 @dataclass(frozen=True)
 class Note:
     """Something the user has to know about the adapters that were found.
@@ -92,6 +95,7 @@ class Note:
     Attributes:
         kind: ``left out`` (``detail`` says why), ``several`` (of a role; ``others`` were not taken), ``none`` (no
             adapter belongs to the base), ``not a merge`` (asked as merged, but nothing says that it was merged).
+        stale: it was left out because the base's weights have changed since it was trained.
     """
 
     kind: Literal["left out", "several", "none", "not a merge"]
@@ -99,6 +103,7 @@ class Note:
     role: str = ""
     detail: str = ""
     others: tuple[str, ...] = ()
+    stale: bool = False
 
     def __str__(self) -> str:
         if self.kind == "left out":
@@ -174,7 +179,8 @@ def _one_a_role(base: str, lora: Path) -> tuple[list[Variant], list[Note]]:
                 check_base(base, variant)
                 groups.setdefault(variant.role, []).append(variant)
         except LeyloraError as error:
-            notes.append(Note("left out", variant.name, detail=str(error)))
+            stale = isinstance(error, StaleAdapterError)
+            notes.append(Note("left out", variant.name, detail=str(error), stale=stale))
     notes = [note for note in notes if role_of(note.adapter) != "other"]
     chosen = [min(group, key=lambda one: (len(one.name), one.name)) for group in groups.values()]
     for variant in chosen:
@@ -283,7 +289,7 @@ def check_base(base: str, variant: Variant) -> None:
         raise LeyloraError(f"{shown(folder)} was trained on {theirs}, not on {base}; name an adapter of this base.")
     trained = _recorded(variant.run, "revision")
     if trained.startswith("sha256:") and any(Path(base).glob("*.safetensors")) and base_sha256(base) != trained:
-        raise LeyloraError(
+        raise StaleAdapterError(
             f"{shown(folder)} was trained on other weights than {base} holds now (the base was made again since); "
             "train the adapter again, or put the old base back."
         )

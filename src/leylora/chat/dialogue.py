@@ -13,7 +13,7 @@ from pathlib import Path
 
 from leylora import console
 from leylora.adapters.adapted import AdaptedModel
-from leylora.adapters.discover import BASE, LORA, Variant, adapters_of, choose_base, find_adapter, read_variant
+from leylora.adapters.discover import BASE, Variant, adapters_of, choose_base, find_adapter, read_variant
 from leylora.errors import UsageError
 from leylora.grounding.checker import CheckedCitation, Verdict, check_answer
 from leylora.grounding.citations import IndexedArticle
@@ -26,6 +26,7 @@ from leylora.models.generate import Finish, Piece, TooLongError
 from leylora.models.load import silence_libraries
 from leylora.models.presets import MAX_NEW_TOKENS, Sampling, preset, preset_for
 from leylora.models.templates import special_tokens
+from leylora.project import LORA
 
 NOTICE = "Esto no es asesoría legal. Compruebe cada cita en la edición vigente de la ley."
 VERDICTS = {

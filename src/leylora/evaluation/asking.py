@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from leylora import console
 from leylora.adapters.discover import Variant
@@ -42,7 +42,7 @@ MIB = 2**20
 class Facts(Record):
     """What a loaded backend said of itself (``answers/MODEL/backend.json``), so that reading it needs no loading.
 
-    ``made_of`` identifies the weights, template and settings that were asked for.
+    ``made_of`` identifies the weights, template and settings asked for; ``memory_gib`` is the peak by variant.
     """
 
     made_of: str
@@ -50,7 +50,7 @@ class Facts(Record):
     settings: dict[str, Any]
     parameters: int | None = None
     load_seconds: float | None = None
-    memory_gib: float | None = None
+    memory_gib: dict[str, float] = Field(default_factory=dict)
     device: str = ""
 
 
@@ -150,7 +150,8 @@ def _ask_model(
             continue
         if backend is not None and not model.endpoint:
             memory, device = peak_memory_gib()
-            facts = facts.model_copy(update={"memory_gib": memory, "device": device})
+            known = facts.memory_gib | {variant.name: memory}
+            facts = facts.model_copy(update={"memory_gib": known, "device": device})
         usable.append(variant)
         gathered.answers |= answers
         gathered.findings += [found for place, given in answers.items() for found in _no_room(place, given)]
@@ -161,8 +162,8 @@ def _ask_model(
     if backend is not None and not model.endpoint:
         write_json(path, facts.model_dump())
     gathered.device = gathered.device or facts.device
-    known = {"sha256": "" if model.endpoint else facts.identity, "parameters": facts.parameters, "variants": usable}
-    gathered.models.append(model.model_copy(update=known))
+    told = {"sha256": "" if model.endpoint else facts.identity, "parameters": facts.parameters, "variants": usable}
+    gathered.models.append(model.model_copy(update=told))
 
 
 def _no_room(place: Place, answers: Sequence[Answer]) -> list[Finding]:
@@ -195,7 +196,7 @@ def _cost(model: Model, variant: Variant, answers: Sequence[Answer], facts: Fact
         model=model.label,
         variant=variant.name,
         load=model.load,
-        memory_gib=facts.memory_gib,
+        memory_gib=facts.memory_gib.get(variant.name),
         load_seconds=facts.load_seconds,
         generated_tokens=tokens,
         seconds=seconds,

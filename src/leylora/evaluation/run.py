@@ -20,13 +20,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from leylora.adapters.discover import LORA, Note, common_template, find_variants
+from leylora.adapters.discover import Note, common_template, find_variants
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.asking import Gathered, ask_models
 from leylora.evaluation.backends import Backend, EndpointModel, LocalModel, sha256_of
 from leylora.evaluation.items import Questions, Sources, questions
 from leylora.evaluation.results import (
     Finding,
+    FindingKind,
     Model,
     Provenance,
     Results,
@@ -39,6 +40,7 @@ from leylora.files import write_json, write_jsonl
 from leylora.models.bases import Load, config_of
 from leylora.models.families import FAMILIES
 from leylora.models.templates import instruction_template
+from leylora.project import LORA
 from leylora.training.record import installed_versions
 
 GRADED = ("law", "instructions", "spanish")
@@ -226,7 +228,8 @@ def _plan_model(
 def _finding(model: str, note: Note) -> Finding:
     match note.kind:
         case "left out":
-            return Finding(kind="unusable-adapter", model=model, adapter=note.adapter, error=note.detail)
+            kind: FindingKind = "stale-adapter" if note.stale else "unusable-adapter"
+            return Finding(kind=kind, model=model, adapter=note.adapter, error="" if note.stale else note.detail)
         case "several":
             names = list(note.others)
             return Finding(kind="other-adapters", model=model, variant=note.role, adapter=note.adapter, names=names)

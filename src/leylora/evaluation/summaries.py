@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leylora.adapters.config import CONFIG_FILE
-from leylora.adapters.discover import BASE, LORA, Variant
+from leylora.adapters.discover import BASE, Variant
 from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import UsageError
 from leylora.evaluation.asking import ask_models
@@ -19,7 +19,7 @@ from leylora.evaluation.seq2seq_model import Seq2SeqModel
 from leylora.files import read_json, sha256_file
 from leylora.models.bases import TINY_BASES, same_base
 from leylora.models.load import load_config
-from leylora.project import SAMPLES, shown
+from leylora.project import LORA, SAMPLES, shown
 from leylora.training.seq2seq_rouge import lead, score_summaries
 from leylora.training.seq2seq_rows import load_pairs
 

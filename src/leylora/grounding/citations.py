@@ -9,7 +9,7 @@ Case and accents do not matter. A law is recognised by its name, siglas or an al
 """
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
@@ -325,13 +325,6 @@ def _word(word: str) -> int | None:
     return None
 
 
-def feminine_ordinal(number: int) -> str:
-    """The ordinal of 1..59 as provisions carry it: ``feminine_ordinal(21) == "vigésima primera"``."""
-    units = ("", "primera", "segunda", "tercera", "cuarta", "quinta", "sexta", "séptima", "octava", "novena")
-    tens = ("", "décima", "vigésima", "trigésima", "cuadragésima", "quincuagésima")
-    return f"{tens[number // 10]} {units[number % 10]}".strip()
-
-
 # What may be cited: the laws that are here with all their articles, and those known by name only.
 
 
@@ -435,13 +428,11 @@ class CitationIndex:
     Articles are kept in memory here; `leylora.grounding.search.LawIndex` reads them from its file.
     """
 
-    _canonical: Mapping[str, IndexedArticle] = {}  # by canonical citation, where the articles are in memory
-
     def __init__(self, known: Sequence[IndexedLaw], articles: Iterable[IndexedArticle] = ()) -> None:
         self.known = tuple(known)
-        place_of = {law: place for place, law in enumerate(self.known)}
-        self._articles = {(place_of[article.law], article.number.lower()): article for article in articles}
-        self._canonical = {article.citation: article for article in self._articles.values()}
+        place_of = {id(law): place for place, law in enumerate(self.known)}  # a law's articles share its object
+        self._articles = {(place_of[id(article.law)], article.number.lower()): article for article in articles}
+        self._cited = {article.citation: article for article in self._articles.values()}
 
     @classmethod
     def of(cls, laws: Iterable[ParsedLaw], names: Iterable[Named] = ()) -> "CitationIndex":
@@ -450,11 +441,6 @@ class CitationIndex:
         return cls(
             with_names([law for law, _ in read], names), [article for _, articles in read for article in articles]
         )
-
-    @property
-    def articles(self) -> list[IndexedArticle]:
-        """All articles that are here."""
-        return list(self._articles.values())
 
     def law(self, citation: Citation) -> IndexedLaw | None:
         """The law a citation names, in the edition it names where that is here."""
@@ -469,8 +455,8 @@ class CitationIndex:
     def canonical(self, words: str) -> tuple[IndexedArticle, str] | None:
         """The article whose canonical citation (without brackets) these words are, and the part of it, or ""."""
         words = one_line(words)
-        if words in self._canonical:
-            return self._canonical[words], ""
+        if words in self._cited:
+            return self._cited[words], ""
         for citation in parse_citations(words, self.known)[:1]:
             for place in self._editions(citation):
                 article = self._fetch(place, citation.article)

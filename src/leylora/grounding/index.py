@@ -148,9 +148,9 @@ def _load(folder: Path) -> tuple[IndexedLaw, list[IndexedArticle]]:
 
 
 def _write_articles(db: sqlite3.Connection, known: list[IndexedLaw], articles: list[IndexedArticle]) -> None:
-    place_of = {law: place for place, law in enumerate(known)}
+    place_of = {id(law): place for place, law in enumerate(known)}  # a law's articles share its object
     passage_key = 0
-    for key, article in enumerate(sorted(articles, key=lambda one: place_of[one.law]), start=1):
+    for key, article in enumerate(sorted(articles, key=lambda one: place_of[id(one.law)]), start=1):
         # Where no rubric says what an article is about, its first words do.
         rubric = terms(article.rubric or " ".join(article.body.split()[:OPENING]))
         place = terms(" ".join(step.partition(", ")[2] for step in article.path.split(" > ")))
@@ -158,7 +158,7 @@ def _write_articles(db: sqlite3.Connection, known: list[IndexedLaw], articles: l
         match = DEFINITION.match(article.body) or _DEFINITION.match(article.body)
         defines = " ".join(terms(next(filter(None, match.groups())))) if match else ""
         row = (article.number, article.rubric, article.body, article.status, article.path, article.citation)
-        values = (key, place_of[article.law], *row, json.dumps(article.parts, ensure_ascii=False), stems, defines)
+        values = (key, place_of[id(article.law)], *row, json.dumps(article.parts, ensure_ascii=False), stems, defines)
         db.execute(f"INSERT INTO articles VALUES ({', '.join('?' * len(values))})", values)
         for first, last in pieces(article.body):
             passage_key += 1

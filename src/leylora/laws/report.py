@@ -16,7 +16,7 @@ _SHOWN = 12
 
 def outcomes_table(outcomes: Iterable[Outcome]) -> Table:
     """One row a law: articles, final provisions, coverage, how many are repealed, and how many need a look."""
-    table = Table(title="Laws parsed", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(title="Laws parsed", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("law", overflow="fold", min_width=12)
     for heading in ("edition", "arts", "disps", "cover", "gone", "doubt", "miss", "refused"):
         table.add_column(heading, justify="right", no_wrap=True)

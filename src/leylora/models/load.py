@@ -14,6 +14,7 @@ import warnings
 
 import torch
 import transformers
+from bitsandbytes.nn import Linear4bit
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -186,8 +187,6 @@ def _keep_float32_on_cpu(model: PreTrainedModel) -> None:
     then on rounds every input to bfloat16 (nn/modules.py, backends/cpu/ops.py). Losses then depend on whether, and in
     which order, variants were scored before: by up to 0.01 per logit on the small models.
     """
-    from bitsandbytes.nn import Linear4bit
-
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
@@ -195,8 +194,6 @@ def _keep_float32_on_cpu(model: PreTrainedModel) -> None:
 
 def quantized_fraction(model: PreTrainedModel) -> tuple[float, list[str]]:
     """Share of the linear weights outside the output head that are held in 4 bits, and the layers that are not."""
-    from bitsandbytes.nn import Linear4bit
-
     head = model.get_output_embeddings()
     quantized = total = 0
     unquantized: list[str] = []

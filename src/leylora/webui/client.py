@@ -33,7 +33,6 @@ from leylora.webui.protocol import (
     UnauthorizedError,
     WebuiError,
     chat_body,
-    chat_fields,
     completion_body,
     read_answer,
     read_chunk,
@@ -145,7 +144,7 @@ class Client:
                 character's name), for the two chat modes;
                 ``continue_last``, to go on with the last message, the assistant's, instead of answering it.
         """
-        return self._answer("/chat/completions", "chat", chat_body(messages, options))
+        return self._answer("/chat/completions", "chat", chat_body(messages, **options))
 
     def stream_generate(self, prompt: str, **sampling: Any) -> Iterator[Chunk]:
         """As `generate`, piece by piece."""
@@ -157,11 +156,11 @@ class Client:
 
     def stream_chat(self, messages: Sequence[Message], **options: Any) -> Iterator[Chunk]:
         """As `chat`, piece by piece. Leaving the loop early closes the connection, which stops the generation."""
-        return self._stream("/chat/completions", "chat", chat_body(messages, options))
+        return self._stream("/chat/completions", "chat", chat_body(messages, **options))
 
     def chat_prompt(self, messages: Sequence[Message], **fields: Any) -> str:
         """What the server would feed the model for this chat; takes `chat`'s own options, without sampling."""
-        body = chat_fields(messages, **fields)
+        body = chat_body(messages, **fields)
         return self._call("/internal/chat-prompt", "render a chat", lambda found: str(found["prompt"]), body)
 
     def encode(self, text: str) -> list[int]:

@@ -2,8 +2,8 @@
 
 Takes names of LORA/, GENERATION-PRESETS/ and INSTRUCTION-TEMPLATES/, and an installation; gives an `ExportReport`. The
 trip: `collect` reads and checks everything before anything is written, `_plan` says for each artifact what would become
-of it, `export` writes beside the final places and then only renames. ``leylora-export.json`` notes what was written, so
-that a later export can bring it up to date and `remove` can take it out.
+of it, `export` writes next to the final places and then only renames. ``leylora-export.json`` notes what was written:
+a later export brings it up to date, `remove` takes it out.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, read_text, sha256_file
 from leylora.models.presets import parse_preset
 from leylora.models.templates import template_faults
-from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES
+from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES, LORA
 from leylora.webui import config_user
 from leylora.webui.install import Install, find_install
 
@@ -114,7 +114,7 @@ class Manifest(BaseModel):
 def export(
     webui: Path,
     names: Sequence[str] = (),
-    lora_root: Path = Path("LORA"),
+    lora_root: Path = LORA,
     dry_run: bool = False,
     overwrite: bool = False,
     extension: Artifact | None = None,
@@ -127,7 +127,7 @@ def export(
         webui: the installation, as `leylora.webui.install.find_install` takes it.
         names: adapters (their template and preset come along), presets, templates; none means all there are.
         lora_root: the folder that holds the adapter folders.
-        extension: one to put in besides, such as `leylora.webui.extension.artifact` makes.
+        extension: an extension to add, such as `leylora.webui.extension.artifact` makes.
 
     Raises:
         UsageError: there is no installation, or a name is unknown.
@@ -228,7 +228,7 @@ def _remove_empty(folder: Path, home: Path) -> None:
 # What there is to export
 
 
-def collect(names: Sequence[str], lora_root: Path = Path("LORA")) -> list[Artifact]:
+def collect(names: Sequence[str], lora_root: Path = LORA) -> list[Artifact]:
     """The artifacts of these names, with the template and the preset that belong to each adapter; all, for no name.
 
     A name is that of an adapter, preset or template, or a path to an adapter folder.
@@ -423,8 +423,8 @@ def _read_manifest(install: Install) -> Manifest:
 class _Transaction:
     """Replaces several files and folders together: all of them, or none.
 
-    First everything is written beside its place (`stage`), which may fail half-way and leaves no trace then; `commit`
-    only renames, and takes its renames back if one fails.
+    First everything is written next to its final place (`stage`); if that fails half-way, nothing is left of it.
+    `commit` only renames, and undoes its renames if one fails.
     """
 
     NEW, OLD = ".leylora-new", ".leylora-old"

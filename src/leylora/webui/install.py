@@ -50,7 +50,7 @@ class Install:
 
     @property
     def extensions(self) -> Path:
-        """Where extensions of one's own go: user_data/extensions since v3.7, before that among the bundled ones."""
+        """Where the user's extensions go: user_data/extensions since v3.7, before that among the bundled ones."""
         own = self.data / "extensions"
         return own if self.root is None or own.is_dir() else self.root / "extensions"
 

@@ -21,7 +21,6 @@ from leylora.models.presets import DEFAULTS, parse_preset, same_kind
 from leylora.models.templates import instruction_template
 from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES
 
-CHAT_FIELDS = ("mode", "template", "context", "character", "name1", "name2", "continue_last")
 MODES = ("instruct", "chat", "chat-instruct")
 Message = dict[str, Any]
 
@@ -68,7 +67,7 @@ class ServerSettings(BaseModel):
         try:
             complete = base_url(address)
         except ValueError as error:
-            raise UsageError(f"{address!r} is no address of a server ({error}); write 127.0.0.1:5000.") from None
+            raise UsageError(f"{address!r} is not a server address ({error}); write 127.0.0.1:5000.") from None
         return cls(
             url=complete,
             api_key=SecretStr(key) if key else None,
@@ -100,7 +99,7 @@ def base_url(text: str) -> str:
     parts = urlsplit(full)
     if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in full):
         raise ValueError("a host is needed, after http:// or https://")
-    _ = parts.port  # raises ValueError for a port that is no number
+    _ = parts.port  # raises ValueError for a port that is not a number
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}"
 
 
@@ -116,12 +115,6 @@ def completion_body(prompt: str, sampling: dict[str, Any]) -> dict[str, Any]:
     return {"prompt": prompt, **sampling_fields(**sampling)}
 
 
-def chat_body(messages: Sequence[Message], options: dict[str, Any]) -> dict[str, Any]:
-    chat = {key: value for key, value in options.items() if key in CHAT_FIELDS}
-    sampling = {key: value for key, value in options.items() if key not in CHAT_FIELDS}
-    return chat_fields(messages, **chat) | sampling_fields(**sampling)
-
-
 def sampling_fields(
     *,
     preset: str | None = None,
@@ -134,7 +127,7 @@ def sampling_fields(
 
     Args:
         preset: a file of GENERATION-PRESETS, sent as its settings with ``settings`` laid over them, or else a preset
-            of the server's, which allows no setting beside it because it would overwrite it.
+            of the server's, which would overwrite any setting given with it and therefore allows none.
         extra: fields that only one server knows; sent as they are.
         settings: max_tokens, seed, truncation_length, ban_eos_token, skip_special_tokens and every key of a preset
             (`leylora.models.presets.DEFAULTS`); None means not set.
@@ -162,7 +155,7 @@ def sampling_fields(
     return fields | given | ({"model": model} if model else {}) | (extra or {})
 
 
-def chat_fields(
+def chat_body(
     messages: Sequence[Message],
     *,
     mode: str | None = None,
@@ -172,8 +165,9 @@ def chat_fields(
     name1: str | None = None,
     name2: str | None = None,
     continue_last: bool = False,
+    **sampling: Any,
 ) -> dict[str, Any]:
-    """The request's messages and the webui's own fields for a chat.
+    """The request's messages, the webui's own fields for a chat, and how to generate.
 
     In mode "chat" the webui ignores a system message and reads ``context``, so the text is moved there. A template of
     INSTRUCTION-TEMPLATES is sent as text: the webui silently takes Alpaca for a name it does not know.
@@ -204,7 +198,7 @@ def chat_fields(
         "instruction_template_str": instruction_template(template) if template and ours else None,
         "instruction_template": None if ours else template,
     }
-    return {key: value for key, value in fields.items() if value is not None}
+    return {key: value for key, value in fields.items() if value is not None} | sampling_fields(**sampling)
 
 
 def is_ours(name: str, folder: Path, what: str) -> bool:
@@ -228,7 +222,7 @@ def _check(key: str, value: Any) -> None:
     if key not in known:
         near = get_close_matches(key, [*known, "preset", "stop", "model", "extra"], n=1)
         hint = f"did you mean {near[0]}?" if near else "what only one server knows goes into 'extra'."
-        raise UsageError(f"{key} is no setting of a generation; {hint}")
+        raise UsageError(f"{key} is not a generation setting; {hint}")
     if not same_kind(value, known[key]) or (key in _WHOLE and value != int(value)):
         kind = (
             "a text" if isinstance(known[key], str) else "true or false" if isinstance(known[key], bool) else "a number"
