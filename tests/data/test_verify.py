@@ -68,8 +68,14 @@ WRONG_ANSWERS = [
     ("quote is not in the article", f"«La municipalidad cobrará tasa alguna por la inscripción.» {cite('3')}"),
     ("quote is not in the article", f"«Devolver las herramientas limpias.» {cite('6')}"),
     ("quote is not in the article", f"«Devolver las herramientas limpias.» (Art. 7, num. 3, {LHV})"),
-    ("list item is not that numeral", f"Son 3:\n1. «Devolver las herramientas limpias.»\n2. «Cuidar el agua y las acequias.»\n3. «Guardar semillas para la siguiente siembra.» {cite('7')}"),
-    ("list is not complete", f"Son 2:\n1. «Cuidar el agua y las acequias.»\n2. «Devolver las herramientas limpias.» {cite('7')}"),
+    (
+        "list item is not that numeral",
+        f"Son 3:\n1. «Devolver las herramientas limpias.»\n2. «Cuidar el agua y las acequias.»\n3. «Guardar semillas para la siguiente siembra.» {cite('7')}",
+    ),
+    (
+        "list is not complete",
+        f"Son 2:\n1. «Cuidar el agua y las acequias.»\n2. «Devolver las herramientas limpias.» {cite('7')}",
+    ),
     ("names a numeral that the article does not have", f"El numeral 4 del artículo 7. {cite('7')}"),
     ("names an article that the cited one does not", f"Según el artículo 6, es delito. {cite('5')}"),
     ("unknown citation", f"Seis meses. {cite('99')}"),
@@ -90,7 +96,7 @@ WRONG_ANSWERS = [
     ("denies where the article does not", f"No se protegen las semillas. {cite('1')}"),
     ("abstains and cites an article", f"Ese artículo no existe. {cite('5')}"),
     ("unknown law or edition", "No consta en estos artículos. (Ley de Huertos Vecinales, ed. 2019-01-01)"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "answer"), WRONG_ANSWERS)

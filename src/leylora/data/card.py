@@ -17,7 +17,7 @@ from rich.table import Table
 from leylora import console
 from leylora.data.conversation import Conversation
 from leylora.data.gate import GateReport
-from leylora.files import write_text
+from leylora.files import save_figure, write_text
 
 SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"), (10**12, "n>1M")]
 HUB_LICENSES = {"apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-sa-3.0", "odc-by", "cc-by-nc-4.0"}
@@ -242,5 +242,5 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _save(figure: Figure, path: Path) -> str:
-    figure.savefig(path, metadata={"Software": None})  # matplotlib's version would be the only thing to change
+    save_figure(figure, path, dpi=120)
     return path.name

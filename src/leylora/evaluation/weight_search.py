@@ -16,7 +16,6 @@ from math import nan
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from pydantic import BaseModel
 from rich.box import SIMPLE_HEAD
@@ -31,7 +30,7 @@ from leylora.adapters.merge import Parent, check_mergeable
 from leylora.adapters.report import Method
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.loss import held_out_rows, row_losses
-from leylora.files import read_json, write_json
+from leylora.files import read_json, save_figure, write_json
 from leylora.models.bases import Load, base_sha256
 from leylora.models.load import silence_libraries
 
@@ -298,10 +297,7 @@ def surface_table(surface: Surface) -> Table:
 def save_surface(surface: Surface, folder: Path) -> None:
     """Write `SURFACE_FILE` and `PICTURES` into ``folder``; the same surface gives the same bytes."""
     write_json(folder / SURFACE_FILE, {**surface.model_dump(), "best": surface.best.model_dump()})
-    figure = heat(surface)
-    with rc_context({"svg.hashsalt": "leylora"}):
-        for name in PICTURES:
-            figure.savefig(folder / name, dpi=130, metadata={"Date": None} if name.endswith(".svg") else None)
+    save_figure(heat(surface), *(folder / name for name in PICTURES))
 
 
 def heat(surface: Surface) -> Figure:

@@ -451,8 +451,9 @@ def own_words_faults(said: str, article: IndexedArticle, known: CitationIndex, p
     for word in SIGLAS.findall(said):
         if word in siglas and word.lower() not in mine and word.lower() not in source:
             faults.append(Finding(Kind.OTHER_LAW, word))
-    figures = quantities(f"{article.rubric}. {body}")
-    faults += filter(None, (figure_fault(one, said, figures, len(article.items)) for one in quantities(said)))
+    amounts = quantities(said)
+    figures = quantities(f"{article.rubric}. {body}") if amounts else []
+    faults += filter(None, (figure_fault(one, said, figures, len(article.items)) for one in amounts))
     folded = fold(said)
     for group in re.split(r"[;\n]", PENAL_WORDS.strip()):
         same = [word.strip() for word in group.split(",")]

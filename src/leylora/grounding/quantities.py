@@ -20,6 +20,7 @@ TENS = {"treinta": 30, "cuarenta": 40, "cincuenta": 50, "sesenta": 60, "setenta"
 HUNDREDS = {"cien": 100, "ciento": 100, "quinient": 500, "setecient": 700, "novecient": 900}
 for _word, _value in {"dos": 2, "tres": 3, "cuatro": 4, "seis": 6, "ocho": 8}.items():
     HUNDREDS[f"{_word}cient"] = 100 * _value
+HUNDREDS = {f"{stem}{end}": value for stem, value in HUNDREDS.items() for end in ("", "os", "as")}
 SCALES = {"mil": 1_000, "millon": 1_000_000, "millones": 1_000_000}
 
 _UNITS = """
@@ -167,7 +168,7 @@ def _number(tokens: list[_Token], at: int) -> tuple[float, int] | None:
         if word == "y" and open_tens and after + 1 < len(tokens) and 0 < SMALL.get(tokens[after + 1].text, 99) < 10:
             group, after, open_tens = group + SMALL[tokens[after + 1].text], after + 2, False
             continue
-        hundred = next((value for stem, value in HUNDREDS.items() if word in (stem, f"{stem}os", f"{stem}as")), None)
+        hundred = HUNDREDS.get(word)
         if word in SMALL and group % 100 == 0 and not open_tens:
             if seen and word in ONE and group == 0 and total == 0:
                 break
