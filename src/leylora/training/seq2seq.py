@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 from leylora import console
 from leylora.adapters.config import CONFIG_FILE, check_adapter_name, plain_config
 from leylora.adapters.files import WEIGHTS_FILE
-from leylora.errors import LeyloraError, UsageError, first_line
+from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, sha256_file, staged_folder, write_json, write_jsonl, write_text
-from leylora.models.bases import without_network
-from leylora.models.load import load_config, load_tokenizer
+from leylora.models.load import load_base, load_config, load_tokenizer
 from leylora.project import shown
 from leylora.training.data import IGNORED
 from leylora.training.progress import ProgressBar
@@ -159,21 +158,12 @@ def _rows(arguments: Seq2SeqArguments, tokenizer: "PreTrainedTokenizerBase") -> 
 def _model(arguments: Seq2SeqArguments) -> "PreTrainedModel":
     """The base in float32, with a LoRA adapter if the recipe says so. Autocast computes in bf16 where asked."""
     import torch
-    from transformers import AutoModelForSeq2SeqLM, set_seed
+    from transformers import set_seed
 
     asked = arguments.model
     set_seed(arguments.training.seed)
-    try:
-        model = AutoModelForSeq2SeqLM.from_pretrained(
-            asked.model_name_or_path,
-            revision=asked.model_revision,
-            dtype=torch.float32,
-            trust_remote_code=False,
-            use_safetensors=True,
-            local_files_only=without_network(str(asked.model_name_or_path)),
-        )
-    except (OSError, ValueError) as error:
-        raise LeyloraError(f"The model {asked.model_name_or_path} cannot be loaded ({first_line(error)}).") from None
+    name = str(asked.model_name_or_path)
+    model = load_base(name, "16bit", revision=asked.model_revision, compute_dtype=torch.float32, device_map=False)
     if not asked.use_peft:
         return model
     from peft import LoraConfig, get_peft_model
