@@ -50,6 +50,11 @@ def words(text: str, *, keep_ñ: bool = True) -> list[str]:
     return WORD.findall(fold(text, keep_ñ=keep_ñ))
 
 
+def accented_words(text: str) -> list[str]:
+    """The words and numbers of a text in lower case, their accents kept however they are encoded."""
+    return WORD.findall(nfc(text).lower())
+
+
 def one_line(text: str) -> str:
     """Each run of blanks and line ends as one blank."""
     return " ".join(text.split())

@@ -1,6 +1,7 @@
 """Summary runs on a small T5 made on the spot: the machinery computes right numbers, and stops where it should."""
 
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,12 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, read_jsonl, write_json, write_jsonl
-from leylora.models.tiny import make_tiny_t5
+from leylora.models.tiny import make_tiny_t5, train_t5_tokenizer
 from leylora.project import RECIPES, SAMPLES
-from leylora.training.seq2seq import run, show
-from leylora.training.seq2seq_arguments import parse
-from leylora.training.seq2seq_record import SummaryRecord
-from leylora.training.seq2seq_rouge import score_summaries
+from leylora.text import accented_words
+from leylora.training.data import IGNORED, Pair, load_pairs, note_unwritable, tokenize_pairs
+from leylora.training.record import SummaryRecord
+from leylora.training.seq2seq import lead, means, parse, run, score_summaries, show
 
 NEWS = SAMPLES / "resumenes.jsonl"
 RECIPE = str(RECIPES / "seq2seq" / "tiny-t5.yaml")
@@ -63,12 +64,16 @@ def test_a_run_scores_itself_and_saves_what_loads_again(
 
     assert (record.kind, record.rows, record.eval_rows, record.articles_cut, record.steps) == (kind, 32, 8, 32, 6)
     assert SummaryRecord.model_validate(read_json(out / "run.json")) == record
-    assert [point.step for point in record.log if point.eval_rouge1 is not None] == [3, 6]
+    assert [point["step"] for point in record.log if "eval_rouge1" in point] == [3, 6]
     assert record.eval_loss != record.eval_loss_before
     saved = [row for _, row in read_jsonl(out / "summaries.jsonl")]
     references = [row["reference"] for row in saved]
-    assert record.rouge["after"] == score_summaries([row["after"] for row in saved], references).means
+    assert record.rouge["after"] == means(score_summaries([row["after"] for row in saved], references))
     assert record.rouge["lead"]["rouge1"] > record.rouge["before"]["rouge1"]
+    for ends, after, before in zip(
+        record.gain.values(), record.rouge["after"].values(), record.rouge["before"].values(), strict=True
+    ):
+        assert ends[0] <= after - before <= ends[1]
 
     tokenizer = AutoTokenizer.from_pretrained(out)
     if kind == "lora":
@@ -103,9 +108,9 @@ def test_a_step_in_parts_is_the_step_in_one(tiny_t5: Path, tmp_path: Path) -> No
 
     whole, parts = steps("whole", 8, 1), steps("parts", 2, 4)
     for one, four in zip(whole.log, parts.log, strict=True):  # dropout differs, a sum over parts would be fourfold
-        if one.loss is not None:
-            assert four.loss == pytest.approx(one.loss, rel=0.02)
-            assert four.grad_norm == pytest.approx(one.grad_norm, rel=0.1)
+        if "loss" in one:
+            assert four["loss"] == pytest.approx(one["loss"], rel=0.02)
+            assert four["grad_norm"] == pytest.approx(one["grad_norm"], rel=0.1)
 
 
 def reference_loss(model: torch.nn.Module, tokenizer: object, rows: list[dict[str, str]]) -> float:
@@ -180,4 +185,89 @@ def test_a_causal_model_is_sent_to_the_other_script(tiny_base: object, tmp_path:
 
 def test_scores_are_of_each_row() -> None:
     scores = score_summaries(["el niño comió", ""], ["el niño comió pan", "nada"])
-    assert np.allclose(scores.rows["rouge1"], [2 * 1 * 0.75 / 1.75, 0])
+    assert np.allclose(scores["rouge1"], [2 * 1 * 0.75 / 1.75, 0])
+
+
+COLUMNS = ("text", "summary")
+
+
+def f1(precision: float, recall: float) -> float:
+    return 2 * precision * recall / (precision + recall)
+
+
+def test_words_keep_their_accents_however_they_are_encoded() -> None:
+    assert accented_words("¡El Niño de 3,5 años, «ayer»!") == ["el", "niño", "de", "3", "5", "años", "ayer"]
+    assert accented_words(unicodedata.normalize("NFD", "AÑO_único")) == ["año", "único"]
+
+
+def test_rouge_by_hand() -> None:
+    reference, summary = "el año pasado la ciudad creció", "la ciudad creció el año"
+    scores = score_summaries([summary], [reference])
+    assert means(scores)["rouge1"] == pytest.approx(f1(5 / 5, 5 / 6))
+    assert means(scores)["rouge2"] == pytest.approx(f1(3 / 4, 3 / 5))  # el año, la ciudad, ciudad creció
+    assert means(scores)["rougeL"] == pytest.approx(f1(3 / 5, 3 / 6))  # la ciudad creció
+    assert set(scores) == {"rouge1", "rouge2", "rougeL"}
+    assert score_summaries(["ano"], ["año"])["rouge1"][0] == 0  # the usual tokenizer sees neither letter
+    assert score_summaries(["cantaban"], ["cantar"])["rouge1"][0] == 0  # no stemmer
+
+
+def test_nothing_to_score_is_an_error() -> None:
+    with pytest.raises(UsageError, match="0 summaries"):
+        score_summaries([], [])
+    with pytest.raises(UsageError, match="1 summaries cannot be scored against 2"):
+        score_summaries(["a"], ["a", "b"])
+
+
+def test_the_lead_is_three_sentences() -> None:
+    assert lead("Uno. «¿Dos?» ¡Tres! Cuatro.") == "Uno. «¿Dos?» ¡Tres!"
+    assert lead("Costó 3.5 dólares el kg. de pan. Nada más.", 1) == "Costó 3.5 dólares el kg. de pan."
+    assert lead("Sin punto") == "Sin punto"
+
+
+def test_every_fifth_row_of_a_file_is_held_out(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    write_jsonl(path, [{"text": f"t{number}", "summary": f"s{number}"} for number in range(12)])
+    held_out = load_pairs(str(path), "test", None, COLUMNS, None)
+    train = load_pairs(str(path), "train", None, COLUMNS, None)
+    assert [pair.summary for pair in held_out] == ["s4", "s9"]
+    assert len(train) == 10
+    assert not set(train) & set(held_out)
+    assert load_pairs(str(path), "train", None, COLUMNS, 3) == train[:3]
+
+
+def test_a_folder_of_splits(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "validation.jsonl", [{"cuerpo": " t ", "resumen": "s"}])
+    assert load_pairs(str(tmp_path), "validation", None, ("cuerpo", "resumen"), 5) == [Pair("t", "s")]
+    with pytest.raises(LeyloraError, match=r"no split 'train' .* there: validation"):
+        load_pairs(str(tmp_path), "train", None, COLUMNS, None)
+    write_jsonl(tmp_path / "validation.jsonl", [{"text": "t", "summary": " "}])
+    with pytest.raises(LeyloraError, match="row 1: no text in 'summary'"):
+        load_pairs(str(tmp_path), "validation", None, COLUMNS, None)
+
+
+def test_mlsum_is_had_without_its_loading_script() -> None:
+    with pytest.raises(UsageError, match="use --dataset_name mteb/mlsum"):
+        load_pairs("reciTAL/mlsum", "train", "es", COLUMNS, None)
+
+
+def test_articles_are_cut_summaries_never(capsys: pytest.CaptureFixture[str]) -> None:
+    tokenizer = train_t5_tokenizer(["el gato come pan", "la casa es grande", "hoy llueve en la casa"] * 4)
+    pairs = [Pair("el gato come pan en la casa " * 5, "el gato"), Pair("la casa", "hoy llueve en la casa " * 9)]
+    rows = tokenize_pairs(pairs, tokenizer, "Resume:", max_source=12, max_target=20)
+    assert (rows.cut, rows.too_long, rows.pairs) == (1, 1, pairs[:1])
+    row = rows.dataset[0]
+    assert len(row["input_ids"]) == len(row["attention_mask"]) == 12
+    assert row["input_ids"][-1] == row["labels"][-1] == tokenizer.eos_token_id
+    assert IGNORED not in row["labels"]
+    assert tokenizer.decode(row["labels"], skip_special_tokens=True) == "el gato"
+    assert note_unwritable(rows, tokenizer) == ""
+    odd = tokenize_pairs([Pair("el gato", "el ñandú")], tokenizer, "Resume:", 12, 20)
+    assert set(note_unwritable(odd, tokenizer)) == {"ñ", "ú"}
+    assert "has no token for" in capsys.readouterr().err
+
+
+def test_a_tokenizer_without_an_end_is_refused() -> None:
+    tokenizer = train_t5_tokenizer(["el gato come pan"] * 4)
+    tokenizer.eos_token = "<unk>"
+    with pytest.raises(LeyloraError, match="does not end a summary"):
+        tokenize_pairs([Pair("el gato", "el gato")], tokenizer, "Resume:", 12, 20)

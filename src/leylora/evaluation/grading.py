@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,7 @@ from leylora.grounding.prompt import NO_SUCH_ARTICLE, is_abstention
 from leylora.grounding.quantities import quantities
 from leylora.laws.catalog import catalog, find_in_catalog
 from leylora.laws.law import Law
-from leylora.text import fold
-from leylora.training.seq2seq_rouge import SpanishWords
+from leylora.text import accented_words, fold
 
 NUMBER = re.compile(r"(?<![\w.])\d{1,4}(?:\.\d{1,3})*(?:-innumerado-\d+)?(?!\w)")
 BARE = re.compile(r"\s*\((?:Art\.)[^()]*(?:\([^()]*\)[^()]*)*\)\s*")
@@ -304,7 +304,7 @@ def same_figures(said: str, accepted: Iterable[str]) -> bool:
 
 def words(text: str) -> list[str]:
     """The words of a text in lower case, accents and ñ kept, however they are encoded."""
-    return SpanishWords().tokenize(text)
+    return accented_words(text)
 
 
 def content_words(text: str) -> list[str]:
@@ -338,7 +338,7 @@ def token_f1(answer: str, references: Sequence[str]) -> float:
 @cache
 def _scorers() -> tuple[RougeScorer, CHRF]:
     kinds = ["rouge1", "rouge2", "rougeL"]
-    return RougeScorer(kinds, use_stemmer=False, tokenizer=SpanishWords()), CHRF(word_order=2)
+    return RougeScorer(kinds, use_stemmer=False, tokenizer=SimpleNamespace(tokenize=accented_words)), CHRF(word_order=2)
 
 
 def rouge(answer: str, reference: str) -> dict[str, float]:

@@ -20,6 +20,8 @@ from leylora.files import read_text
 from leylora.project import RECIPES, shipped, shown
 
 DEFAULT_MODEL, DEFAULT_ADAPTER = "mistral-7b", "instructions"
+DEFAULT_SUMMARY_RECIPE = RECIPES / "seq2seq" / "flan-t5-small.yaml"
+"""What train/seq2seq.py runs."""
 RENAMED = {"on_top_of": "frozen_adapter", "init_from": "resume_adapter"}
 """Keys of older recipes and records, by what they are called now."""
 
@@ -129,13 +131,9 @@ def recipe_of(
     if path is not None:
         path = shipped(path)
         return Recipe(shown(path), read_recipe(path), options, rest)
-    model, adapter = chosen.get("model", model), chosen.get("adapter", adapter)
-    return Recipe(
-        f"{Path(model).stem if model.endswith('.yaml') else model}/{Path(adapter).stem}",
-        compose(model, adapter),
-        options,
-        rest,
-    )
+    base, skill = str(chosen.get("model", model)), str(chosen.get("adapter", adapter))
+    name = f"{Path(base).stem if base.endswith('.yaml') else base}/{Path(skill).stem}"
+    return Recipe(name, compose(base, skill), options, rest)
 
 
 def wants_config(words: Sequence[str]) -> bool:
@@ -193,7 +191,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise LeyloraError(f"{shown(path)} is not YAML: {flattened(error, 300)}") from None
     if not isinstance(config, dict):
         raise LeyloraError(f"{shown(path)} must hold 'key: value' lines, found {type(config).__name__}.")
-    return {RENAMED.get(key, key): value for key, value in config.items()}
+    return {RENAMED.get(str(key), str(key)): value for key, value in config.items()}
 
 
 class _RecipeLoader(yaml.SafeLoader):

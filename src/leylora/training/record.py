@@ -240,3 +240,89 @@ def _cell(text: str) -> str:
     """One line that a Markdown table can hold, cut to a size one still reads."""
     line = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
     return line if len(line) <= 300 else f"{line[:299]}…"
+
+
+# --- of summaries
+
+KINDS = ("rouge1", "rouge2", "rougeL")
+"""Overlap of single words, of pairs of neighbours, and of the longest common subsequence (Lin 2004)."""
+SUMMARISERS = {"lead": "the article's first three sentences", "before": "base model", "after": "after training"}
+
+
+class SummaryRecord(BaseModel):
+    """All of a summary run's ``run.json``.
+
+    ``rouge`` holds mean F1 by summariser (``lead``: the article's first three sentences; ``before`` and ``after``
+    training) and kind; ``gain`` the 95 % bootstrap interval over articles of after less before, by kind.
+    ``weights_sha256`` is the hash of the adapter's or model's safetensors file.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    name: str
+    kind: str
+    base_model: str
+    revision: str
+    recipe: str
+    overrides: list[str]
+    prompt: str
+    dataset: str
+    dataset_sha256: str
+    rows: int
+    rows_too_long: int
+    articles_cut: int
+    eval_rows: int
+    unwritable_characters: str
+    steps: int
+    seed: int
+    versions: dict[str, str]
+    device: str
+    processes: int
+    trainable_parameters: int
+    train_loss: float
+    eval_loss_before: float
+    eval_loss: float
+    rouge: dict[str, dict[str, float]]
+    gain: dict[str, tuple[float, float]] = {}
+    peak_memory_gib: float
+    wall_seconds: float
+    weights_sha256: str = ""
+    log: list[dict[str, Any]]
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Summariser, ROUGE-1, ROUGE-2, ROUGE-L (times 100), loss; last the gain with its interval."""
+        losses = {"before": f"{self.eval_loss_before:.3f}", "after": f"{self.eval_loss:.3f}"}
+        lines = [
+            (label, *(f"{100 * self.rouge[key][kind]:.1f}" for kind in KINDS), losses.get(key, ""))
+            for key, label in SUMMARISERS.items()
+        ]
+        gains = (f"{100 * low:+.1f} to {100 * high:+.1f}" for low, high in map(self.gain.__getitem__, KINDS))
+        return [*lines, ("gain, 95 % interval", *gains, "")] if self.gain else lines
+
+    def card(self) -> str:
+        """A Hugging Face model card (Markdown with a YAML head)."""
+        scores = "\n".join(f"| {' | '.join(row)} |" for row in self.table())
+        lora = self.kind == "lora"
+        return f"""---
+base_model: {self.base_model}
+pipeline_tag: summarization
+language: es
+library_name: {"peft" if lora else "transformers"}
+tags: [summarization, leylora]
+---
+
+# {self.name}
+
+{"A LoRA adapter" if lora else "A whole model, all weights trained"}: summaries of Spanish news, trained with leylora
+(`{" ".join((self.recipe, *self.overrides))}`). The input is `{self.prompt}`, a line break and the article.
+
+ROUGE F1 × 100 on {self.eval_rows} held-out articles (words with their accents, no stemmer), and loss in nats a token:
+
+| summariser | ROUGE-1 | ROUGE-2 | ROUGE-L | loss |
+|---|---|---|---|---|
+{scores}
+
+Trained for {self.steps:,} steps on {self.rows:,} rows of `{self.dataset}`. Every held-out summary, before and after:
+`summaries.jsonl`. All figures and hashes: `run.json`. A summary may state what its article does not say; read it
+against the article.
+"""
