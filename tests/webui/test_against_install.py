@@ -15,18 +15,17 @@ from leylora.evaluation.items import Sources
 from leylora.evaluation.run import Settings, compare
 from leylora.models.templates import instruction_template, render, stop_strings
 from leylora.webui.check import check_install
-from leylora.webui.client import (
-    Client,
+from leylora.webui.client import Client, ServerSettings
+from leylora.webui.export import export, remove
+from leylora.webui.install import find_install
+from leylora.webui.protocol import (
     EmptyAnswerError,
     LoraError,
     NoModelError,
     ServerFailedError,
-    ServerSettings,
     StreamCutError,
     UnauthorizedError,
 )
-from leylora.webui.export import export, remove
-from leylora.webui.install import find_install
 
 from .real_server import (
     ADMIN_KEY,

@@ -8,9 +8,10 @@ import yaml
 
 from leylora import console
 from leylora.errors import UsageError
+from leylora.webui.protocol import Chunk
 
 if TYPE_CHECKING:  # the client brings the openai SDK, which --help does not need
-    from leylora.webui.client import Chunk, Client
+    from leylora.webui.client import Client
 
 Prompt = Annotated[str, typer.Argument(help="The text, or - to read it from standard input.")]
 Preset = Annotated[str | None, typer.Option(help="A preset of GENERATION-PRESETS, or of the server.")]
@@ -224,7 +225,7 @@ def _pairs(texts: list[str] | None, option: str) -> dict[str, Any]:
     return found
 
 
-def _show(stream: "Iterator[Chunk]") -> str:
+def _show(stream: Iterator[Chunk]) -> str:
     """Print a stream as it comes; returns its text."""
     text = ""
     try:

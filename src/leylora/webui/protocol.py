@@ -1,20 +1,17 @@
-"""What goes to a server and what comes back: address and keys, the fields of a request, answers, errors.
+"""What goes to a server and what comes back: the fields of a request, answers, errors.
 
 Takes keywords and gives the JSON of a request; takes the JSON of an answer and gives `Answer` or `Chunk`. The webui
 answers status 200 to an unknown key, to a preset it does not have and to settings that its preset overwrites, so all of
 these are checked here before they are sent, and a preset or template of ours is sent by its content.
 """
 
-import ipaddress
-import json
-import os
 from collections.abc import Sequence
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict
 
 from leylora.errors import LeyloraError, UsageError
 from leylora.models.presets import DEFAULTS, parse_preset, same_kind
@@ -24,89 +21,13 @@ from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES
 MODES = ("instruct", "chat", "chat-instruct")
 Message = dict[str, Any]
 
-_OTHERS = {"truncation_length": 0, "ban_eos_token": False, "skip_special_tokens": True}  # no keys of a preset
+_SETTINGS = DEFAULTS | {"max_tokens": 1, "seed": 1, "truncation_length": 0}
+_SETTINGS |= {"ban_eos_token": False, "skip_special_tokens": True}
 _WHOLE = {"top_k", "seed", "max_tokens", "truncation_length", "dry_allowed_length", "mirostat_mode"}
 _WHOLE |= {"no_repeat_ngram_size", "repetition_penalty_range"}
-_LIMITS: dict[str, tuple[float, float]] = {
-    "max_tokens": (1, float("inf")),
-    "truncation_length": (1, float("inf")),
-    "temperature": (0, float("inf")),
-    "top_k": (0, float("inf")),
-    "top_p": (0, 1),
-    "min_p": (0, 1),
-}
+_LIMITS = dict.fromkeys(("max_tokens", "truncation_length"), (1.0, inf))
+_LIMITS |= dict.fromkeys(("temperature", "top_k"), (0.0, inf)) | dict.fromkeys(("top_p", "min_p"), (0.0, 1.0))
 _NOT_SENT = ("sampler_priority", "dry_sequence_breakers")  # the server's own order and breakers stay
-
-
-class ServerSettings(BaseModel):
-    """Address and keys. A key is never shown: not in a repr, not in an error."""
-
-    model_config = ConfigDict(frozen=True)
-
-    url: str = "http://127.0.0.1:5000"
-    api_key: SecretStr | None = None
-    admin_key: SecretStr | None = None
-
-    @field_validator("url")
-    @classmethod
-    def _complete(cls, url: str) -> str:
-        return base_url(url)
-
-    @classmethod
-    def from_environment(
-        cls, url: str | None = None, api_key: str | None = None, admin_key: str | None = None
-    ) -> "ServerSettings":
-        """What is given, or else WEBUI_URL, WEBUI_API_KEY and WEBUI_ADMIN_KEY; the admin key defaults to the API key.
-
-        Raises:
-            UsageError: the address cannot be one.
-        """
-        key = api_key or os.environ.get("WEBUI_API_KEY") or None
-        admin = admin_key or os.environ.get("WEBUI_ADMIN_KEY") or key
-        address = url or os.environ.get("WEBUI_URL") or "http://127.0.0.1:5000"
-        try:
-            complete = base_url(address)
-        except ValueError as error:
-            raise UsageError(f"{address!r} is not a server address ({error}); write 127.0.0.1:5000.") from None
-        return cls(
-            url=complete,
-            api_key=SecretStr(key) if key else None,
-            admin_key=SecretStr(admin) if admin else None,
-        )
-
-    def headers(self, *, admin: bool) -> dict[str, str]:
-        """The Authorization header of an ordinary call, or of one on models and LoRAs."""
-        key = self.admin_key if admin else self.api_key
-        return {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
-
-    @property
-    def local(self) -> bool:
-        """Whether the server runs on this machine; a proxy of the environment is not asked for it."""
-        host = urlsplit(self.url).hostname or ""
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
-
-
-def base_url(text: str) -> str:
-    """``host:port``, ``http://host:port/`` or ``…/v1`` as ``http://host:port``.
-
-    Raises:
-        ValueError: it has no host, or another scheme than http and https.
-    """
-    full = text.strip() if "://" in text else f"http://{text.strip()}"
-    parts = urlsplit(full)
-    if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in full):
-        raise ValueError("a host is needed, after http:// or https://")
-    _ = parts.port  # raises ValueError for a port that is not a number
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}"
-
-
-def turns(instruction: str, system: str | None = None) -> list[Message]:
-    """An instruction, and the system message before it if there is one, as messages."""
-    first = [{"role": "system", "content": system}] if system else []
-    return [*first, {"role": "user", "content": instruction}]
 
 
 def completion_body(prompt: str, sampling: dict[str, Any]) -> dict[str, Any]:
@@ -138,7 +59,8 @@ def sampling_fields(
     given = {key: value for key, value in settings.items() if value is not None}
     for key, value in given.items():
         _check(key, value)
-    if "stream" in (extra or {}) or (extra or {}).get("n", 1) != 1:
+    extra = extra or {}
+    if "stream" in extra or extra.get("n", 1) != 1:
         raise UsageError("'stream' and 'n' do not go into 'extra': call a stream_ method, or ask once for each answer.")
     fields: dict[str, Any] = {}
     if preset and is_ours(preset, GENERATION_PRESETS, "preset"):
@@ -152,7 +74,7 @@ def sampling_fields(
         fields = {"preset": preset}
     if stop:
         fields["stop"] = [stop] if isinstance(stop, str) else list(stop)
-    return fields | given | ({"model": model} if model else {}) | (extra or {})
+    return fields | given | ({"model": model} if model else {}) | extra
 
 
 def chat_body(
@@ -186,7 +108,6 @@ def chat_body(
         system = [str(message.get("content") or "") for message in rest if message.get("role") == "system"]
         rest = [message for message in rest if message.get("role") != "system"]
         context = "\n".join(filter(None, [context, *system])) or None
-    ours = template is not None and is_ours(template, INSTRUCTION_TEMPLATES, "template")
     fields: dict[str, Any] = {
         "messages": rest,
         "mode": mode,
@@ -194,10 +115,12 @@ def chat_body(
         "character": character,
         "name1": name1,  # the schema's user_name and bot_name are not read by the server
         "name2": name2,
-        "continue_": True if continue_last else None,
-        "instruction_template_str": instruction_template(template) if template and ours else None,
-        "instruction_template": None if ours else template,
+        "continue_": continue_last or None,
     }
+    if template and is_ours(template, INSTRUCTION_TEMPLATES, "template"):
+        fields["instruction_template_str"] = instruction_template(template)
+    else:
+        fields["instruction_template"] = template
     return {key: value for key, value in fields.items() if value is not None} | sampling_fields(**sampling)
 
 
@@ -218,19 +141,18 @@ def is_ours(name: str, folder: Path, what: str) -> bool:
 
 
 def _check(key: str, value: Any) -> None:
-    known = DEFAULTS | _OTHERS | {"max_tokens": 1, "seed": 1}
-    if key not in known:
-        near = get_close_matches(key, [*known, "preset", "stop", "model", "extra"], n=1)
+    if key not in _SETTINGS:
+        near = get_close_matches(key, [*_SETTINGS, "preset", "stop", "model", "extra"], n=1)
         hint = f"did you mean {near[0]}?" if near else "what only one server knows goes into 'extra'."
         raise UsageError(f"{key} is not a generation setting; {hint}")
-    if not same_kind(value, known[key]) or (key in _WHOLE and value != int(value)):
-        kind = (
-            "a text" if isinstance(known[key], str) else "true or false" if isinstance(known[key], bool) else "a number"
-        )
-        raise UsageError(f"{key}: {value!r} is not {'a whole number' if key in _WHOLE else kind}.")
-    lowest, highest = _LIMITS.get(key, (float("-inf"), float("inf")))
+    default = _SETTINGS[key]
+    if not same_kind(value, default) or (key in _WHOLE and value != int(value)):
+        kinds = {str: "a text", bool: "true or false"}
+        kind = "a whole number" if key in _WHOLE else kinds.get(type(default), "a number")
+        raise UsageError(f"{key}: {value!r} is not {kind}.")
+    lowest, highest = _LIMITS.get(key, (-inf, inf))
     if not isinstance(value, str) and not lowest <= value <= highest:
-        most = f" and at most {highest:g}" if highest != float("inf") else ""
+        most = f" and at most {highest:g}" if highest != inf else ""
         raise UsageError(f"{key}: {value:g} must be at least {lowest:g}{most}.")
 
 
@@ -292,7 +214,11 @@ class Usage(_Answered):
 
 
 class Chunk(_Answered):
-    """A piece of a streamed answer; the last one has a ``finish_reason``."""
+    """A piece of a streamed answer; the last one has a ``finish_reason``.
+
+    That is "stop" (the model ended it, or a stop string did), "length" (max_tokens) or "tool_calls". ``reasoning`` is
+    what a thinking model wrote before its answer.
+    """
 
     text: str = ""
     reasoning: str = ""
@@ -301,11 +227,7 @@ class Chunk(_Answered):
 
 
 class Answer(Chunk):
-    """A whole answer.
-
-    ``finish_reason`` is "stop" (the model ended it, or a stop string did), "length" (max_tokens) or "tool_calls".
-    ``reasoning`` is what a thinking model wrote before its answer.
-    """
+    """A whole answer."""
 
     tool_calls: tuple[dict[str, Any], ...] = ()
     model: str | None = None
@@ -323,7 +245,7 @@ class ModelInfo(_Answered):
         return self.model_name not in (None, "", "None")
 
 
-class LoraEffect(_Answered):
+class LoraEffect(NamedTuple):
     """A LoRA that was applied and seen to act: the largest change it made to a probability of the next token."""
 
     name: str
@@ -354,20 +276,5 @@ def read_chunk(event: Any) -> Chunk:
             finish_reason=choice.get("finish_reason"),
             usage=event.get("usage") or None,
         )
-    except (KeyError, IndexError, TypeError, AttributeError, ValidationError):
+    except (LookupError, TypeError, AttributeError, ValueError):
         raise ServerFailedError(f"The stream holds an event of an unknown form: {str(event)[:120]}.") from None
-
-
-def server_words(text: str) -> str:
-    """The server's own words, from ``{"detail": …}``, ``{"error": {"message": …}}`` or plain text."""
-    try:
-        body = json.loads(text)
-    except ValueError:
-        body = text
-    if isinstance(body, dict):
-        error = body.get("error")
-        body = body.get("detail") or (error.get("message") if isinstance(error, dict) else error) or body
-    if isinstance(body, list) and body and isinstance(body[0], dict):  # FastAPI's list of invalid fields
-        body = "; ".join(f"{'.'.join(map(str, entry.get('loc', ())))}: {entry.get('msg')}" for entry in body)
-    said = str(body).strip()[:300] or "no reason given"
-    return said if said.endswith(".") else f"{said}."
