@@ -1,6 +1,6 @@
 """A client for text-generation-webui's API that notices what its answers hide; plain calls work with any OpenAI server.
 
-Takes prompts or messages and keywords, gives `Answer`, streamed `Chunk`s, `ModelInfo` and `LoraEffect`. Every failure
+Takes prompts or messages and keywords, gives `Answer` (whole or in pieces), `ModelInfo` and `LoraEffect`. Every failure
 is a `WebuiError` whose message says what to do. Requests go through the `openai` SDK; this is the only module that
 knows the paths of the webui's own calls (``/v1/internal``).
 """
@@ -20,7 +20,6 @@ from leylora.errors import UsageError
 from leylora.models.templates import instruction_template
 from leylora.webui.protocol import (
     Answer,
-    Chunk,
     EmptyAnswerError,
     LoraEffect,
     LoraError,
@@ -37,7 +36,6 @@ from leylora.webui.protocol import (
     chat_body,
     completion_body,
     read_answer,
-    read_chunk,
 )
 
 T = TypeVar("T")
@@ -47,6 +45,7 @@ QUICK, GENERATION, LOADING = 30.0, 600.0, 3600.0  # seconds until an answer must
 SILENCE = 120.0  # seconds without a byte until a stream is given up; the webui pings every 15
 CONNECT = 10.0  # seconds
 RETRIES = 2  # of a GET; a POST is never repeated, since the first generation may still be running
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)  # of JSON that is not as expected
 DRIFT = 1e-3  # a change of the base model's probabilities above this is not the rounding of a GPU
 
 _CAUSES = (
@@ -80,11 +79,7 @@ class ServerSettings(BaseModel):
 
     @classmethod
     def from_environment(cls, url: str | None = None, api_key: str | None = None, admin_key: str | None = None) -> Self:
-        """What is given, or else WEBUI_URL, WEBUI_API_KEY and WEBUI_ADMIN_KEY; the admin key defaults to the API key.
-
-        Raises:
-            UsageError: the address cannot be one.
-        """
+        """What is given, or else WEBUI_URL, WEBUI_API_KEY and WEBUI_ADMIN_KEY, which defaults to the API key."""
         key = api_key or os.environ.get("WEBUI_API_KEY")
         admin = admin_key or os.environ.get("WEBUI_ADMIN_KEY") or key
         return cls(
@@ -153,32 +148,31 @@ class Client:
         """Continue a text without a template."""
         return self._answer("/completions", "generate", completion_body(prompt, sampling))
 
-    def instruct(self, instruction: str, *, system: str | None = None, **options: Any) -> Answer:
+    def instruct(self, instruction: str, **options: Any) -> Answer:
         """Answer one instruction; ``options`` as for `chat`."""
-        return self.chat(_messages(instruction, system), **options)
+        return self.chat([{"role": "user", "content": instruction}], **options)
 
     def chat(self, messages: Sequence[Message], **options: Any) -> Answer:
         """Answer the last of several messages (``{"role": "user", "content": "…"}``).
 
         Args:
-            options: those of `sampling_fields`, and the webui's own:
+            options: those of `sampling_fields`; ``system``, a message before the others; and the webui's own:
                 ``template``, an instruction template, of INSTRUCTION-TEMPLATES or of the server (default: the model's);
-                ``mode``, instruct (default), chat or chat-instruct, as in the webui's Chat tab;
-                ``character``, ``context`` (the character's description), ``name1`` and ``name2`` (the user's and the
-                character's name), for the two chat modes;
+                ``mode``, instruct (default), chat or chat-instruct; for the two chat modes ``character``, ``context``
+                (its description), ``name1`` and ``name2`` (the user's and its name);
                 ``continue_last``, to go on with the last message, the assistant's, instead of answering it.
         """
         return self._answer("/chat/completions", "chat", chat_body(messages, **options))
 
-    def stream_generate(self, prompt: str, **sampling: Any) -> Iterator[Chunk]:
+    def stream_generate(self, prompt: str, **sampling: Any) -> Iterator[Answer]:
         """As `generate`, piece by piece."""
         return self._stream("/completions", "generate", completion_body(prompt, sampling))
 
-    def stream_instruct(self, instruction: str, *, system: str | None = None, **options: Any) -> Iterator[Chunk]:
+    def stream_instruct(self, instruction: str, **options: Any) -> Iterator[Answer]:
         """As `instruct`, piece by piece."""
-        return self.stream_chat(_messages(instruction, system), **options)
+        return self.stream_chat([{"role": "user", "content": instruction}], **options)
 
-    def stream_chat(self, messages: Sequence[Message], **options: Any) -> Iterator[Chunk]:
+    def stream_chat(self, messages: Sequence[Message], **options: Any) -> Iterator[Answer]:
         """As `chat`, piece by piece. Leaving the loop early closes the connection, which stops the generation."""
         return self._stream("/chat/completions", "chat", chat_body(messages, **options))
 
@@ -189,11 +183,11 @@ class Client:
 
     def encode(self, text: str) -> list[int]:
         """Token numbers of a text, with the BOS that the webui puts in front."""
-        return self._call("/internal/encode", "encode", lambda found: list(found["tokens"]), {"text": text}, model=True)
+        return self._call("/internal/encode", "encode", lambda found: list(found["tokens"]), {"text": text})
 
     def decode(self, tokens: Sequence[int]) -> str:
         body = {"tokens": list(tokens)}
-        return self._call("/internal/decode", "decode", lambda found: str(found["text"]), body, model=True)
+        return self._call("/internal/decode", "decode", lambda found: str(found["text"]), body)
 
     def logits(self, prompt: str, top: int = 50) -> dict[str, float]:
         """The likeliest next tokens, as the vocabulary spells them, with their probabilities."""
@@ -202,7 +196,7 @@ class Client:
             return {str(token): float(probability) for token, probability in found.items()}
 
         body = {"prompt": prompt, "use_samplers": False, "top_logits": top}
-        return self._call("/internal/logits", "ask for probabilities", read, body, patience=GENERATION, model=True)
+        return self._call("/internal/logits", "ask for probabilities", read, body, patience=GENERATION)
 
     def stop(self) -> None:
         """Stop everything the server is generating, for everyone."""
@@ -225,10 +219,6 @@ class Client:
         """Load a model and see that it is there; ``args`` as in the Model tab: ``{"load_in_4bit": True}``.
 
         It takes every LoRA off, and a failed load also loses the model that was loaded before.
-
-        Raises:
-            RequestRefusedError: the server has no model of that name.
-            ServerFailedError: it could not be loaded.
         """
         available = self._names("/internal/model/list", "list the models", "model_names")
         if name not in available:
@@ -261,19 +251,12 @@ class Client:
         return self._names("/internal/lora/list", "list the LoRAs", "lora_names")
 
     def load_lora(self, name: str, args: dict[str, Any] | None = None) -> LoraEffect:
-        """Apply one LoRA in place of any other, and prove that it acts.
+        """Apply one LoRA in place of any other, and prove that it acts; a `LoraError` leaves the base model usable.
 
         The webui says OK to a LoRA without effect; after a bad LoRA it refuses every further one until the model is
         loaded again; and after two at once it may report none while one still acts. So the LoRA is loaded, measured,
-        taken off, measured again, and put back: only the difference that taking it off makes is a proof.
-
-        Args:
-            name: the folder's name in the webui's loras.
-            args: how the model was loaded (such as ``{"load_in_4bit": True}``), in case it must be loaded again.
-
-        Raises:
-            NoModelError: no model is loaded.
-            LoraError: there is no such LoRA, or it does not fit, or changes nothing; the base model is usable.
+        taken off, measured again, and put back: only the difference that taking it off makes is a proof. ``args`` says
+        how the model was loaded (``{"load_in_4bit": True}``), in case it must be loaded again.
         """
         available = self.loras()
         if name not in available:
@@ -284,31 +267,29 @@ class Client:
         if before.lora_names:
             self._take_off(before, args)
         try:
-            on, off, noise = self._measure(name, before, args)
-            change = again = _largest_change(on, off)
-            if change > 2 * noise:
-                self._change("/internal/lora/load", f"load the LoRA {name}", {"lora_names": [name]})
-                again = _largest_change(off, self._probabilities())
-        except WebuiError as error:
-            dot = " Its name holds a dot, which the webui cannot load: rename the folder." if "." in name else ""
-            raise LoraError(
-                f"The LoRA '{name}' does not load. {error} {self._bring_back(before, args)}{dot} To see why: "
-                "python scripts/export_webui.py --check WEBUI."
-            ) from None
-        if change <= 2 * noise or again <= 2 * noise:
-            raise LoraError(
+            change = self._measure(name, before, args)
+            problem = (
                 f"The server said OK, but the LoRA '{name}' changes nothing: its weights are named for another model, "
                 "or are all zero, or an earlier failure of another program still holds the server (load the model "
-                f"again then). {self._bring_back(before, args)}"
+                "again then)."
             )
+        except WebuiError as error:
+            change = 0.0
+            dot = " Its name holds a dot, which the webui cannot load: rename the folder." if "." in name else ""
+            problem = (
+                f"The LoRA '{name}' does not load. {error}{dot} To see why: python scripts/export_webui.py --check "
+                "WEBUI."
+            )
+        if not change:
+            try:
+                state = self._take_off(before, args)
+            except WebuiError as error:
+                state = f"The base model could not be loaded again either ({error})"
+            raise LoraError(f"{problem} {state}")
         return LoraEffect(name, change)
 
     def unload_lora(self, args: dict[str, Any] | None = None) -> ModelInfo:
-        """Take every LoRA off, by loading the model again (with ``args``) if the server cannot.
-
-        Raises:
-            NoModelError: no model is loaded.
-        """
+        """Take every LoRA off, by loading the model again (with ``args``) if the server cannot."""
         self._take_off(self._loaded(), args)
         return self.info()
 
@@ -330,31 +311,24 @@ class Client:
         self._load(str(before.model_name), args)
         return "The base model was loaded again, without a LoRA."
 
-    def _measure(
-        self, name: str, before: ModelInfo, args: dict[str, Any] | None
-    ) -> tuple[list[dict[str, float]], list[dict[str, float]], float]:
-        """Probabilities with the LoRA and, once it is off again, without; and how much two equal calls differ.
-
-        Where the base was not the same before as after, a LoRA acted that the server did not report: the model is
-        loaded again and everything measured once more.
-        """
+    def _measure(self, name: str, before: ModelInfo, args: dict[str, Any] | None) -> float:
+        """Apply a LoRA and return by how much it changes a probability; 0 if by no more than two equal calls differ."""
+        load = ("/internal/lora/load", f"load the LoRA {name}", {"lora_names": [name]})
         for fresh in (False, True):
             first = self._probabilities()
-            self._change("/internal/lora/load", f"load the LoRA {name}", {"lora_names": [name]})
+            self._change(*load)
             on = self._probabilities()
             self._change("/internal/lora/unload", "unload the LoRA", {})
             off = self._probabilities()
             noise = _largest_change(off, self._probabilities())  # 0 on a CPU; a GPU may differ from call to call
             if fresh or _largest_change(first, off) <= max(2 * noise, DRIFT):
                 break
-            self._load(str(before.model_name), args)
-        return on, off, noise
-
-    def _bring_back(self, before: ModelInfo, args: dict[str, Any] | None) -> str:
-        try:
-            return self._take_off(before, args)
-        except WebuiError as error:
-            return f"The base model could not be loaded again either ({error})"
+            self._load(str(before.model_name), args)  # a LoRA acted that the server did not report
+        change = _largest_change(on, off)
+        if change <= 2 * noise:
+            return 0.0
+        self._change(*load)
+        return change if _largest_change(off, self._probabilities()) > 2 * noise else 0.0
 
     def _load(self, name: str, args: dict[str, Any] | None, template: str | None = None) -> None:
         text = instruction_template(template) if template else None
@@ -375,34 +349,44 @@ class Client:
         self._call(path, what, str, body, admin=True, patience=LOADING)
 
     def _answer(self, path: str, what: str, body: dict[str, Any]) -> Answer:
-        answer = self._call(path, what, read_answer, body, patience=GENERATION, model=True)
+        answer = self._call(path, what, read_answer, body, patience=GENERATION)
         if not (answer.text or answer.tool_calls):
             self._check_empty(answer)
         return answer
 
-    def _stream(self, path: str, what: str, body: dict[str, Any]) -> Iterator[Chunk]:
+    def _stream(self, path: str, what: str, body: dict[str, Any]) -> Iterator[Answer]:
         text, thoughts, finish = "", "", None
+        failure: WebuiError | None = None
         body, options = body | {"stream": True}, self._options(self._timeout or SILENCE)
         try:
             with self._sdk.post(
                 path, cast_to=object, body=body, options=options, stream=True, stream_cls=Stream[object]
             ) as events:
-                for event in events:
-                    chunk = read_chunk(event)
-                    text, thoughts, finish = (
-                        text + chunk.text,
-                        thoughts + chunk.reasoning,
-                        chunk.finish_reason or finish,
-                    )
-                    if chunk != Chunk():
-                        yield chunk
-            if finish is None:
-                raise _cut(text)
-        except (WebuiError, OpenAIError, ValueError) as error:
-            failure = error if isinstance(error, WebuiError) else self._stream_error(what, error, text)
-            if isinstance(failure, ServerFailedError | StreamCutError):
-                self._require_model()  # a cut stream is also how the webui says that no model is loaded
-            raise failure from None
+                for piece in map(read_answer, events):
+                    text, thoughts = text + piece.text, thoughts + piece.reasoning
+                    finish = piece.finish_reason or finish
+                    if piece.text or piece.reasoning or piece.finish_reason or piece.tool_calls or piece.usage:
+                        yield piece
+        except UnicodeDecodeError:
+            failure = StreamCutError("The stream is not UTF-8; the server, or a proxy on the way, damaged it.", text)
+        except UNREADABLE as error:
+            failure = ServerFailedError(f"The stream holds an event that cannot be read ({error!r}).")
+        except OpenAIError as error:
+            finish = None
+            if isinstance(error, APITimeoutError) and text:
+                failure = StreamCutError(f"The stream fell silent after {len(text)} characters.", text)
+            elif not isinstance(error.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError):
+                failure = self._error(what, error)
+        if failure is None and finish is None:
+            failure = StreamCutError(
+                f"The stream was cut after {len(text)} characters: the generation failed on the server, or the server "
+                f"ended; its log says why. {_CAUSES}",
+                text,
+            )
+        if isinstance(failure, ServerFailedError | StreamCutError):
+            self._require_model()  # a cut stream is also how the webui says that no model is loaded
+        if failure:
+            raise failure
         if not text:
             self._check_empty(Answer(reasoning=thoughts, finish_reason=finish))
 
@@ -436,23 +420,17 @@ class Client:
         *,
         admin: bool = False,
         patience: float = QUICK,
-        model: bool = False,
     ) -> T:
-        """One request: a POST with a body, or a GET without.
+        """One request, a POST with a body or a GET without; ``read`` makes the result of the answer's JSON.
 
-        Args:
-            what: what it does, for error messages.
-            read: makes the result of the answer's JSON.
-            patience: seconds to wait for the answer; ``timeout`` of the client replaces those of long calls.
-            model: a failure may mean that no model is loaded, and is then said so.
+        ``what`` is for error messages. The client's ``timeout`` replaces ``patience`` (seconds) in long calls.
         """
         options = self._options(self._timeout if self._timeout and patience > QUICK else patience, admin)
-        address = f"{self.settings.url}/v1{path}"
+        address, found = f"{self.settings.url}/v1{path}", cast(Any, "")
         failure: WebuiError = ServerFailedError(
             f"{address} answered with something that is not JSON; is this the API's port (5000 by default) and not "
             "the web page's (7860)?"
         )
-        found: Any = ""
         try:
             if body is None:
                 found = self._sdk.get(path, cast_to=object, options=options | {"max_retries": RETRIES})
@@ -464,13 +442,13 @@ class Client:
             failure = self._error(what, error, admin)
         except json.JSONDecodeError:
             pass
-        except (LookupError, TypeError, ValueError, AttributeError):
+        except UNREADABLE:
             failure = ServerFailedError(
                 f"{address} answered with something else than expected ({str(found)[:120]}); is it the API of "
                 "text-generation-webui, or of a server compatible with OpenAI's?"
             )
-        if model and isinstance(failure, ServerFailedError):
-            self._require_model()
+        if isinstance(failure, ServerFailedError) and "/model/" not in path:
+            self._require_model()  # without a model the webui also answers with status 500
         raise failure
 
     def _options(self, patience: float, admin: bool = False) -> Any:
@@ -497,7 +475,7 @@ class Client:
         return ServerFailedError(f"The server broke off the stream: {error}.")  # an error event inside it
 
     def _status_error(self, what: str, error: APIStatusError, admin: bool) -> WebuiError:
-        status, url = error.status_code, self.settings.url
+        status = error.status_code
         if status in (401, 403):
             key, variable = ("admin key", "WEBUI_ADMIN_KEY") if admin else ("API key", "WEBUI_API_KEY")
             if self.settings.headers(admin=admin):
@@ -510,44 +488,12 @@ class Client:
         if isinstance(body, list) and body and isinstance(body[0], dict):  # FastAPI's list of invalid fields
             body = "; ".join(f"{'.'.join(map(str, entry.get('loc', ())))}: {entry.get('msg')}" for entry in body)
         said = str(body or "no reason given").strip()[:300].rstrip(".")
-        if status == 404:
-            return RequestRefusedError(
-                f"{url} cannot {what} (status 404: {said}); the webui's own calls need text-generation-webui, started "
-                "with --api."
-            )
+        hint = "; the webui's own calls need text-generation-webui, started with --api" if status == 404 else ""
         if status == 400 and "host header" in said.lower():
-            return RequestRefusedError(
-                f"The server does not accept calls under the name {url}; start it with --listen, or call it at "
-                "127.0.0.1."
-            )
-        if 400 <= status < 500:
-            return RequestRefusedError(f"The server refused to {what} (status {status}): {said}.")
-        return ServerFailedError(f"The server failed to {what} (status {status}): {said}.")
-
-    def _stream_error(self, what: str, error: OpenAIError | ValueError, text: str) -> WebuiError:
-        """What ended a stream after ``text``."""
-        if isinstance(error, UnicodeDecodeError):
-            return StreamCutError("The stream is not UTF-8; the server, or a proxy on the way, damaged it.", text)
-        if isinstance(error, ValueError):
-            return ServerFailedError(f"The stream holds an event that is not JSON ({error}).")
-        if isinstance(error.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError):
-            return _cut(text)
-        if isinstance(error, APITimeoutError) and text:
-            return StreamCutError(f"The stream fell silent after {len(text)} characters.", text)
-        return self._error(what, error)
-
-
-def _messages(instruction: str, system: str | None) -> list[Message]:
-    first = [{"role": "system", "content": system}] if system else []
-    return [*first, {"role": "user", "content": instruction}]
-
-
-def _cut(text: str) -> StreamCutError:
-    return StreamCutError(
-        f"The stream was cut after {len(text)} characters: the generation failed on the server, or the server ended; "
-        f"its log says why. {_CAUSES}",
-        text,
-    )
+            hint = "; start it with --listen, or call it at 127.0.0.1"
+        if status < 500:
+            return RequestRefusedError(f"{self.settings.url} refused to {what} (status {status}: {said}){hint}.")
+        return ServerFailedError(f"{self.settings.url} failed to {what} (status {status}: {said}).")
 
 
 def _largest_change(before: Sequence[dict[str, float]], after: Sequence[dict[str, float]]) -> float:

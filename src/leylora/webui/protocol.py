@@ -1,8 +1,8 @@
 """What goes to a server and what comes back: the fields of a request, answers, errors.
 
-Takes keywords and gives the JSON of a request; takes the JSON of an answer and gives `Answer` or `Chunk`. The webui
-answers status 200 to an unknown key, to a preset it does not have and to settings that its preset overwrites, so all of
-these are checked here before they are sent, and a preset or template of ours is sent by its content.
+Takes keywords and gives the JSON of a request; takes the JSON of an answer and gives an `Answer`. The webui answers
+status 200 to an unknown key, to a preset it does not have and to settings that its preset overwrites, so all of these
+are checked here before they are sent, and a preset or template of ours is sent by its content.
 """
 
 from collections.abc import Sequence
@@ -52,9 +52,6 @@ def sampling_fields(
         extra: fields that only one server knows; sent as they are.
         settings: max_tokens, seed, truncation_length, ban_eos_token, skip_special_tokens and every key of a preset
             (`leylora.models.presets.DEFAULTS`); None means not set.
-
-    Raises:
-        UsageError: an unknown setting, or one with an impossible value.
     """
     given = {key: value for key, value in settings.items() if value is not None}
     for key, value in given.items():
@@ -63,7 +60,7 @@ def sampling_fields(
     if "stream" in extra or extra.get("n", 1) != 1:
         raise UsageError("'stream' and 'n' do not go into 'extra': call a stream_ method, or ask once for each answer.")
     fields: dict[str, Any] = {}
-    if preset and is_ours(preset, GENERATION_PRESETS, "preset"):
+    if preset and _is_ours(preset, GENERATION_PRESETS, "preset"):
         fields = {key: value for key, value in DEFAULTS.items() if key not in _NOT_SENT}
         fields |= parse_preset((GENERATION_PRESETS / f"{preset}.yaml").read_bytes()).settings
     elif preset:
@@ -80,6 +77,7 @@ def sampling_fields(
 def chat_body(
     messages: Sequence[Message],
     *,
+    system: str | None = None,
     mode: str | None = None,
     template: str | None = None,
     context: str | None = None,
@@ -93,9 +91,6 @@ def chat_body(
 
     In mode "chat" the webui ignores a system message and reads ``context``, so the text is moved there. A template of
     INSTRUCTION-TEMPLATES is sent as text: the webui silently takes Alpaca for a name it does not know.
-
-    Raises:
-        UsageError: no message, an unknown mode, or an empty ``context``, which would mean the default character's.
     """
     if not messages:
         raise UsageError("A chat needs at least one message.")
@@ -103,11 +98,11 @@ def chat_body(
         raise UsageError(f"There is no mode {mode!r}; there are instruct, chat and chat-instruct.")
     if context is not None and not context.strip():
         raise UsageError("An empty context would bring the server's default character; leave it out or write one.")
-    rest = list(messages)
+    rest = [*([{"role": "system", "content": system}] if system else []), *messages]
     if mode == "chat":
-        system = [str(message.get("content") or "") for message in rest if message.get("role") == "system"]
+        told = [str(message.get("content") or "") for message in rest if message.get("role") == "system"]
         rest = [message for message in rest if message.get("role") != "system"]
-        context = "\n".join(filter(None, [context, *system])) or None
+        context = "\n".join(filter(None, [context, *told])) or None
     fields: dict[str, Any] = {
         "messages": rest,
         "mode": mode,
@@ -117,19 +112,15 @@ def chat_body(
         "name2": name2,
         "continue_": continue_last or None,
     }
-    if template and is_ours(template, INSTRUCTION_TEMPLATES, "template"):
+    if template and _is_ours(template, INSTRUCTION_TEMPLATES, "template"):
         fields["instruction_template_str"] = instruction_template(template)
     else:
         fields["instruction_template"] = template
     return {key: value for key, value in fields.items() if value is not None} | sampling_fields(**sampling)
 
 
-def is_ours(name: str, folder: Path, what: str) -> bool:
-    """Whether a preset or template is a file of ours; the server is silent about a name it does not know.
-
-    Raises:
-        UsageError: it differs from one of ours by a typing error.
-    """
+def _is_ours(name: str, folder: Path, what: str) -> bool:
+    """Whether a preset or template is a file of ours; one that almost is, is a typing error."""
     if Path(name).name == name and (folder / f"{name}.yaml").is_file():
         return True
     near = get_close_matches(name.casefold(), [path.stem for path in folder.glob("*.yaml")], n=1, cutoff=0.92)
@@ -203,7 +194,7 @@ class LoraError(WebuiError):
 class _Answered(BaseModel):
     """Unknown fields are ignored and missing ones have defaults, because servers differ."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
 class Usage(_Answered):
@@ -213,8 +204,8 @@ class Usage(_Answered):
     completion_tokens: int = 0
 
 
-class Chunk(_Answered):
-    """A piece of a streamed answer; the last one has a ``finish_reason``.
+class Answer(_Answered):
+    """An answer, or a piece of a streamed one, of which only the last has a ``finish_reason``.
 
     That is "stop" (the model ended it, or a stop string did), "length" (max_tokens) or "tool_calls". ``reasoning`` is
     what a thinking model wrote before its answer.
@@ -223,13 +214,8 @@ class Chunk(_Answered):
     text: str = ""
     reasoning: str = ""
     finish_reason: str | None = None
-    usage: Usage | None = None
-
-
-class Answer(Chunk):
-    """A whole answer."""
-
     tool_calls: tuple[dict[str, Any], ...] = ()
+    usage: Usage | None = None
     model: str | None = None
 
 
@@ -253,28 +239,14 @@ class LoraEffect(NamedTuple):
 
 
 def read_answer(found: Any) -> Answer:
-    choice = found["choices"][0]
-    message = choice.get("message") or {"content": choice.get("text")}
+    """Of the JSON of an answer or of a streamed event; the event with the usage has no choices."""
+    choice = found["choices"][0] if found["choices"] else {}
+    part = choice.get("message") or choice.get("delta") or {}
     return Answer(
-        text=message.get("content") or "",
+        text=choice.get("text") or part.get("content") or "",
+        reasoning=part.get("reasoning_content") or "",
         finish_reason=choice.get("finish_reason"),
-        reasoning=message.get("reasoning_content") or "",
-        tool_calls=tuple(message.get("tool_calls") or ()),
-        usage=found.get("usage"),
+        tool_calls=tuple(part.get("tool_calls") or ()),
+        usage=found.get("usage") or None,
         model=found.get("model"),
     )
-
-
-def read_chunk(event: Any) -> Chunk:
-    """A streamed event as a chunk; the one with the usage has no choices, and the webui's last delta is {}."""
-    try:
-        choice = event["choices"][0] if event["choices"] else {}
-        delta = choice.get("delta") or {}
-        return Chunk(
-            text=choice.get("text") or delta.get("content") or "",
-            reasoning=delta.get("reasoning_content") or "",
-            finish_reason=choice.get("finish_reason"),
-            usage=event.get("usage") or None,
-        )
-    except (LookupError, TypeError, AttributeError, ValueError):
-        raise ServerFailedError(f"The stream holds an event of an unknown form: {str(event)[:120]}.") from None
