@@ -46,17 +46,13 @@ _SHOWN_WITH_ADAPTER = ("README.md", "run.json")  # who opens the folder later le
 
 @dataclass(frozen=True)
 class Artifact:
-    """One thing to copy: its files by name, each as a path to copy or as a text to write.
-
-    ``base_model`` and ``template`` are an adapter's: what it was trained on, and with which prompt format. The names of
-    an extension's files may lie in subfolders.
-    """
+    """One thing to copy."""
 
     kind: Kind
     name: str
-    files: dict[str, Path | str]
-    base_model: str | None = None
-    template: str | None = None
+    files: dict[str, Path | str]  # by name, which may hold folders: a path to copy or a text to write
+    base_model: str | None = None  # what an adapter was trained on,
+    template: str | None = None  # and with which prompt format
     notes: tuple[str, ...] = ()
 
     def digests(self, path: Path) -> dict[Path, str]:
@@ -94,13 +90,10 @@ class ExportReport:
 
 
 class Manifest(BaseModel):
-    """``leylora-export.json``: SHA-256 by path of every file put there, and the entries in config-user.yaml.
-
-    Paths are relative to the folder of the manifest where they lie inside it.
-    """
+    """``leylora-export.json``: what was put there."""
 
     version: int = 1
-    files: dict[str, str] = {}
+    files: dict[str, str] = {}  # SHA-256 by path, which is relative to the manifest's folder if it is inside it
     model_entries: dict[str, dict[str, Any]] = {}
 
 
@@ -122,9 +115,7 @@ def export(
         extension: an extension to add, such as `leylora.webui.extension.artifact` makes.
 
     Raises:
-        UsageError: there is no installation, or the webui cannot load an adapter of that name.
-        LeyloraError: a name is unknown, an artifact is faulty, config-user.yaml cannot be edited, a folder cannot be
-            written.
+        LeyloraError: a name is unknown, an artifact is faulty, or something in the installation cannot be changed.
     """
     install = find_install(webui)
     artifacts = [*collect(names, lora_root), *([extension] if extension else [])]
@@ -163,7 +154,6 @@ def remove(webui: Path, dry_run: bool = False) -> ExportReport:
     """Take out what `export` put in, except what the user has changed since.
 
     Raises:
-        UsageError: there is no installation.
         LeyloraError: nothing was exported there, or a file cannot be edited or deleted.
     """
     install = find_install(webui)
@@ -212,11 +202,7 @@ def collect(names: Sequence[str], lora_root: Path = LORA) -> list[Artifact]:
     """The artifacts of these names, with the template and the preset that belong to each adapter; all, for no name.
 
     A name is that of an adapter, preset or template, or the path of an adapter or preset. The preset of an adapter that
-    is not there is exported by its path alone: who names it means the adapter.
-
-    Raises:
-        UsageError: a name that the webui cannot load.
-        LeyloraError: there is nothing of that name, or it is faulty; the message says which and why.
+    is not there is exported by its path only, because whoever gives its name means the adapter.
     """
     folders = {path.parent.name: path.parent for path in sorted(lora_root.glob(f"*/{CONFIG_FILE}"))}
     presets = {path.stem: path for path in sorted(GENERATION_PRESETS.glob("*.yaml"))}
