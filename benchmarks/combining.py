@@ -283,7 +283,7 @@ def publish(scores: Scores, out: Path) -> None:
             "processor": platform.machine(),
             "cells_measured": len(scores.cells),
             "cells_in_all": len(list(cells_to_measure())),
-            "criterion": "highest mean, over families and seeds that all ways have, of the share of the lesser-kept skill",
+            "criterion": "highest mean share of the lesser-kept skill, over the families and seeds that all ways have",
             "default": winner(scores.cells),
             "table": summary(scores.cells),
             "cells": scores.cells,
