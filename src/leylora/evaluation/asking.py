@@ -112,13 +112,18 @@ def _ask_model(
             backend = open_backend(model)
         except LeyloraError as error:
             raise _NotLoadedError(str(error)) from None
-        seconds = None if model.endpoint else time.monotonic() - begun
-        said = {"identity": backend.identity, "settings": backend.settings, "parameters": backend.parameters}
-        facts = Facts(made_of=made_of, load_seconds=seconds, memory_gib={}, **said)
+        facts = Facts(
+            made_of=made_of,
+            identity=backend.identity,
+            settings=backend.settings,
+            memory_gib={},
+            parameters=backend.parameters,
+            load_seconds=None if model.endpoint else time.monotonic() - begun,
+        )
     usable: list[Variant] = []
     failures: list[Finding] = []
     for variant in model.variants:
-        about = {"model": model.label, "variant": variant.name}
+        about: dict[str, Any] = {"model": model.label, "variant": variant.name}
         answers: dict[Place, list[Answer]] = {}
         try:
             for suite, found in asked.items.items():

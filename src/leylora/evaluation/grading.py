@@ -91,9 +91,19 @@ def grade(item: Item, answer: Answer, known: "KnownArticles") -> Mark:
         ]
         flags = [flag for flag, holds in shown if holds]
         reasons = [reason for reason, holds in lost if holds]
-    place = {"model": answer.model, "variant": answer.variant, "suite": item.suite, "item": item.id, "task": item.task}
-    place |= {"setting": item.setting, "cluster": item.cluster, "key": answer.key}
-    return Mark(**place, flags=flags, reasons=reasons, **found)
+    return Mark(
+        model=answer.model,
+        variant=answer.variant,
+        suite=item.suite,
+        item=item.id,
+        task=item.task,
+        setting=item.setting,
+        cluster=item.cluster,
+        key=answer.key,
+        flags=flags,
+        reasons=reasons,
+        **found,
+    )
 
 
 # Multiple choice

@@ -166,7 +166,7 @@ def _held_out(folders: Sequence[Path], seed: int) -> tuple[list[Conversation], l
                 raise LeyloraError(f"{path}, line {line}: {fault}; build the dataset again.") from None
         if len(mine) > MOST_HELD_OUT:
             drawn = sorted(Random(seed).sample(range(len(mine)), MOST_HELD_OUT))
-            counts = {"count": MOST_HELD_OUT, "total": len(mine), "seed": seed}
+            counts: dict[str, Any] = {"count": MOST_HELD_OUT, "total": len(mine), "seed": seed}
             findings.append(Finding(kind="rows-drawn", source=shown(folder), **counts))
             mine = [mine[at] for at in drawn]
         rows += mine

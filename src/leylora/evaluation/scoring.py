@@ -7,7 +7,7 @@ between for overlap with a reference (`leylora.evaluation.grading`).
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -216,7 +216,7 @@ def suite_scores(marked: Marked, items: Sequence[Item], seed: int = 0) -> list[S
     return [*found, *_risk_coverage(marked, seed)]
 
 
-def _place(marked: Marked, metric: str, part: str) -> dict[str, str]:
+def _place(marked: Marked, metric: str, part: str) -> dict[str, Any]:
     return {"model": marked.model, "variant": marked.variant, "suite": marked.suite, "metric": metric, "part": part}
 
 
