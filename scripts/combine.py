@@ -36,7 +36,7 @@ def main(
     from leylora.combining import DEFAULT_WAY, LABELS, SKILLS, WAYS, Combination
 
     changes = {"max_steps": str(max_steps)} if max_steps else {}
-    pair = Combination(model, changes=changes, criterion=criterion, overwrite=overwrite)
+    pair = Combination(model, changes, criterion, overwrite)  # type: ignore[arg-type]  # checked above
     ways = list(WAYS) if way == "all" else [known for known in WAYS if known == (way or DEFAULT_WAY)]
     for chosen in ways:
         pair.trainings(chosen)  # a recipe that is missing is said before anything is trained

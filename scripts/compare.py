@@ -31,7 +31,7 @@ def main(
     prompts: Annotated[
         list[str] | None, typer.Option(help="Free prompt, or a file of them (.jsonl, or one a line).")
     ] = None,
-    preset: Annotated[list[str] | None, typer.Option(help="Of free prompts; '' is greedy decoding.")] = None,
+    preset: Annotated[list[str] | None, typer.Option(help="Of free prompts; '' for none.")] = None,
     temperature: Annotated[list[float] | None, typer.Option(help="Of free prompts, laid over each preset.")] = None,
     endpoint: Annotated[
         list[str] | None, typer.Option(help="Ask at this address: the webui, vLLM, llama.cpp ...")

@@ -55,7 +55,7 @@ def test_one_bad_file_does_not_stop_the_others(law_pdf: Path, tmp_path: Path, pr
         ((), 2, "Name at least one file"),
         (("no.pdf",), 1, "no.pdf does not exist"),
         (("a.txt", "b.txt", "--law-id", "x"), 2, "--law-id names one law, but there are 2 files"),
-        (("a.txt", "--law-id", "../x"), 2, "--law-id '../x' is no name for a folder"),
+        (("a.txt", "--law-id", "../x"), 2, "--law-id '../x' cannot name a folder"),
     ],
 )
 def test_wrong_use_is_told_in_a_sentence(arguments: tuple[str, ...], code: int, message: str, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_pdf_that_kills_the_library_is_an_error(law_pdf: Path, monkeypatch: py
 
 
 def test_a_pdf_that_eats_all_memory_is_an_error(law_pdf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pdf, "_read_pages", lambda *_: bytearray(pdf.MEMORY_PER_FILE + 2**20))
+    monkeypatch.setattr(pdf, "_read_pages", lambda *_: bytearray(2 * pdf.MEMORY_PER_FILE))
     with pytest.raises(LeyloraError, match="needs too much memory"):
         read_pdf(law_pdf)
 

@@ -1,7 +1,7 @@
 """Asking every model every question, once: answers are kept in a ledger on disk and found again under their keys.
 
 An answer's key is the hash of the base's weights, the adapter's files, the item as it was put, and the settings of
-generation. What a loaded model says of itself is written beside its answers, so that keys can be computed without
+generation. What a loaded model says of itself is written into their folder, so that keys can be computed without
 loading it: a comparison whose answers are all there imports no torch.
 """
 

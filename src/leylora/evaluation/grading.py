@@ -164,7 +164,7 @@ def _letter(text: str, count: int) -> int | None:
 
 @dataclass(frozen=True)
 class KnownArticles:
-    """What is known to exist: parsed laws, and besides them the articles that the items themselves name.
+    """What is known to exist: parsed laws, and the articles that the items themselves name.
 
     Attributes:
         there, missing: (law id, article) that items cite, and that items know not to exist.

@@ -215,7 +215,7 @@ def _held_out(folders: Sequence[Path], seed: int) -> tuple[list[Conversation], l
 
 
 def benchmark_items(benchmark: Sequence[BenchmarkItem], laws: Sequence[Law]) -> tuple[list[Item], list[Finding]]:
-    """The benchmark as questions, and what had to be left out for want of a law's text.
+    """The benchmark as questions, and what had to be left out because a law's text is missing.
 
     Raises:
         LeyloraError: an item names a law that is neither parsed nor in the catalogue.
@@ -293,7 +293,7 @@ def choice_messages(item: Item, order: Sequence[int]) -> list[dict[str, str]]:
 
 
 def rotations(count: int) -> list[list[int]]:
-    """``count`` orders in which each option stands in each place once."""
+    """``count`` orders in which each option is in each place once."""
     return [[(place + shift) % count for place in range(count)] for shift in range(count)]
 
 
@@ -487,7 +487,7 @@ def _rows(path: Path, kind: type[R]) -> Iterator[R]:
             raise LeyloraError(f"{path}, line {line}, {key}: {fault['msg']}.") from None
         name = str(value["id"])
         if name in seen:
-            raise LeyloraError(f"{path}, line {line}: the id {name} stands there twice.")
+            raise LeyloraError(f"{path}, line {line}: the id {name} is there twice.")
         seen.add(name)
         yield row
 

@@ -62,7 +62,7 @@ class Item(Record):
     Attributes:
         id: unique in its suite.
         task: the group it is reported in: ``multiple-choice``, ``sanction``, ``held-out``, ``format``, ``qa`` ...
-        setting: for law, whether articles stand in the prompt.
+        setting: for law, whether articles are in the prompt.
         ask: ``generate`` an answer, ``choose`` among options by likelihood, or (``likelihood``) the loss of
             ``reference`` alone. A generated item with a reference has its likelihood taken as well.
         cluster: items with the same one are not independent (the article they ask about) and are resampled together.
@@ -361,16 +361,16 @@ FindingKind = Literal[
 
 
 class Finding(Record):
-    """A fact the reader of the numbers must know, about a model, one of its variants, a suite, or all where "" stands.
+    """A fact the reader of the numbers must know, about a model, one of its variants, a suite; "" means all.
 
-    What each kind fills besides:
+    What else each kind fills:
 
     duplicate-variant    names[0]: the earlier variant that has the same weights
     seen-in-training     items; total: how many were asked. The part ``clean`` has the scores without them
     memorised            share: how much more often it is right while the options are in the published order
     position-bias        place (0 is A), share: of the orders in which that place was chosen
     no-room              items whose prompt leaves no room for an answer in the context; they count as wrong
-    no-law-text          source (the law's id), edition, count: grounded items skipped for want of its text
+    no-law-text          source (the law's id), edition, count: grounded items skipped because its text is missing
     no-laws              no law's text was given, so nothing is asked grounded
     no-instruction-rows  only format tasks are asked
     rows-drawn           source (dataset folder), count of its total test rows, seed
@@ -479,7 +479,7 @@ class JudgeRow(BaseModel):
         wins, losses: pairs in which both orders said so. ``flipped`` (it preferred a place, not an answer) and pairs
             with one tie are among ``ties``; ``refused``, in which an order had no verdict, are in none of them.
         length, length_against: mean characters of the answers.
-        first_won: share of verdicts with a winner that went to the answer shown first; half is no bias.
+        first_won: share of verdicts with a winner that went to the answer shown first; one half means no bias.
         longer_won: share of decided pairs that went to the longer answer.
     """
 

@@ -207,7 +207,7 @@ def _plan_model(
     if config.get("is_encoder_decoder"):
         raise UsageError(f"{name} is an encoder-decoder model such as T5; compare it with --suite summary.")
     if kind not in FAMILIES:
-        raise UsageError(
+        raise LeyloraError(
             f"{name} is of type '{kind}', which has no family here (known: {', '.join(FAMILIES)}); add one to "
             "src/leylora/models/families.py."
         )

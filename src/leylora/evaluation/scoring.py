@@ -162,8 +162,8 @@ def tally(
     Args:
         items: by suite.
         answers: by model, variant and suite, each in the order of the suite's items.
-        laws: parsed laws, by which an invented article is told from a wrong one.
-        findings: what is known besides.
+        laws: parsed laws, which distinguish an invented article from a wrong one.
+        findings: those of the run, to which those of the answers are added.
 
     Raises:
         LeyloraError: an item's key does not name its right option.
