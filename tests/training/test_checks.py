@@ -163,7 +163,7 @@ def test_fault_mask_shifted_by_one(asked: Callable[..., Arguments], monkeypatch:
 def test_fault_template_without_end_of_turn(asked: Callable[..., Arguments], monkeypatch: pytest.MonkeyPatch) -> None:
     text = instruction_template("leylora-mistral").replace("' ' + content + eos_token", "' ' + content")
     monkeypatch.setattr(sft, "instruction_template", lambda name: text)
-    with pytest.raises(LeyloraError, match=r"no end-of-turn token .*never stops"):
+    with pytest.raises(LeyloraError, match=r"not an end-of-turn token .*never stops"):
         dry_run(asked())
 
 
