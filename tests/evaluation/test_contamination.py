@@ -1,4 +1,4 @@
-"""Planted leaks: a benchmark in the training rows, and letters learned by heart."""
+"""Planted leaks: a benchmark in the training rows, and memorised letters."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_template_and_a_row_on_another_article_are_no_leak(items: list[Item], 
 
 
 def choose(item: Item, place_of_answer: int | None) -> Answer:
-    """What a model says that always picks one place (the published one, when None), whatever stands there."""
+    """What a model says that always picks one place (the published one, when None), whichever option is there."""
     place = item.correct if place_of_answer is None else place_of_answer
     assert place is not None
     logprobs = [[0.0 if order[place] == option else -8.0 for option in range(len(order))] for order in item.orders]
@@ -65,7 +65,7 @@ def choose(item: Item, place_of_answer: int | None) -> Answer:
     )
 
 
-def test_letters_learned_by_heart_are_seen_and_worth_chance(items: list[Item], tmp_path: Path) -> None:
+def test_memorised_letters_are_seen_and_worth_chance(items: list[Item], tmp_path: Path) -> None:
     asked = [item for item in items if item.ask == "choose"]
     model = Model(label="m", source="m", variants=[Variant(name="base", role="base")])
     marks, scores = tally([model], {"law": asked}, {("m", "base", "law"): [choose(item, None) for item in asked]})
@@ -80,7 +80,7 @@ def test_letters_learned_by_heart_are_seen_and_worth_chance(items: list[Item], t
     assert next(iter(marks.values()))[0].published_order
 
 
-def test_scores_without_the_leaked_questions_stand_beside_the_others(items: list[Item], tmp_path: Path) -> None:
+def test_scores_without_the_leaked_questions_are_reported_too(items: list[Item], tmp_path: Path) -> None:
     asked = [item for item in items if item.ask == "choose"][:30]
     questions = [row(own_question(item.messages)) for item in asked[:20]]
     dataset = write(tmp_path / "data" / "train.jsonl", questions).parent

@@ -47,7 +47,7 @@ def test_the_projects_own_items_are_whole() -> None:
             assert item.accepted[0].lower() in item.messages[0]["content"].lower() or len(item.accepted) > 1
 
 
-def test_no_own_item_stands_in_the_samples_that_the_demo_trains_on() -> None:
+def test_no_own_item_is_in_the_samples_that_the_demo_trains_on() -> None:
     texts = [path.read_text("utf-8") for path in (SAMPLES / "instructions").iterdir()]
     texts.append((SAMPLES / "ley-de-muestra.yaml").read_text("utf-8"))
     trained = union(texts)
@@ -99,8 +99,8 @@ def test_a_law_whose_id_came_from_its_files_name_is_the_benchmarks_own_by_name_a
     assert {item.law_id for item in items} == {"logjcc-2020"}
     grounded = next(item for item in items if item.setting == "grounded" and item.article)
     said = f"Art. {grounded.article}, {entry.name}, ed. 2020-02-03; artículo 900 de la LOGJCC"
-    for others in ([], benchmark_items(asked, [])[0]):  # beside items that know the law by the catalogue alone
-        (right, invented) = citations(said, grounded, KnownArticles.of([*items, *others], [law]))
+    for others in ([], benchmark_items(asked, [])[0]):  # with items that know the law by the catalogue alone
+        (right, invented) = citations(said, grounded, KnownArticles([*items, *others], [law]))
         assert (right.verdict, right.law_id) == ("right", "logjcc-2020")
         assert invented.verdict == "invented"
     other, notes = benchmark_items(asked, [replace(law, last_reform=date(2019, 1, 1))])

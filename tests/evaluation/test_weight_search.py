@@ -186,7 +186,7 @@ def test_what_cannot_be_searched_is_said(pair: Path, tmp_path: Path) -> None:
         searched(both, [], out, "ties", criterion="minimum")
     with pytest.raises(UsageError, match="no criterion"):
         searched(both, [], out, "svd", criterion="best")
-    with pytest.raises(UsageError, match="no SKILL=DATASET"):
+    with pytest.raises(UsageError, match="not SKILL=DATASET"):
         searched(both, ["data/build/law"], out, "concat", criterion="minimum")
     with pytest.raises(UsageError, match="--development law="):
         searched(both, [], out, "concat", criterion="minimum")

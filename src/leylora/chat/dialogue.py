@@ -106,7 +106,7 @@ def open_chat(
     laws: Path | None = None,
     preset_name: str | None = None,
     system: str = "",
-    max_tokens: int | None = None,
+    max_new_tokens: int | None = None,
     seed: int | None = None,
     lora: Path = LORA,
 ) -> Chat:
@@ -123,7 +123,7 @@ def open_chat(
     console.note(f"Loading {base} ({load}) with {len(variants) - 1} adapters …")
     loaded = AdaptedModel(base, load)
     loaded.prepare(variants[first])
-    longest = max_tokens or min(MAX_NEW_TOKENS, loaded.window // 4)
+    longest = max_new_tokens or min(MAX_NEW_TOKENS, loaded.window // 4)
     name = preset_name or preset_for(first)
     sampling, ignored = preset(name, Sampling(max_new_tokens=longest, seed=seed))
     if ignored:

@@ -40,12 +40,12 @@ def training_rows(variant: Variant) -> list[Path]:
 
 
 def seen_in_training(items: Sequence[Item], files: Iterable[Path]) -> list[str]:
-    """Ids of the items half of whose runs of eight words, supplied articles apart, stand in training rows.
+    """Ids of the items half of whose runs of eight words, supplied articles apart, occur in training rows.
 
-    A question of four to seven words must occur whole. Questions only: the text of an article may well stand in a
-    training prompt beside another question. The names of laws do not count, nor does wording that `BOILERPLATE`
+    A question of four to seven words must occur whole. Questions only: the text of an article may well be in a
+    training prompt with another question. The names of laws do not count, nor does wording that `BOILERPLATE`
     questions, or training rows, about different articles share, for that is a template's; and a training row on one
-    article is no leak of a question on another.
+    article is not a leak of a question on another.
     """
     asked = {item.id: marks(own_question(item.messages)) for item in items}
     articles = {item.id: item.cluster.rpartition(":")[2] for item in items}

@@ -118,13 +118,15 @@ def search_weights(
         LeyloraError: the adapters cannot be merged, a file is missing, or no adapter is better than the base on a set.
     """
     if criterion not in get_args(Criterion):
-        raise UsageError(f"{criterion!r} is no criterion; there are {' and '.join(get_args(Criterion))}.")
+        raise UsageError(f"There is no criterion {criterion!r}; there are {' and '.join(get_args(Criterion))}.")
     if not development:
         raise UsageError("Name the datasets to search on, such as: --development law=data/build/law")
     adapters = [open_adapter(folder) for folder in (first, second)]
     check_mergeable([Parent(first), Parent(second)], adapters, same_base=same_base)
     if whole := [adapter for adapter in adapters if adapter.full_tensors]:
-        raise LeyloraError(f"{whole[0].folder} holds whole weights, which cannot be rescaled beside another adapter's.")
+        raise LeyloraError(
+            f"{whole[0].folder} holds whole weights, which cannot be rescaled together with another adapter."
+        )
     name, revision = base or adapters[0].config.base_model_name_or_path, adapters[0].config.revision
     if name is None:
         raise LeyloraError(f"{first} does not name its base model; give it with --base.")
@@ -235,7 +237,7 @@ def searched(
 
     Args:
         development: ``SKILL=FOLDER`` each.
-        out: where the merge will go; scores are kept beside it, as ``.NAME.search.json``.
+        out: where the merge will go; scores are kept next to it, as ``.NAME.search.json``.
         how: as in `search_weights`.
 
     Raises:
@@ -246,13 +248,11 @@ def searched(
         raise UsageError("--search finds one weight for each of two adapters; name two, without weights.")
     if method not in ("concat", "svd"):
         raise UsageError(f"--search scores weighted sums, which {method} is not; use it with concat or svd.")
-    if criterion not in get_args(Criterion):
-        raise UsageError(f"{criterion!r} is no criterion; there are {' and '.join(get_args(Criterion))}.")
     folders = {}
     for text in development:
         skill, equals, folder = text.partition("=")
         if not (skill and equals and folder):
-            raise UsageError(f"--development {text} is no SKILL=DATASET; write it like law=data/build/law.")
+            raise UsageError(f"--development {text} is not SKILL=DATASET; write it like law=data/build/law.")
         folders[skill] = Path(folder)
     with console.progress() as bar:
         task = bar.add_task("weights", total=None)
@@ -312,18 +312,8 @@ def heat(surface: Surface) -> Figure:
     for axis, (title, values) in zip(axes, panels.items(), strict=True):
         low, high = max(-1.0, min(values)), max(values)
         # Small squares above large ones: a finer point lies on the coarse one it refines.
-        marks = axis.scatter(
-            across,
-            down,
-            c=values,
-            s=sizes,
-            marker="s",
-            cmap="viridis",
-            vmin=low,
-            vmax=high,
-            edgecolors="white",
-            linewidths=0.4,
-        )
+        look = {"cmap": "viridis", "marker": "s", "edgecolors": "white", "linewidths": 0.4}
+        marks = axis.scatter(across, down, c=values, s=sizes, vmin=low, vmax=high, **look)
         axis.scatter([best.weights[1]], [best.weights[0]], s=130, facecolors="none", edgecolors="crimson", linewidths=2)
         axis.set_title(f"share of gain kept: {title}", fontsize=9)
         axis.margins(0.1)
