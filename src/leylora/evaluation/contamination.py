@@ -7,7 +7,9 @@ a benchmark gives itself away: it answers right only while the options are in th
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +50,6 @@ def seen_in_training(items: Sequence[Item], files: Iterable[Path]) -> list[str]:
     article is not a leak of a question on another.
     """
     asked = {item.id: marks(own_question(item.messages)) for item in items}
-    articles = {item.id: item.cluster.rpartition(":")[2] for item in items}
     shared: dict[int, set[str]] = {}
     for item in items:
         for mark in asked[item.id]:
@@ -62,16 +63,13 @@ def seen_in_training(items: Sequence[Item], files: Iterable[Path]) -> list[str]:
                 found.setdefault(mark, set()).add(str(row.get("article") or f"{NO_ARTICLE}{file}, {line}"))
     seen = {mark: about for mark, about in found.items() if len(about) < BOILERPLATE}
 
-    def is_seen(item: Item) -> bool:
-        own = asked[item.id] & wanted
-        leaked = [
-            mark
-            for mark in own
-            if any(about == articles[item.id] or about.startswith(NO_ARTICLE) for about in seen.get(mark, ()))
-        ]
-        return bool(leaked) and len(leaked) >= LEAKED * len(own)
-
-    return [item.id for item in items if is_seen(item)]
+    leaked: list[str] = []
+    for item in items:
+        own, article = asked[item.id] & wanted, item.cluster.rpartition(":")[2]
+        count = sum(any(one == article or one.startswith(NO_ARTICLE) for one in seen.get(mark, ())) for mark in own)
+        if count and count >= LEAKED * len(own):
+            leaked.append(item.id)
+    return leaked
 
 
 def own_question(messages: Sequence[Mapping[str, str]]) -> str:
@@ -94,8 +92,8 @@ def contamination(model: Model, items: Mapping[str, Sequence[Item]]) -> list[Fin
             if files and (suite, files) not in cache:
                 cache[suite, files] = seen_in_training(asked, files)
             if seen := cache.get((suite, files), []):
-                leak = Finding(kind="seen-in-training", model=model.label, variant=variant.name, suite=suite)
-                found.append(leak.model_copy(update={"items": seen, "total": len(asked)}))
+                about: dict[str, Any] = {"model": model.label, "variant": variant.name, "suite": suite}
+                found.append(Finding(kind="seen-in-training", items=seen, total=len(asked), **about))
     return found
 
 
@@ -110,14 +108,10 @@ def memorised(model: str, variant: str, suite: str, marked: Sequence[Mark], seed
     gap = by_cluster(clusters, gaps, [1.0] * len(rows))
     if bootstrap_interval(gap, seed)[0] > 0 and gap.value > 0.1:
         found.append(Finding(kind="memorised", model=model, variant=variant, suite=suite, share=gap.value))
-    most = max(len(mark.places) for mark in rows)
-    shares = [
-        float(np.mean([mark.places[at] if at < len(mark.places) else 0.0 for mark in rows])) for at in range(most)
-    ]
+    shares = [float(np.mean(column)) for column in zip_longest(*(mark.places for mark in rows), fillvalue=0.0)]
     if max(shares) > FAVOURITE:
-        liked = {"place": int(np.argmax(shares)), "share": max(shares)}
-        bias = Finding(kind="position-bias", model=model, variant=variant, suite=suite)
-        found.append(bias.model_copy(update=liked))
+        liked: dict[str, Any] = {"place": int(np.argmax(shares)), "share": max(shares)}
+        found.append(Finding(kind="position-bias", model=model, variant=variant, suite=suite, **liked))
     return found
 
 

@@ -130,7 +130,6 @@ def tally(
     models: Sequence[Model],
     items: Mapping[str, Sequence[Item]],
     answers: Mapping[Place, Sequence[Answer]],
-    *,
     laws: Sequence[Law] = (),
     costs: Sequence[Cost] = (),
     findings: Sequence[Finding] = (),
