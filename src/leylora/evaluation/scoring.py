@@ -7,6 +7,7 @@ between for overlap with a reference (`leylora.evaluation.grading`).
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -348,46 +349,42 @@ def retentions(
 
     A gain that is not significant among the differences ``compared``, corrected by Holm, has no share.
     """
-    significant = {
-        (one.model, one.suite, one.metric, one.variant)
-        for one in compared
-        if one.against == "base" and one.p_holm < LEVEL
-    }
+    tested = [one for one in compared if one.p_holm < LEVEL]
+    significant = {(one.model, one.suite, one.metric, one.variant, one.against) for one in tested}
     at = {(one.model, one.variant, one.suite): one.marks for one in all_marked}
     found = []
     for model in models:
         role = {variant.role: variant.name for variant in reversed(model.variants)}
         merged = [variant.name for variant in model.variants if variant.role in ("merged", "other")]
-        for suite, skill in SKILL_OF.items():
-            if skill not in role or (model.label, role[skill], suite) not in at:
+        alone = [(suite, role.get(skill, "")) for suite, skill in SKILL_OF.items()]
+        alone = [(suite, name) for suite, name in alone if (model.label, name, suite) in at]
+        kept_by = [metric for metric in METRICS if metric.name in (HEADLINE, "bits_per_byte")]
+        for (suite, single), metric, name in product(alone, kept_by, merged):
+            three = [at[model.label, one, suite] for one in ("base", single, name)]
+            rows = [row for row in zip(*three, strict=True) if all(metric.ratio(mark) is not None for mark in row)]
+            base, gained, kept = (sums(metric, [row[which] for row in rows]) for which in range(3))
+            if base is None or gained is None or kept is None:
                 continue
-            for metric in (metric for metric in METRICS if metric.name in (HEADLINE, "bits_per_byte")):
-                gained = (model.label, suite, metric.name, role[skill]) in significant
-                for name in merged:
-                    three = [at[model.label, one, suite] for one in ("base", role[skill], name)]
-                    rows = [r for r in zip(*three, strict=True) if all(metric.ratio(mark) is not None for mark in r)]
-                    base, single, kept = (sums(metric, [row[which] for row in rows]) for which in range(3))
-                    if base is None or single is None or kept is None:
-                        continue
-                    result = retention(base, single, kept, seed) if gained and len(base.clusters) > 1 else None
-                    undefined: Literal["", "no-significant-gain", "worse-than-base"] = ""
-                    if result is None:
-                        undefined = "no-significant-gain"
-                    elif (single.value < base.value) == metric.higher_is_better:
-                        result, undefined = None, "worse-than-base"
-                    value, low, high = result or (None, None, None)
-                    one = Retention(
-                        model=model.label,
-                        suite=suite,
-                        metric=metric.name,
-                        part="all",
-                        variant=name,
-                        single=role[skill],
-                        value=value,
-                        low=low,
-                        high=high,
-                        n=base.n,
-                        undefined=undefined,
-                    )
-                    found.append(one)
+            is_significant = (model.label, suite, metric.name, single, "base") in significant
+            result = retention(base, gained, kept, seed) if is_significant and len(base.clusters) > 1 else None
+            undefined: Literal["", "no-significant-gain", "worse-than-base"] = ""
+            if result is None:
+                undefined = "no-significant-gain"
+            elif (gained.value < base.value) == metric.higher_is_better:
+                result, undefined = None, "worse-than-base"
+            value, low, high = result or (None, None, None)
+            one = Retention(
+                model=model.label,
+                suite=suite,
+                metric=metric.name,
+                part="all",
+                variant=name,
+                single=single,
+                value=value,
+                low=low,
+                high=high,
+                n=base.n,
+                undefined=undefined,
+            )
+            found.append(one)
     return found
