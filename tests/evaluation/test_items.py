@@ -9,7 +9,6 @@ import pytest
 from leylora.data.benchmark import check_item, load_benchmark
 from leylora.data.duplicates import marks, union
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.contamination import own_question
 from leylora.evaluation.grading import KnownArticles, citations, passes
 from leylora.evaluation.items import (
     BENCHMARK,
@@ -21,6 +20,7 @@ from leylora.evaluation.items import (
     spanish_items,
     spread,
 )
+from leylora.evaluation.scoring import own_question
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
 from leylora.laws.parse import parse_file

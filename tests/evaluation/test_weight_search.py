@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def bowl_loss(weights: Weights) -> dict[str, float]:
 
 
 def empty(criterion: Criterion) -> Surface:
-    named = {"adapters": ("i", "l"), "adapters_sha256": ("", ""), "base_model": "b"}
+    named: dict[str, Any] = {"adapters": ("i", "l"), "adapters_sha256": ("", ""), "base_model": "b"}
     return Surface(criterion=criterion, rows={"law": 1}, rows_sha256={}, **named)
 
 
