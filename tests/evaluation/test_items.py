@@ -100,7 +100,7 @@ def test_a_law_whose_id_came_from_its_files_name_is_the_benchmarks_own_by_name_a
     grounded = next(item for item in items if item.setting == "grounded" and item.article)
     said = f"Art. {grounded.article}, {entry.name}, ed. 2020-02-03; artículo 900 de la LOGJCC"
     for others in ([], benchmark_items(asked, [])[0]):  # with items that know the law by the catalogue alone
-        (right, invented) = citations(said, grounded, KnownArticles.of([*items, *others], [law]))
+        (right, invented) = citations(said, grounded, KnownArticles([*items, *others], [law]))
         assert (right.verdict, right.law_id) == ("right", "logjcc-2020")
         assert invented.verdict == "invented"
     other, notes = benchmark_items(asked, [replace(law, last_reform=date(2019, 1, 1))])

@@ -7,8 +7,7 @@ between for overlap with a reference (`leylora.evaluation.grading`).
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -39,7 +38,6 @@ from leylora.evaluation.statistics import (
     retention,
     risk_coverage_area,
     wilson,
-    worst_case_error,
 )
 from leylora.laws.law import Law
 
@@ -52,24 +50,16 @@ Place = tuple[str, str, str]  # model, variant, suite
 Ratio = tuple[float, float] | None  # what one mark adds above and below; None where the metric does not apply
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One metric.
-
-    Attributes:
-        ratio: of one mark; the metric is the sum of what is above over the sum of what is below.
-        binary: every mark adds 0 or 1 above and 1 below, so that Wilson's interval and McNemar's test apply.
-        by_task: reported for each task and setting, not only for the suite.
-        compared: differences between variants, their tests and retention are reported for it.
-    """
+class Metric(NamedTuple):
+    """One metric: the sum over marks of what is above, over the sum of what is below."""
 
     name: str
     ratio: Callable[[Mark], Ratio]
     unit: str = "share"
     higher_is_better: bool = True
-    binary: bool = False
-    by_task: bool = False
-    compared: bool = False
+    binary: bool = False  # every mark adds 0 or 1 above and 1 below, so that Wilson's interval and McNemar's test apply
+    by_task: bool = False  # reported for each task and setting, not only for the suite
+    compared: bool = False  # differences between variants and their tests are reported for it
 
 
 def _over(above: float | None, below: float | None = 1.0) -> Ratio:
@@ -87,21 +77,21 @@ def _answered(mark: Mark) -> float | None:
     return None if mark.should_abstain is not False else 1.0 - bool(mark.abstained)
 
 
+def _missed(mark: Mark) -> float | None:
+    """Error on the questions that have an answer and were not declined."""
+    return 1.0 - mark.score if _answered(mark) and mark.score is not None else None
+
+
 METRICS: tuple[Metric, ...] = (
     Metric("score", lambda m: _over(m.score), by_task=True, compared=True),
     Metric(
-        "bits_per_byte",
-        lambda m: _over(m.bits, m.reference_bytes),
-        unit="bits/byte",
-        higher_is_better=False,
-        by_task=True,
-        compared=True,
+        "bits_per_byte", lambda m: _over(m.bits, m.reference_bytes), "bits/byte", False, by_task=True, compared=True
     ),
     Metric("accuracy", lambda m: _over(m.accuracy), by_task=True),
     Metric("correct", lambda m: _over(m.correct), binary=True, compared=True),
     Metric("accuracy_text", lambda m: _over(m.text_correct), binary=True),
     Metric("accuracy_text_norm", lambda m: _over(m.text_norm_correct), binary=True),
-    Metric("brier", lambda m: _over(m.brier), unit="points", higher_is_better=False),
+    Metric("brier", lambda m: _over(m.brier), "points", higher_is_better=False),
     Metric("citation_precision", lambda m: _over(m.cited_right, m.cited), by_task=True),
     Metric("citation_recall", lambda m: _over(m.cited_right, m.expected_citations), by_task=True),
     Metric("citation_f1", _cited_f1, by_task=True, compared=True),
@@ -109,19 +99,9 @@ METRICS: tuple[Metric, ...] = (
         "invented_citations", lambda m: _over(m.cited_invented, m.cited_known), higher_is_better=False, by_task=True
     ),
     Metric("number_exact", lambda m: _over(m.number_exact), binary=True, by_task=True),
-    Metric(
-        "abstained_when_due",
-        lambda m: _over(m.abstained) if m.should_abstain else None,
-        binary=True,
-        by_task=True,
-    ),
+    Metric("abstained_when_due", lambda m: _over(m.abstained if m.should_abstain else None), binary=True, by_task=True),
     Metric("coverage", lambda m: _over(_answered(m)), binary=True, by_task=True),
-    Metric(
-        "risk",  # error on the questions that have an answer and were not declined
-        lambda m: _over(1.0 - m.score) if _answered(m) and m.score is not None else None,
-        higher_is_better=False,
-        by_task=True,
-    ),
+    Metric("risk", lambda m: _over(_missed(m)), higher_is_better=False, by_task=True),
     Metric("chrf", lambda m: _over(m.chrf), by_task=True),
     Metric("rouge_l", lambda m: _over(m.rouge_l), by_task=True),
     Metric("rouge_1", lambda m: _over(m.rouge_1), compared=True),
@@ -133,12 +113,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("in_spanish", lambda m: _over(m.spanish), binary=True),
     Metric("degenerate", lambda m: _over(m.degenerate), higher_is_better=False, binary=True),
     Metric("unfinished", lambda m: _over(m.unfinished), higher_is_better=False, binary=True),
-    Metric("answer_tokens", lambda m: _over(m.tokens), unit="tokens", higher_is_better=False),
+    Metric("answer_tokens", lambda m: _over(m.tokens), "tokens", higher_is_better=False),
 )
 
 
-@dataclass(frozen=True)
-class Marked:
+class Marked(NamedTuple):
     """All marks of one variant on one suite, in the order of the suite's items."""
 
     model: str
@@ -160,20 +139,19 @@ def tally(
     """Grade every answer and compute every number of ``scores.json``.
 
     Args:
-        items: by suite.
-        answers: by model, variant and suite, each in the order of the suite's items.
-        laws: parsed laws, which distinguish an invented article from a wrong one.
+        answers: each list in the order of the suite's items.
+        laws: parsed laws, which tell an invented article from a wrong one.
         findings: those of the run, to which those of the answers are added.
 
     Raises:
         LeyloraError: an item's key does not name its right option.
     """
-    known = {suite: KnownArticles.of(asked, laws) for suite, asked in items.items()}
+    known = {suite: KnownArticles(asked, laws) for suite, asked in items.items()}
     marks = {
         place: [grade(item, answer, known[place[2]]) for item, answer in zip(items[place[2]], given, strict=True)]
         for place, given in answers.items()
     }
-    marked = [Marked(*place, marks=given) for place, given in marks.items()]
+    marked = [Marked(*place, given) for place, given in marks.items()]
     leaks = [leak for model in models for leak in contamination(model, items)]
     seen: dict[tuple[str, str], set[str]] = {}
     for leak in leaks:
@@ -183,10 +161,12 @@ def tally(
         scores += suite_scores(one, items[one.suite], seed)
         if tainted := seen.get((one.model, one.suite)):
             kept = [item for item in items[one.suite] if item.id not in tainted]
-            clean = Marked(one.model, one.variant, one.suite, [m for m in one.marks if m.item not in tainted])
-            for score in suite_scores(clean, kept, seed) if kept else []:
-                if score.part == "all":
-                    scores.append(score.model_copy(update={"part": "clean", "headline": False}))
+            clean = one._replace(marks=[mark for mark in one.marks if mark.item not in tainted])
+            scores += [
+                score.model_copy(update={"part": "clean", "headline": False})
+                for score in (suite_scores(clean, kept, seed) if kept else [])
+                if score.part == "all"
+            ]
     noticed = [*findings, *leaks, *(copy for model in models for copy in duplicate_variants(model))]
     noticed += [found for one in marked for found in memorised(one.model, one.variant, one.suite, one.marks, seed)]
     compared = differences(marked, models, seed)
@@ -220,11 +200,7 @@ def suite_scores(marked: Marked, items: Sequence[Item], seed: int = 0) -> list[S
                 continue
             low, high, method = _interval(metric, total, seed)
             score = Score(
-                model=marked.model,
-                variant=marked.variant,
-                suite=marked.suite,
-                metric=metric.name,
-                part=part,
+                **_place(marked, metric.name, part),
                 value=total.value,
                 low=low,
                 high=high,
@@ -237,8 +213,11 @@ def suite_scores(marked: Marked, items: Sequence[Item], seed: int = 0) -> list[S
                 headline=metric.name == HEADLINE and part == "all",
             )
             found.append(score)
-    area = _risk_coverage(marked, seed)
-    return [*found, area] if area else found
+    return [*found, *_risk_coverage(marked, seed)]
+
+
+def _place(marked: Marked, metric: str, part: str) -> dict[str, Any]:
+    return {"model": marked.model, "variant": marked.variant, "suite": marked.suite, "metric": metric, "part": part}
 
 
 def _interval(metric: Metric, total: Sums, seed: int) -> tuple[float | None, float | None, Interval]:
@@ -257,11 +236,11 @@ def _interval(metric: Metric, total: Sums, seed: int) -> tuple[float | None, flo
     return max(low, 0.0), min(high, 1.0) if metric.unit == "share" else high, "cluster-bootstrap"
 
 
-def _risk_coverage(marked: Marked, seed: int) -> Score | None:
+def _risk_coverage(marked: Marked, seed: int) -> list[Score]:
     """Area under the risk-coverage curve of multiple choice, by the probability of the option chosen."""
     marks = [mark for mark in marked.marks if mark.confidence is not None]
     if not marks:
-        return None
+        return []
     confidence = np.array([mark.confidence for mark in marks])
     wrong = np.array([1.0 - bool(mark.correct) for mark in marks])
     names = sorted({mark.cluster for mark in marks})
@@ -271,12 +250,8 @@ def _risk_coverage(marked: Marked, seed: int) -> Score | None:
     if len(names) > 1:
         areas = risk_coverage_area(confidence, wrong, draws(len(names), seed)[:, index])
         low, high = (float(bound) for bound in np.percentile(areas, [2.5, 97.5]))
-    return Score(
-        model=marked.model,
-        variant=marked.variant,
-        suite=marked.suite,
-        metric="aurc",
-        part="all",
+    score = Score(
+        **_place(marked, "aurc", "all"),
         value=value,
         low=low,
         high=high,
@@ -286,6 +261,7 @@ def _risk_coverage(marked: Marked, seed: int) -> Score | None:
         unit="share",
         higher_is_better=False,
     )
+    return [score]
 
 
 def differences(all_marked: Sequence[Marked], models: Sequence[Model], seed: int = 0) -> list[Difference]:
@@ -341,7 +317,9 @@ def _difference(metric: Metric, label: str, first: Marked, second: Marked, seed:
     better, worse = sum(gap > 1e-12 for gap in gaps), sum(gap < -1e-12 for gap in gaps)
     exact = metric.binary and len(one.clusters) == one.n
     share = metric.unit == "share"
-    least = detectable(result.standard_error or (worst_case_error(one.n) if share else math.nan), len(one.clusters))
+    # Where no pair differs: the error of the difference of two independent shares of one half.
+    error = result.standard_error or (math.sqrt(0.5 / one.n) if share else math.nan)
+    least = detectable(error, len(one.clusters))
     return Difference(
         model=label,
         suite=first.suite,
@@ -369,8 +347,7 @@ def retentions(
 ) -> list[Retention]:
     """What each merged variant keeps of each single adapter's gain, by score and by bits per byte.
 
-    Args:
-        compared: the differences; a gain that is not significant there, corrected by Holm, has no share.
+    A gain that is not significant among the differences ``compared``, corrected by Holm, has no share.
     """
     significant = {
         (one.model, one.suite, one.metric, one.variant)
