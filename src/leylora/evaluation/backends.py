@@ -149,7 +149,8 @@ class EndpointModel:
         max_new_tokens: int = 192,
         seed: int = 0,
     ) -> None:
-        from leylora.webui.client import Client, ServerSettings, WebuiError  # openai takes half a second
+        from leylora.webui.client import Client, ServerSettings  # openai takes half a second
+        from leylora.webui.protocol import WebuiError
 
         self.client = Client(ServerSettings.from_environment(url), allow_empty=True)
         self.url, self.name = self.client.settings.url, name
