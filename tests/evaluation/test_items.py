@@ -9,8 +9,7 @@ import pytest
 from leylora.data.benchmark import check_item, load_benchmark
 from leylora.data.duplicates import marks, union
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.contamination import own_question
-from leylora.evaluation.grading import KnownArticles, citations
+from leylora.evaluation.grading import KnownArticles, citations, passes
 from leylora.evaluation.items import (
     BENCHMARK,
     Sources,
@@ -21,6 +20,7 @@ from leylora.evaluation.items import (
     spanish_items,
     spread,
 )
+from leylora.evaluation.scoring import own_question
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
 from leylora.laws.parse import parse_file
@@ -39,6 +39,9 @@ def sample_law(tmp_path_factory: pytest.TempPathFactory) -> Law:
 def test_the_projects_own_items_are_whole() -> None:
     formats, spanish = list(format_items()), list(spanish_items())
     assert 40 <= len(formats) <= 60
+    for item in formats:
+        assert item.checks
+        assert all(passes(check, "prueba") in (True, False) for check in item.checks)  # each rule exists
     assert 40 <= len(spanish) <= 60
     assert Counter(item.task for item in spanish).keys() == {"qa", "summary", "translation"}
     assert len({item.cluster for item in spanish if item.task == "qa"}) == 9  # two questions on each text

@@ -21,7 +21,7 @@ from peft import PeftConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from leylora.adapters.discover import BASE, Variant, template_text
+from leylora.adapters.discover import BASE, Variant, saved_template
 from leylora.errors import LeyloraError
 from leylora.models.bases import Load, base_sha256
 from leylora.models.families import FAMILIES
@@ -63,10 +63,9 @@ class AdaptedModel:
     ) -> None:
         self.name, self.load = name, load
         self.tokenizer = tokenizer or load_tokenizer(name, revision)
-        self.model = (
-            model if model is not None else load_base(name, load, revision=revision, compute_dtype=compute_dtype)
-        )
-        self.model.requires_grad_(False).eval()
+        if model is None:
+            model = load_base(name, load, revision=revision, compute_dtype=compute_dtype)
+        self.model = model.requires_grad_(False).eval()
         config = self.model.config.get_text_config()
         positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
         limits = [positions, getattr(config, "sliding_window", None), self.tokenizer.model_max_length]
@@ -90,13 +89,10 @@ class AdaptedModel:
             pass
 
     def format(self, variant: Variant) -> tuple[str, Ending]:
-        """The served template of a variant and what ends its answers.
-
-        The template is the one given for all, the one saved with the adapter, the tokenizer's own, or the family's.
-        """
+        """The served template of a variant (else the tokenizer's own, or the family's), and what ends its answers."""
         key = variant.adapter
         if key not in self._formats:
-            text = self._template or (template_text(Path(key)) if key else None) or self.tokenizer.chat_template
+            text = self._template or (saved_template(Path(key)) if key else None) or self.tokenizer.chat_template
             if not isinstance(text, str):
                 family = FAMILIES.get(self.model.config.model_type)
                 if family is None:
@@ -107,18 +103,6 @@ class AdaptedModel:
                 text = served_template(instruction_template(family.instruction_template))
             self._formats[key] = text, ending_of(text, self.tokenizer, self._end_ids())
         return self._formats[key]
-
-    def render(self, messages: Sequence[Mapping[str, str]], variant: Variant = BASE) -> str:
-        """A conversation as text: up to where the answer starts, or to its end when the last turn is an answer."""
-        answered = bool(messages) and messages[-1]["role"] == "assistant"
-        return str(
-            self.tokenizer.apply_chat_template(
-                list(messages),
-                chat_template=self.format(variant)[0],
-                tokenize=False,
-                add_generation_prompt=not answered,
-            )
-        )
 
     def prompt(self, messages: Sequence[Mapping[str, str]], variant: Variant = BASE) -> list[int]:
         return self._ids(messages, variant, add_generation_prompt=True)
@@ -159,14 +143,12 @@ class AdaptedModel:
         Raises:
             LeyloraError: an adapter does not fit, or one prompt alone does not fit the GPU.
         """
-        fits = [at for at, ids in enumerate(prompts) if len(ids) + sampling.max_new_tokens <= self.positions]
-        answers = [Generated("", 0, finished=False)] * len(prompts)
+        fits = [len(ids) + sampling.max_new_tokens <= self.positions for ids in prompts]
         ending = self._ending(variant, plain)
         with self.using(variant):
-            found = generate(self.model, self.tokenizer, [prompts[at] for at in fits], sampling, ending)
-        for at, answer in zip(fits, found, strict=True):
-            answers[at] = answer
-        return answers
+            asked = [ids for ids, fit in zip(prompts, fits, strict=True) if fit]
+            found = iter(generate(self.model, self.tokenizer, asked, sampling, ending))
+        return [next(found) if fit else Generated("", 0, finished=False) for fit in fits]
 
     def stream(
         self,

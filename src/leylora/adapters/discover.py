@@ -31,10 +31,9 @@ ENDINGS: dict[str, Role] = {"-instructions": "instructions", "-law": "law", "-co
 RUN_FILE = "run.json"
 _FROZEN = ("frozen_adapter", "on_top_of")  # keys of run.json for the adapter below; the second until 0.1
 
-_TEMPLATES_BY_NAME = {  # of base models that are told apart from their family by name
+_TEMPLATES_BY_NAME = {  # of base models that have another one than their family
     "mistral-7b-instruct-v0.3": "leylora-mistral-instruct-v0.3",
     "llama-3.1": "leylora-llama-3.1",
-    "qwen3": "leylora-qwen3",
 }
 
 
@@ -75,18 +74,6 @@ class Note(NamedTuple):
     detail: str = ""  # why it was left out; for ``none`` the folder that was searched
     others: tuple[str, ...] = ()  # of ``several`` adapters of a role, those that were not taken
     stale: bool = False  # left out because the base's weights have changed since it was trained
-
-    def __str__(self) -> str:
-        if self.kind == "left out":
-            return f"Left out: {self.detail}"
-        if self.kind == "several":
-            return (
-                f"{self.role}: {self.adapter} of {len(self.others) + 1} adapters; name another with --adapters "
-                f"(there: {', '.join(self.others)})."
-            )
-        if self.kind == "none":
-            return f"No adapter in {self.detail} belongs to {self.adapter}; only the base is asked."
-        return f"{self.adapter} is asked as merged, but holds no {REPORT_FILE}."
 
 
 def find_variants(base: str, asked: str = "auto", lora: Path = LORA) -> tuple[list[Variant], list[Note]]:
@@ -199,8 +186,7 @@ def read_variant(folder: Path, role: Role | None = None) -> Variant:
 
 
 def named_variants(words: Sequence[str]) -> list[Variant]:
-    """The base and adapters that only an endpoint has, by name, each with its role in front if its name does not
-    tell it: ``law=my-law-model``."""
+    """The base and adapters that only an endpoint has, by name, with their roles in front: ``law=my-law-model``."""
     found = [BASE]
     for word in words:
         role, adapter = parse_role(word, known_only=False)
@@ -248,12 +234,10 @@ def find_adapter(name: str, lora: Path = LORA) -> Path:
 
 
 def choose_base(model: str | None, adapter: str | None = None, lora: Path = LORA) -> str:
-    """Which base to load: ``model``, else the adapter's base, else a base of some adapter that is on this machine, else
-    the demo's.
+    """Which base to load: ``model``, else the adapter's, else that of some adapter if it is here, else the demo's.
 
     Raises:
-        UsageError: there is no such adapter.
-        LeyloraError: there is no model at all; the message names the command that makes one.
+        LeyloraError: there is no such adapter, or no model at all.
     """
     if model is not None:
         return model
@@ -278,11 +262,10 @@ def choose_base(model: str | None, adapter: str | None = None, lora: Path = LORA
     )
 
 
-def template_text(folder: Path) -> str | None:
+def saved_template(folder: Path) -> str | None:
     """The chat template saved with an adapter: the one it was trained with, without training marks."""
-    path = folder / "chat_template.jinja"
-    if path.is_file():
-        return read_text(path)
+    if (folder / "chat_template.jinja").is_file():
+        return read_text(folder / "chat_template.jinja")
     config = folder / "tokenizer_config.json"
     text = json.loads(read_text(config)).get("chat_template") if config.is_file() else None
     return text if isinstance(text, str) else None
@@ -294,16 +277,15 @@ def template_name(folder: Path) -> str | None:
     if (named := _recorded(_json(folder / RUN_FILE), "instruction_template")) in known:
         return named
     if (folder / "chat_template.jinja").is_file():
-        text = read_text(folder / "chat_template.jinja").strip()
+        text = (saved_template(folder) or "").strip()
         return next((name for name in known if served_template(instruction_template(name)).strip() == text), None)
     return template_of_base(read_config(folder).base_model_name_or_path or "")
 
 
 def template_of_base(name: str) -> str | None:
     """The template for a base model, by its name; None when the name tells nothing."""
-    families = [(family.name, family.instruction_template) for family in FAMILIES.values()]
-    guesses = [*_TEMPLATES_BY_NAME.items(), *families]
-    return next((template for part, template in guesses if part in name.lower()), None)
+    guesses = _TEMPLATES_BY_NAME | {family.name: family.instruction_template for family in FAMILIES.values()}
+    return next((template for part, template in guesses.items() if part in name.lower()), None)
 
 
 def common_template(variants: Sequence[Variant]) -> str | None:

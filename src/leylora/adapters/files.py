@@ -124,40 +124,35 @@ def _pair_factors(
             pairs.setdefault(match["module"], {})[match["linear"] or match["embedding"]] = key
         else:
             others.append(key)
-    if unknown := [key for key in others if not _is_full_tensor(key, config)]:
+    # whole weights: of a module in ``modules_to_save``, or of an embedding PEFT saved along
+    trained = [*(config.modules_to_save or []), "embed_tokens", "word_embeddings", "lm_head"]
+    owners = [f".{key.removeprefix(PREFIX).rpartition('.')[0].removesuffix('.base_layer')}" for key in others]
+    ends = tuple(f".{name}" for name in trained)
+    if unknown := [k for k, owner in zip(others, owners, strict=True) if "lora_" in k or not owner.endswith(ends)]:
+        more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
         raise LeyloraError(
-            f"{path}: {unknown[0]} is neither a LoRA factor nor part of a module in modules_to_save"
-            f"{f' (and {len(unknown) - 1} more)' if len(unknown) > 1 else ''}; only plain LoRA can be read."
+            f"{path}: {unknown[0]} is neither a LoRA factor nor part of a module in modules_to_save{more}; only plain "
+            "LoRA can be read."
         )
     if not pairs:
         raise LeyloraError(f"{path} holds no LoRA factors; it is empty or of another kind.")
-    return {name: _module(name, pair, shapes, config, path) for name, pair in pairs.items()}, others
-
-
-def _module(
-    name: str, pair: Mapping[str, str], shapes: Mapping[str, list[int]], config: AdapterConfig, path: Path
-) -> Module:
-    if set(pair) != {"A", "B"}:
-        missing = ({"A", "B"} - set(pair)).pop()
-        raise LeyloraError(f"{path}: {name} has no lora_{missing}; the file is incomplete, save the adapter again.")
-    a, b = shapes[pair["A"]], shapes[pair["B"]]
-    if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
-        raise LeyloraError(f"{path}: {name} has A of shape {a} and B of shape {b}, which are not LoRA factors.")
-    if a[0] != config.rank(name):
-        raise LeyloraError(
-            f"{path}: {name} has rank {a[0]}, but {CONFIG_FILE} says {config.rank(name)}, so its scaling is not "
-            "known; restore the config that was saved with these weights."
-        )
-    return Module(name, b[0], a[1], a[0], config.scaling(name), pair["A"], pair["B"], "lora_embedding_" in pair["A"])
-
-
-def _is_full_tensor(key: str, config: AdapterConfig) -> bool:
-    """Whether a tensor is a whole weight of a module in ``modules_to_save`` or of an embedding PEFT saved along."""
-    if "lora_" in key:
-        return False
-    path = key.removeprefix(PREFIX).rpartition(".")[0].removesuffix(".base_layer")
-    trained = [*(config.modules_to_save or []), "embed_tokens", "word_embeddings", "lm_head"]
-    return any(path == name or path.endswith(f".{name}") for name in trained)
+    modules = {}
+    for name, pair in pairs.items():
+        if missing := {"A", "B"} - pair.keys():
+            raise LeyloraError(
+                f"{path}: {name} has no lora_{missing.pop()}; the file is incomplete, save the adapter again."
+            )
+        a, b = shapes[pair["A"]], shapes[pair["B"]]
+        if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
+            raise LeyloraError(f"{path}: {name} has A of shape {a} and B of shape {b}, which are not LoRA factors.")
+        if a[0] != config.rank(name):
+            raise LeyloraError(
+                f"{path}: {name} has rank {a[0]}, but {CONFIG_FILE} says {config.rank(name)}, so its scaling is not "
+                "known; restore the config that was saved with these weights."
+            )
+        embedding = "lora_embedding_" in pair["A"]
+        modules[name] = Module(name, b[0], a[1], a[0], config.scaling(name), pair["A"], pair["B"], embedding)
+    return modules, others
 
 
 def check_single_adapter(folder: Path) -> None:

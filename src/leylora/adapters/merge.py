@@ -40,10 +40,9 @@ from leylora.adapters.report import (
     ModuleReport,
     ParentReport,
     draw,
-    drowning,
     layer_of,
+    merge_warnings,
     merged_card,
-    uneven_ranks,
 )
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, staged_folder, write_json, write_text
@@ -284,6 +283,7 @@ def _report(
     norms = [
         sum((m.norms[i] or 0.0) ** 2 * (m.weights[i] or 0.0) ** 2 for m in modules) ** 0.5 for i in range(len(adapters))
     ]
+    warnings = merge_warnings([adapter.name for adapter in adapters], norms, {module.rank for module in modules})
     carried, why_not = shared_files(adapters)
     return MergeReport(
         method=settings.method,
@@ -307,11 +307,7 @@ def _report(
         modules=modules,
         seconds=round(time.perf_counter() - started, 3),
         carried_files=carried,
-        warnings=[
-            *drowning([adapter.name for adapter in adapters], norms),
-            *uneven_ranks({module.rank for module in modules}),
-            *([why_not] if why_not else []),
-        ],
+        warnings=[*warnings, why_not] if why_not else warnings,
     )
 
 

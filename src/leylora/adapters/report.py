@@ -77,8 +77,8 @@ class MergeReport(BaseModel):
         return fmean(values) if values else 0.0
 
 
-def drowning(names: list[str], norms: list[float]) -> list[str]:
-    """A warning for each parent that adds nothing, or whose part another's exceeds more than `DROWNS` times.
+def merge_warnings(names: list[str], norms: list[float], ranks: set[int]) -> list[str]:
+    """A warning for each parent that adds nothing or is drowned by another, and one for modules of different ranks.
 
     ``norms`` are the Frobenius norms of weight * delta over all modules, one a parent.
     """
@@ -93,18 +93,13 @@ def drowning(names: list[str], norms: list[float]) -> list[str]:
                 f"{loudest} drowns {name}: its weighted delta is {largest / norm:.1f} times as large; lower its weight "
                 "or check how both were trained."
             )
+    if len(ranks) > 1:  # not every program that loads LoRA knows patterns
+        warnings.append(
+            f"The modules have ranks from {min(ranks)} to {max(ranks)}, so the config holds rank_pattern: PEFT since "
+            "0.6 and vLLM load it exactly; llama.cpp's LoRA converter would scale the smaller ranks up, so fold it "
+            "with --into-base for GGUF."
+        )
     return warnings
-
-
-def uneven_ranks(ranks: set[int]) -> list[str]:
-    """A warning where modules end up at different ranks, because not every program that loads LoRA knows patterns."""
-    if len(ranks) == 1:
-        return []
-    return [
-        f"The modules have ranks from {min(ranks)} to {max(ranks)}, so the config holds rank_pattern: PEFT since 0.6 "
-        "and vLLM load it exactly; llama.cpp's LoRA converter would scale the smaller ranks up, so fold it with "
-        "--into-base for GGUF."
-    ]
 
 
 def layer_of(module: str) -> int | None:

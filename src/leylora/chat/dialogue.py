@@ -140,7 +140,7 @@ def choose(model: str | None, adapter: str | None, lora: Path) -> tuple[str, dic
     base = choose_base(model, adapter, lora)
     found, notes = adapters_of(base, lora)
     for note in notes:
-        console.note(str(note))
+        console.note(f"Left out: {note.detail}")
     variants = {one.name: one for one in found}
     if adapter is None:
         for role in ("merged", "law", "instructions"):

@@ -196,10 +196,9 @@ def stream(
     Generation runs in a thread, within the context ``within`` (the model's lock). Setting ``halt``, or leaving the
     loop, ends the answer after the token that is being computed.
     """
-    ending = ending or Ending(frozenset({int(tokenizer.eos_token_id)}), ())
     halt = halt or threading.Event()
     pieces: queue.SimpleQueue[str | Generated | BaseException] = queue.SimpleQueue()
-    streamer = TextPieces(tokenizer, (*ending.texts, *sampling.stop), prompt, pieces.put)
+    streamer = TextPieces(tokenizer, (*(ending.texts if ending else ()), *sampling.stop), prompt, pieces.put)
     started = time.perf_counter()
 
     def work() -> None:
