@@ -271,13 +271,24 @@ def main(
 
 def publish(scores: Scores, out: Path) -> None:
     """Write the table, the default it gives and all cells."""
-    write_json(out, {
-        "families": FAMILIES, "seeds": SEEDS, "steps": STEPS, "packed_rows_a_step": ROWS_A_STEP, "max_length": 512,
-        "python": platform.python_version(), "processor": platform.machine(),
-        "cells_measured": len(scores.cells), "cells_in_all": len(list(cells_to_measure())),
-        "criterion": "highest mean, over families and seeds that all ways have, of the share of the lesser-kept skill",
-        "default": winner(scores.cells), "table": summary(scores.cells), "cells": scores.cells,
-    })  # fmt: skip
+    write_json(
+        out,
+        {
+            "families": FAMILIES,
+            "seeds": SEEDS,
+            "steps": STEPS,
+            "packed_rows_a_step": ROWS_A_STEP,
+            "max_length": 512,
+            "python": platform.python_version(),
+            "processor": platform.machine(),
+            "cells_measured": len(scores.cells),
+            "cells_in_all": len(list(cells_to_measure())),
+            "criterion": "highest mean share of the lesser-kept skill, over the families and seeds that all ways have",
+            "default": winner(scores.cells),
+            "table": summary(scores.cells),
+            "cells": scores.cells,
+        },
+    )
 
 
 def show(table: list[dict[str, Any]]) -> None:

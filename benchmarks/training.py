@@ -122,9 +122,14 @@ def apart(job: Job, timeout: float | None = None) -> Outcome:
         command = [sys.executable, __file__, "--job", json.dumps(asdict(job)), "--out", str(result)]
         try:
             done = subprocess.run(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, timeout=timeout,
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+                timeout=timeout,
                 env={"PYTORCH_ALLOC_CONF": "expandable_segments:True", **os.environ},  # as train/sft.py sets it
-            )  # fmt: skip
+            )
         except subprocess.TimeoutExpired:
             return Outcome(error=f"not done after {timeout:.0f} s")
         if result.is_file():

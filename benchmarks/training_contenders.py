@@ -165,9 +165,14 @@ def theirs(job: Job, rows: "Dataset", work: Path) -> "Trainer":
             str(work / "base"), max_seq_length=job.length, dtype=dtype, load_in_4bit=True
         )
         model = FastLanguageModel.get_peft_model(
-            model, r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, bias="none", target_modules=targets,
+            model,
+            r=RANK,
+            lora_alpha=ALPHA,
+            lora_dropout=0.0,
+            bias="none",
+            target_modules=targets,
             use_gradient_checkpointing="unsloth",
-        )  # fmt: skip
+        )
     else:
         adapter = LoraConfig(task_type="CAUSAL_LM", r=RANK, lora_alpha=ALPHA, target_modules=targets)
     trainer = SFTTrainer(model=model, args=args, train_dataset=rows, processing_class=tokenizer, peft_config=adapter)

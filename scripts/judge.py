@@ -34,7 +34,7 @@ def main(
     for text in pair or ["merged:base"]:
         variant, colon, against = text.partition(":")
         if not (variant and colon and against):
-            raise UsageError(f"'{text}' is no pair; write it as merged:base.")
+            raise UsageError(f"'{text}' is not a pair; write it as merged:base.")
         pairs.append((variant, against))
     results = load_results(folder)
     summary = judge(results, EndpointJudge(url, model, os.environ.get(KEY)), pairs, limit=limit)

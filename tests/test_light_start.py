@@ -42,8 +42,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("scripts/search_laws.py", "devolver un libro"), "LOBCFL"),
         (("scripts/diff_law.py", "data/build/laws/muestra", "data/build/laws/muestra"), "reformed (0)"),
         (
-            ("scripts/build_dataset.py", "--mixture", "data/mixtures/tiny-law.yaml", "--laws", "data/build/laws",
-             "--out", "rows"),
+            (
+                "scripts/build_dataset.py",
+                "--mixture",
+                "data/mixtures/tiny-law.yaml",
+                "--laws",
+                "data/build/laws",
+                "--out",
+                "rows",
+            ),
             "Written",
         ),
         (("scripts/check_benchmark.py", "--laws", "data/build/laws"), ""),
@@ -51,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("scripts/compare.py", "--help"), "--models"),
         (("train/sft.py", "--model", "mistral-7b", "--adapter", "law", "--show_config", "true"), "learning_rate"),
     ],
-)  # fmt: skip
+)
 def test_it_works_without_torch(folder: Path, words: tuple[str, ...], said: str) -> None:
     done = bare(folder, *words)
     assert done.returncode == 0, done.stderr

@@ -39,18 +39,14 @@ from leylora.adapters.report import Method
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.loss import compare_losses, held_out_rows
 from leylora.evaluation.statistics import bootstrap_interval, kept_share
-from leylora.evaluation.weight_search import (
-    MOST_POINTS,
-    Criterion,
-    Surface,
-    save_surface,
-    search_weights,
-    surface_table,
-)
+from leylora.evaluation.weight_search import Criterion, Surface, save_surface, search_weights, surface_table
 from leylora.files import read_json, sha256_file, write_json
 from leylora.models.bases import Load, base_sha256
+from leylora.models.load import silence_libraries
 from leylora.project import ROOT, shown
+from leylora.training.config import parse
 from leylora.training.recipe import compose, slug
+from leylora.training.sft import run
 
 Way = Literal["sum", "search", "on-top", "heal"]
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -78,7 +74,7 @@ Launch = Callable[[list[str]], None]
 
 
 class State(Enum):
-    """What is to be found at a step's output."""
+    """What is at a step's output."""
 
     MISSING = "missing"
     CURRENT = "made from these inputs"
@@ -88,12 +84,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Training:
-    """One run of train/sft.py.
-
-    Attributes:
-        model, adapter: the recipe; see `leylora.training.recipe.compose`.
-        changes: TRL's keys that differ from the recipe's.
-    """
+    """One run of train/sft.py: a recipe (`leylora.training.recipe.compose`), with ``changes`` to its keys."""
 
     model: str
     adapter: str
@@ -102,15 +93,14 @@ class Training:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All keys of the run: the recipe's with the changes."""
         return {**compose(self.model, self.adapter), **self.changes}
 
     @property
     def words(self) -> list[str]:
         """The command line after train/sft.py."""
-        changes = {**self.changes, "output_dir": str(self.output), "overwrite": "true"}
-        recipe = [f"--model={self.model}", f"--adapter={self.adapter}"]
-        return [*recipe, *(f"--{key}={value}" for key, value in changes.items())]
+        recipe = {"model": self.model, "adapter": self.adapter}
+        keys = {**recipe, **self.changes, "output_dir": str(self.output), "overwrite": "true"}
+        return [f"--{key}={value}" for key, value in keys.items()]
 
     def fingerprint(self) -> str:
         """A hash of everything the weights depend on: settings, base, rows, the adapter below or before."""
@@ -128,7 +118,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Merging:
-    """One merge; see `leylora.adapters.merge.merge`."""
+    """One call of `leylora.adapters.merge.merge`."""
 
     output: Path
     parents: tuple[Parent, ...]
@@ -137,7 +127,6 @@ class Merging:
     picture: bool = True
 
     def fingerprint(self) -> str:
-        """A hash of everything the weights depend on."""
         parts = [self.method, str(self.rank)]
         for parent in self.parents:
             parts += [adapter_sha256(parent.folder), str(parent.weight), str(parent.overrides)]
@@ -157,16 +146,11 @@ def state_of(step: Step) -> State:
     return State.CURRENT if stamp.get("inputs") == step.fingerprint() else State.OUTDATED
 
 
-def do(step: Step, *, launch: "Launch | None" = None, overwrite: bool = False) -> bool:
+def do(step: Step, *, launch: Launch | None = None, overwrite: bool = False) -> bool:
     """Do the step unless it was done from the same inputs, and say which; False when its output was kept.
 
-    Args:
-        launch: runs train/sft.py with these words; by default through ``accelerate launch``.
-        overwrite: replace what a person made.
-
-    Raises:
-        UsageError: a merge would replace what a person made.
-        LeyloraError: what stops the training or the merge.
+    ``launch`` runs train/sft.py with a command line, by default through ``accelerate launch``. What a person made is
+    replaced only with ``overwrite``: without it a training is skipped and a merge refused (UsageError).
     """
     state = state_of(step)
     if state is State.CURRENT:
@@ -182,15 +166,17 @@ def do(step: Step, *, launch: "Launch | None" = None, overwrite: bool = False) -
         return False
     key = step.fingerprint()
     if isinstance(step, Training):
-        _train(step, key, launch or accelerate_launch(step.settings))
+        words, stamp = step.words, _read_stamp(step.output)
+        checkpoints = list(step.output.with_name(f".{step.output.name}.run").glob("checkpoint-*"))
+        if checkpoints and stamp.get("begun") == key:  # interrupted, from the same inputs
+            words = [*words, "--resume_from_checkpoint=true"]
+        write_json(_stamp(step.output), {**stamp, "begun": key})  # an older adapter stays what it is until the end
+        (launch or accelerate_launch(step.settings))(words)
     else:
-        report = merge(
-            step.parents, step.output, step.method, step.rank,
-            overwrite=step.output.exists(), picture=step.picture,
-        )  # fmt: skip
-        weights = ["" if parent.weight == 1 else f"{parent.weight:g} x " for parent in step.parents]
-        names = " + ".join(f"{w}{parent.folder.name}" for w, parent in zip(weights, step.parents, strict=True))
-        console.say(f"merged        {names} in {report.seconds:.2f} s -> {shown(step.output)}")
+        exists = step.output.exists()
+        made = merge(step.parents, step.output, step.method, step.rank, overwrite=exists, picture=step.picture)
+        names = [f"{p.weight:g} x {p.folder.name}" if p.weight != 1 else p.folder.name for p in step.parents]
+        console.say(f"merged        {' + '.join(names)} in {made.seconds:.2f} s -> {shown(step.output)}")
     write_json(_stamp(step.output), {"inputs": key, "output": adapter_sha256(step.output)})
     return True
 
@@ -215,25 +201,8 @@ def accelerate_launch(settings: Mapping[str, Any]) -> Launch:
 
 def in_this_process(words: list[str]) -> None:
     """Train without a process of its own: for many short runs after each other, on one device."""
-    from leylora.models.load import silence_libraries
-    from leylora.training.config import parse
-
     silence_libraries()
-    arguments = parse(words)
-
-    from leylora.training.sft import run
-
-    run(arguments, words)
-
-
-def _train(step: Training, key: str, launch: Launch) -> None:
-    """Train; a run of the same inputs that was interrupted goes on from its last checkpoint."""
-    words, stamp = step.words, _read_stamp(step.output)
-    checkpoints = list(step.output.with_name(f".{step.output.name}.run").glob("checkpoint-*"))
-    if checkpoints and stamp.get("begun") == key:
-        words = [*words, "--resume_from_checkpoint=true"]
-    write_json(_stamp(step.output), {**stamp, "begun": key})  # an older adapter stays what it is until the end
-    launch(words)
+    run(parse(words), words)
 
 
 def _stamp(output: Path) -> Path:
@@ -262,14 +231,10 @@ class Cell(BaseModel):
 
 @dataclass
 class Combination:
-    """A family's two adapters and the ways to one.
+    """The two adapters of a base (a model of train/recipes, or a file of one's own) and the ways to one.
 
-    Attributes:
-        model: a base model of train/recipes, or the file of one's own.
-        changes: TRL's keys that differ from the recipes' in every training.
-        criterion: what ``search`` looks for.
-        overwrite: replace what a person made.
-        launch: see `do`.
+    ``changes`` are to the recipes' keys in every training, ``criterion`` is what ``search`` looks for; for the others
+    see `do`.
     """
 
     model: str
@@ -283,27 +248,20 @@ class Combination:
 
     @property
     def name(self) -> str:
-        """The family's name, which its adapters begin with."""
+        """What its adapters' names begin with."""
         return slug(self.model)
 
     def adapter(self, skill: str) -> Path:
-        """The folder of the adapter of one skill."""
         return self._training(skill).output
 
     def result(self, way: str) -> Path:
-        """The folder of the one adapter that a way leads to."""
         return self.adapter("instructions").with_name(f"{self.name}-combined-{way}")
 
     def dataset(self, skill: str) -> Path:
-        """The folder of the rows of one skill."""
         return Path(str(self._training(skill).settings["dataset_name"]))
 
     def steps(self, way: Way) -> Iterator[Step]:
-        """The steps of a way, in order; ``search`` finds its weights when its last step is asked for.
-
-        Raises:
-            UsageError: the family has no recipe for this way.
-        """
+        """The steps of a way, in order; ``search`` finds its weights when its last step is asked for."""
         trainings = self.trainings(way)
         yield from trainings[:2]
         if way == "heal":
@@ -318,20 +276,12 @@ class Combination:
             yield self._merging(self.result(way), 1.0, 1.0)
 
     def trainings(self, way: Way) -> list[Training]:
-        """The runs of train/sft.py that a way needs, in order.
-
-        Raises:
-            UsageError: the family has no recipe for this way.
-        """
+        """The runs of train/sft.py that a way needs, in order. UsageError where a recipe is missing."""
         runs = [self._training(recipe) for recipe in TRAININGS[way]]
         return [*runs[:2], replace(runs[2], output=self.result(way))] if way == "heal" else runs
 
     def run(self, way: Way) -> Path:
-        """Go one way to its adapter; steps that were done before from the same inputs are kept.
-
-        Raises:
-            LeyloraError: whatever stops a step.
-        """
+        """Go one way to its adapter; steps that were done before from the same inputs are kept."""
         for step in self.steps(way):
             do(step, launch=self.launch, overwrite=self.overwrite)
         if way == "search":
@@ -343,10 +293,10 @@ class Combination:
     def tell(self, way: Way) -> None:
         """Print a way's steps and whether their adapters are there, without doing any."""
         console.say(f"{way}: {LABELS[way]}")
-        for run in self.trainings(way):
-            state = state_of(run)
+        for step in self.trainings(way):
+            state = state_of(step)
             keep = state is State.CURRENT or (state is State.FOREIGN and not self.overwrite)
-            console.say(f"  {'keep' if keep else 'train':<6} {run.output} ({state.value}): {self.name}/{run.adapter}")
+            console.say(f"  {'keep' if keep else 'train':<6} {step.output} ({state.value}): {self.name}/{step.adapter}")
         console.say(f"  result {self.result(way)}")
 
     def compare(self, ways: Sequence[Way], splits: Sequence[str] = ("test",)) -> list[Cell]:
@@ -378,17 +328,14 @@ class Combination:
     def _search(self) -> Surface:
         settings = self._training("law").settings
         out = self.result("search")
-        with console.progress() as bar:
-            task = bar.add_task("weights", total=MOST_POINTS)
-            return search_weights(
-                self.adapter("instructions"),
-                self.adapter("law"),
-                {skill: self.dataset(skill) for skill in SKILLS},
-                out.with_name(f".{out.name}.search.json"),
-                criterion=self.criterion,
-                load="4bit" if settings.get("load_in_4bit", True) else "16bit",
-                tick=lambda done, total: bar.update(task, completed=done, total=total),
-            )
+        return search_weights(
+            self.adapter("instructions"),
+            self.adapter("law"),
+            {skill: self.dataset(skill) for skill in SKILLS},
+            out.with_name(f".{out.name}.search.json"),
+            criterion=self.criterion,
+            load="4bit" if settings.get("load_in_4bit", True) else "16bit",
+        )
 
 
 def compare_variants(
@@ -412,8 +359,6 @@ def compare_variants(
             whose own adapter is not among ``adapters`` or gained nothing.
         splits: which rows, such as ``["test"]``.
     """
-    from leylora.models.load import silence_libraries
-
     silence_libraries()
     sets = held_out_rows(base, datasets, splits, revision=revision, template=template, max_length=max_length)
     model = AdaptedModel(base, load, revision=revision)

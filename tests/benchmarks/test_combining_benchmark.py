@@ -48,9 +48,13 @@ def test_ways_are_compared_where_all_were_measured(bench: ModuleType) -> None:
     assert set(keys) == set(WAYS)
     cells = {}
     for seed in (1, 2):
-        for key, loss in (("base", 8.0), ("instructions", 4.0), ("law", 4.0), ("mixture", 3.0), *zip(
-            keys.values(), (7.0, 6.0, 5.5, 5.0), strict=True
-        )):  # fmt: skip
+        for key, loss in (
+            ("base", 8.0),
+            ("instructions", 4.0),
+            ("law", 4.0),
+            ("mixture", 3.0),
+            *zip(keys.values(), (7.0, 6.0, 5.5, 5.0), strict=True),
+        ):
             cells[f"tiny-falcon/{seed}/{key}"] = dict.fromkeys(bench.SKILLS, loss)
     assert bench.winner(cells) == {
         "way": "heal",

@@ -80,9 +80,18 @@ def test_each_row_is_written_before_the_next_is_measured(
     monkeypatch.setattr(benchmark, "apart", measured)
     with pytest.raises(KeyboardInterrupt):
         benchmark.main(
-            family=["falcon"], length=[4096], memory_gib=14.0, steps=1, attention="auto", checkpointing=True,
-            timeout=None, contender=["ours", "trl"], small=True, out=out, job="",
-        )  # fmt: skip
+            family=["falcon"],
+            length=[4096],
+            memory_gib=14.0,
+            steps=1,
+            attention="auto",
+            checkpointing=True,
+            timeout=None,
+            contender=["ours", "trl"],
+            small=True,
+            out=out,
+            job="",
+        )
     (row,) = json.loads(out.read_text())["rows"]
     assert row["length"] == 2048, "Falcon's own longest"
 

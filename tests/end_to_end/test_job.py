@@ -66,8 +66,11 @@ def test_the_whole_job(
         page = write_closing_report([Demo(family, quick=True)])
         scores = read_json(page.parent / "scores.json")
         assert {name for name in ("base", "instructions", "law", "merged") if f'"{name}"' in json.dumps(scores)} == {
-            "base", "instructions", "law", "merged",
-        }  # fmt: skip
+            "base",
+            "instructions",
+            "law",
+            "merged",
+        }
         assert "Ley Orgánica de Bibliotecas" in page.read_text("utf-8")
 
         hashes = {path: sha256_file(path) for path in lora.glob("*/adapter_model.safetensors")}

@@ -132,8 +132,11 @@ def test_wrong_input_to_a_launched_run_is_one_sentence(tmp_path: Path) -> None:
     words = ["--model", "tiny-mistral", "--adapter", "law", "--learning_rat", "1"]
     done = subprocess.run(
         [*LAUNCH, f"--config_file={ROOT / 'train/accelerate/cpu.yaml'}", str(ROOT / "train/sft.py"), *words],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
     assert done.returncode == 1
     assert "did you mean 'learning_rate'?" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr

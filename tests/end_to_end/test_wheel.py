@@ -25,9 +25,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def leylora(site: Path, here: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "leylora", *words], cwd=here, env={**os.environ, "PYTHONPATH": str(site)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "leylora", *words],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_every_top_level_file_that_the_library_reads_is_in_the_wheel(site: Path) -> None:

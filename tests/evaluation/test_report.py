@@ -14,7 +14,7 @@ from leylora.evaluation import results as r
 from leylora.evaluation.report import plain, print_report, write_report
 from leylora.evaluation.report.answers import EACH, LONGEST, chosen, cut_out
 from leylora.evaluation.report.charts import Curve, heat_strip, loss_chart
-from leylora.evaluation.report.texts import Language, Texts, dictionary
+from leylora.evaluation.report.texts import TEXTS, Language, Texts
 from leylora.evaluation.report.view import Section, make_view, sentence
 from leylora.evaluation.results import Citation, Finding, Results, load_results
 from leylora.evaluation.scoring import METRICS
@@ -121,7 +121,7 @@ def test_english_says_the_same_in_english(folder: Path, tmp_path: Path) -> None:
 
 def test_every_text_is_there_in_both_languages() -> None:
     places = re.compile(r"{(\w*)}")
-    for key, texts in dictionary().items():
+    for key, texts in TEXTS.items():
         assert set(texts) == {"es", "en"}, key
         assert sorted(places.findall(texts["es"])) == sorted(places.findall(texts["en"])), key
 
@@ -338,7 +338,12 @@ def test_a_name_in_brackets_is_printed_as_it_is(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().out.count("m[red]x") > 1
 
 
-def test_a_report_is_made_without_torch(folder: Path) -> None:
-    made = "import sys; from leylora.evaluation.report import write_report; from pathlib import Path; "
-    made += f"write_report(Path({str(folder)!r})); print({{'torch', 'transformers', 'datasets'}} & set(sys.modules))"
+def test_a_report_is_made_without_torch_or_openai(folder: Path) -> None:
+    made = f"""
+import sys
+from pathlib import Path
+from leylora.evaluation.report import write_report
+write_report(Path({str(folder)!r}))
+print({{"torch", "transformers", "datasets", "openai"}} & set(sys.modules))
+"""
     assert subprocess.run([sys.executable, "-c", made], capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -15,18 +15,17 @@ from leylora.evaluation.items import Sources
 from leylora.evaluation.run import Settings, compare
 from leylora.models.templates import instruction_template, render, stop_strings
 from leylora.webui.check import check_install
-from leylora.webui.client import (
-    Client,
+from leylora.webui.client import Client, ServerSettings
+from leylora.webui.export import export, remove
+from leylora.webui.install import find_install
+from leylora.webui.protocol import (
     EmptyAnswerError,
     LoraError,
     NoModelError,
     ServerFailedError,
-    ServerSettings,
     StreamCutError,
     UnauthorizedError,
 )
-from leylora.webui.export import export, remove
-from leylora.webui.install import find_install
 
 from .real_server import (
     ADMIN_KEY,
@@ -69,7 +68,7 @@ def server(tiny_base: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
 
 
 def make_faulty(loras: Path) -> None:
-    """Adapters whose weights bear a wrong prefix, are missing, or are no numbers; and a sound one of the same rank."""
+    """Adapters whose weights bear a wrong prefix, are missing, or are not numbers; and a sound one of the same rank."""
     from safetensors.numpy import load_file, save_file
 
     config = (loras / "tiny-mistral-law" / "adapter_config.json").read_text()
@@ -109,7 +108,7 @@ def test_what_was_exported_is_listed(client: Client, server: Running) -> None:
 def test_the_install_is_recognised() -> None:
     install = find_install(WEBUI)
     assert not install.portable
-    assert install.pin("peft")
+    assert install.pins.get("peft")
     assert all(folder.is_dir() for folder in (install.loras, install.presets, install.templates, install.models))
     bundled = [verdict for verdict in check_install(WEBUI) if verdict.path.is_relative_to(install.templates)]
     assert {"Alpaca", "ChatML"} <= {verdict.name for verdict in bundled if not verdict.faults}
@@ -217,7 +216,7 @@ def test_a_lora_that_the_server_does_not_report_is_seen(mistral: Client, server:
     assert mistral.logits("La ley") == with_twin != base
 
 
-def test_weights_that_are_no_numbers_do_not_stay(mistral: Client) -> None:
+def test_weights_that_are_not_numbers_do_not_stay(mistral: Client) -> None:
     base = mistral.logits("La ley")
     with pytest.raises(LoraError, match="'not-a-number' does not load"):
         mistral.load_lora("not-a-number")

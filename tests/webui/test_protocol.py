@@ -3,7 +3,8 @@
 import pytest
 
 from leylora.errors import UsageError
-from leylora.webui.protocol import ServerSettings, sampling_fields
+from leylora.webui.client import ServerSettings
+from leylora.webui.protocol import sampling_fields
 
 
 def test_only_what_is_set_is_sent_so_that_any_server_takes_it() -> None:
@@ -24,7 +25,7 @@ def test_a_name_that_is_almost_ours_is_refused_and_another_is_the_server_s() -> 
 
 
 @pytest.mark.parametrize("url", ["", "http://", "ftp://x", "a b", "127.0.0.1:port"])
-def test_addresses_that_are_none(url: str) -> None:
+def test_what_is_not_an_address(url: str) -> None:
     if url:
         with pytest.raises(UsageError, match="not a server address"):
             ServerSettings.from_environment(url)

@@ -24,6 +24,8 @@ from .citations import ArticleText, Edition, format_citation
 HEADING = "Artículos:"
 QUESTION = "Pregunta: "
 DEROGADO = "(Derogado.)"
+EDITION = r"ed\. (?:\d{4}-\d{2}-\d{2}|s\. f\.)"
+CANONICAL = re.compile(rf"\((Art\. [^\n]*?, {EDITION})\)")  # the citation that an answer ends in
 
 # How a model says that it cannot answer: fixed openings, so that an abstention can be recognised and scored. They are
 # under eight words: no run of eight words is shared between training and test rows through them.
@@ -66,7 +68,7 @@ def read_grounded_prompt(prompt: str) -> tuple[str, list[Passage]]:
     passages = []
     for block in re.split(r"\n\n(?=\(Art\. )", middle):
         head, _, body = block.partition("\n")
-        if match := re.match(r"\((.*?, ed\. (?:\d{4}-\d{2}-\d{2}|s\. f\.))\) ?(.*)$", head):
+        if match := re.match(rf"\((.*?, {EDITION})\) ?(.*)$", head):
             passages.append(Passage(match[1], match[2], body))
     return question, passages
 
