@@ -18,7 +18,7 @@ from typing import Literal
 from leylora.data.conversation import Conversation, Message
 from leylora.data.law_text import subject
 from leylora.grounding.citations import Named
-from leylora.grounding.prompt import Passage, bracketed, grounded_prompt, law_system_prompt, passage
+from leylora.grounding.prompt import Passage, grounded_prompt, law_system_prompt, passage
 from leylora.grounding.quantities import references
 from leylora.laws.law import Article, Law
 from leylora.text import fold
@@ -103,7 +103,7 @@ def compose(
     question = question.replace(" a el ", " al ").replace(" de el ", " del ")
     question = roughen(question, chance, rough)
     question = question[:1].upper() + question[1:]
-    answer = f"{item.answer} {bracketed(law.cite(item.article.number))}" if item.cites else item.answer
+    answer = f"{item.answer} ({law.cite(item.article.number)})" if item.cites else item.answer
     laws = [law] if item.other_edition is None else [law, item.other_edition[0]]
     system = law_system_prompt(laws)
     room = max_characters - len(system) - len(answer)
