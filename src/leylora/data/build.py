@@ -7,6 +7,7 @@ Takes a `Mixture` and parsed laws. Gives a folder with ``train``, ``validation``
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from leylora.laws.law import Law
 from leylora.text import one_line
 
 Rows = dict[Split, list[Conversation]]
-Tick = Callable[[str, int, int | None], None]  # stage, units done, units in all if known
+Tick = Callable[[str, int | None, int], None]  # stage, units in all if known, units done
 NOT_LAW_TEXT = re.compile(r"«[^«»]*»|\([^()]*ed\. [^()]*\)")
 READING_TEXT = 200  # characters; a longer paragraph is a text that several questions may share
 
@@ -42,7 +43,7 @@ def build(
     overwrite: bool = False,
     dry_run: bool = False,
     offline: bool = False,
-    tick: Tick = lambda stage, done, total: None,
+    tick: Tick = lambda stage, total, done: None,
 ) -> BuildReport:
     """Make the dataset of ``mixture`` and write it to the folder ``out``; a dry run only counts and asks no model.
 
@@ -94,14 +95,14 @@ def build(
     if not dry_run:
         with staged_folder(out, overwrite=overwrite) as staging:
             for done, name in enumerate(SPLITS):
-                tick("write", done, len(SPLITS) + 1)
+                tick("write", 4, done)
                 write_jsonl(staging / f"{name}.jsonl", (row.model_dump() for row in splits[name]))
                 report.sha256[f"{name}.jsonl"] = sha256_file(staging / f"{name}.jsonl")
                 _write_parquet(staging / f"{name}.parquet", splits[name])
             write_json(staging / "report.json", report.model_dump())
-            tick("write", len(SPLITS), len(SPLITS) + 1)
+            tick("write", 4, 3)
             write_card(staging, report, everything)
-        tick("write", len(SPLITS) + 1, len(SPLITS) + 1)
+        tick("write", 4, 4)
     return report
 
 
@@ -145,7 +146,7 @@ def _instructions(
                 license=source.license,
                 settings=mixture.instructions.gate,
                 benchmark=benchmark,
-                tick=lambda done, name=source.name: tick(name, done, None),
+                tick=partial(tick, source.name, None),
             )
         except LeyloraError as error:
             if not source.optional:
@@ -170,15 +171,15 @@ def _law_rows(
     settings, writer = mixture.laws.tasks, mixture.laws.writer
     total = sum(len(part) for part in members.values())
     for name in SPLITS:
-        mine = members[name]
-        share = len(mine) / max(1, total)
+        mine, count = members[name], len(members[name])
+        share = count / max(1, total)
         most = max(1, round(settings.max_rows * share)) if settings.max_rows else None
         found, report = generate(
             laws,
             settings.model_copy(update={"max_rows": most}),
             mixture.seed,
             members=mine,
-            tick=lambda done, stage=f"law, {name}", total=len(mine): tick(stage, done, total),
+            tick=partial(tick, f"law, {name}", count),
         )
         if writer is not None and not dry_run:
             most = max(1, round(writer.max_articles * share))
@@ -188,7 +189,7 @@ def _law_rows(
                 settings,
                 mixture.seed,
                 members=mine,
-                tick=lambda done, stage=f"model-written, {name}", total=most: tick(stage, done, total),
+                tick=partial(tick, f"model-written, {name}", most),
             )
             found += written
             report.by_task.update(writing.by_task)
