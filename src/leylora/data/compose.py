@@ -171,17 +171,14 @@ class LawLookup:
     def __init__(self, laws: Iterable[Law], seed: int) -> None:
         self.laws = tuple(laws)
         self.seed = seed
-        self._facts: dict[tuple[str, str], _Facts] = {}
+        self._facts = {(law.id, law.edition): _Facts(law) for law in self.laws}
 
     def random(self, *key: str) -> Random:
         """A generator that depends on the seed and ``key`` only, never on what ran before."""
         return Random(draw(self.seed, *key))
 
     def facts(self, law: Law) -> "_Facts":
-        key = law.id, law.edition
-        if key not in self._facts:
-            self._facts[key] = _Facts(law)
-        return self._facts[key]
+        return self._facts[law.id, law.edition]
 
     def has_unique_rubric(self, law: Law, article: Article) -> bool:
         """Whether the rubric is a short title and names only this article in its law."""

@@ -19,7 +19,7 @@ import pyarrow
 import pyarrow.parquet
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from leylora.errors import LeyloraError, UsageError
+from leylora.errors import LeyloraError, UsageError, first_line
 from leylora.files import read_json
 
 Chats = Literal["messages", "sharegpt", "oasst"]
@@ -232,7 +232,7 @@ def _parquet(path: Path) -> Iterator[Record | Fault]:
             for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), start=1):
                 yield _record(f"{path.name}, row {number}", row)
     except (pyarrow.ArrowException, OSError) as error:
-        raise LeyloraError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}).") from None
+        raise LeyloraError(f"{path} is not a readable Parquet file ({first_line(error)}).") from None
 
 
 def hub_rows(source: Source, offline: bool) -> Iterator[dict[str, Any]]:
@@ -262,9 +262,8 @@ def hub_rows(source: Source, offline: bool) -> Iterator[dict[str, Any]]:
             "the mixture to read the Hub's converted files, if it has them, or download the data and set `path:`."
         ) from None
     except (ConnectionError, HfHubHTTPError, FileNotFoundError, ValueError, OSError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise LeyloraError(
-            f"The dataset {name} could not be loaded from the Hub ({first}). Run again with a connection (downloads "
+            f"The dataset {name} could not be loaded from the Hub ({first_line(error)}). Run again with a connection (downloads "
             f"are resumed), or download its files and set `path:` instead of `hub:` in the mixture."
         ) from None
     missing = {*source.columns.values(), *source.where} - set(table.column_names)
