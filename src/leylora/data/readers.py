@@ -263,8 +263,8 @@ def hub_rows(source: Source, offline: bool) -> Iterator[dict[str, Any]]:
         ) from None
     except (ConnectionError, HfHubHTTPError, FileNotFoundError, ValueError, OSError) as error:
         raise LeyloraError(
-            f"The dataset {name} could not be loaded from the Hub ({first_line(error)}). Run again with a connection (downloads "
-            f"are resumed), or download its files and set `path:` instead of `hub:` in the mixture."
+            f"The dataset {name} could not be loaded from the Hub ({first_line(error)}). Run again with a connection "
+            "(downloads are resumed), or download its files and set `path:` instead of `hub:` in the mixture."
         ) from None
     missing = {*source.columns.values(), *source.where} - set(table.column_names)
     if missing:
