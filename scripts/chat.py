@@ -20,7 +20,7 @@ def main(
     web: Annotated[bool, typer.Option("--web", help="Open a page in the browser instead.")] = False,
     preset: Annotated[str | None, typer.Option(help="Preset of GENERATION-PRESETS; by default the adapter's.")] = None,
     system: Annotated[str, typer.Option(help="System prompt.")] = "",
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Maximum new tokens per answer.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Maximum new tokens per answer.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Random seed; by default another for each answer.")] = None,
     lora: Annotated[Path, typer.Option(help="Folder of the adapters.")] = LORA,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 7860,
@@ -39,7 +39,7 @@ def main(
         laws=laws,
         preset_name=preset,
         system=system,
-        max_tokens=max_tokens,
+        max_new_tokens=max_new_tokens,
         seed=seed,
         lora=lora,
     )

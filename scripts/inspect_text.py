@@ -38,7 +38,7 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="The text to go on with, or - for standard input.")],
     model: Annotated[str, typer.Option(help="A local folder or Hub model, causal or encoder-decoder.")],
     load: Load = "16bit",
-    max_tokens: Tokens = 128,
+    max_new_tokens: Tokens = 128,
     temperature: Temperature = 0.0,
     top_p: Annotated[float, typer.Option(min=0, max=1, help="Nucleus sampling; 1 switches it off.")] = 1.0,
     beams: Annotated[int, typer.Option(min=1, help="Width of the beam search.")] = 1,
@@ -48,7 +48,7 @@ def generate(
     from leylora.chat import any_model
 
     text = _text(prompt)
-    how = {"max_new_tokens": max_tokens, "num_beams": beams, "top_p": top_p}
+    how = {"max_new_tokens": max_new_tokens, "num_beams": beams, "top_p": top_p}
     loaded = any_model.load_any(model, load)
     console.say(any_model.generate(*loaded, text, temperature=temperature, seed=seed, **how))
 
@@ -60,14 +60,14 @@ def translate(
     source: Annotated[str, typer.Option("--from", help="Language code.")] = "en",
     target: Annotated[str, typer.Option("--to", help="Language code.")] = "es",
     load: Load = "16bit",
-    max_tokens: Tokens = 256,
+    max_new_tokens: Tokens = 256,
     beams: Annotated[int, typer.Option(min=1, help="Width of the beam search.")] = 4,
 ) -> None:
     """Translate with any model, asked as its kind was trained."""
     from leylora.chat import any_model
 
     text = _text(text)
-    how = {"max_new_tokens": max_tokens, "num_beams": beams}
+    how = {"max_new_tokens": max_new_tokens, "num_beams": beams}
     console.say(any_model.translate(*any_model.load_any(model, load), text, source, target, **how))
 
 

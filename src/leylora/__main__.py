@@ -3,9 +3,11 @@
 ``leylora parse_law --list`` is ``python scripts/parse_law.py --list``; ``leylora sft …`` is ``python train/sft.py …``.
 """
 
+import ast
 import runpy
 import sys
 from pathlib import Path
+from textwrap import shorten
 
 from leylora import __version__
 from leylora.project import ROOT
@@ -21,7 +23,15 @@ def main() -> None:
     known = scripts()
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in {"--help", "-h"}:
-        print("leylora COMMAND [--help | ARGUMENTS]\n\nCommands: " + ", ".join(known))
+        print("leylora COMMAND [--help | ARGUMENTS]\n")
+        for command, file in known.items():
+            about = (
+                (ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "")
+                .partition("\n")[0]
+                .partition(": ")[0]
+                .rstrip(".")
+            )
+            print(f"  {command:<16} {shorten(about, 62, placeholder=' ...')}")
     elif name == "--version":
         print(__version__)
     elif name not in known:

@@ -25,7 +25,7 @@ from leylora.laws.law import Law
 from leylora.laws.parse import parse_file
 from leylora.models.bases import TINY_BASES
 from leylora.models.tiny import check_family, make_tiny_base
-from leylora.project import LORA, MIXTURES, SAMPLES
+from leylora.project import GENERATION_PRESETS, LORA, MIXTURES, SAMPLES
 from leylora.webui.export import export
 
 BUILD = Path("data/build")
@@ -162,7 +162,7 @@ class Demo:
         """Three adapters, their template and their 7B models' presets in a new, empty text-generation-webui."""
         install = fresh_install(self.folder / "text-generation-webui")
         kinds = ("instructions", "law", "combined")
-        presets = [f"{self.family.removeprefix('tiny-')}-7b-{kind}" for kind in kinds]
+        presets = [str(GENERATION_PRESETS / f"{self.family.removeprefix('tiny-')}-7b-{kind}.yaml") for kind in kinds]
         export(install, [*(self.lora(kind).name for kind in kinds), *presets])
         return install
 

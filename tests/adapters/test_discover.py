@@ -9,6 +9,7 @@ import pytest
 
 from leylora.adapters.discover import (
     BASE,
+    Note,
     Variant,
     adapters_of,
     check_base,
@@ -18,9 +19,9 @@ from leylora.adapters.discover import (
     find_variants,
     named_variants,
     read_variant,
+    saved_template,
     template_name,
     template_of_base,
-    template_text,
 )
 from leylora.adapters.files import WEIGHTS_FILE, adapter_sha256
 from leylora.errors import LeyloraError, UsageError
@@ -78,9 +79,7 @@ def test_a_comparison_takes_one_adapter_a_role(base: str, own: Path) -> None:
     ]
     assert found[2].adapter == str(own / "tiny-mistral-law")
     assert found[2].sha256 == adapter_sha256(own / "tiny-mistral-law")
-    assert [str(note) for note in notes] == [
-        "law: tiny-mistral-law of 2 adapters; name another with --adapters (there: my-tiny-mistral-law)."
-    ]
+    assert notes == [Note("several", "tiny-mistral-law", "law", others=("my-tiny-mistral-law",))]
     assert find_variants(base, "none", own) == ([BASE], [])
 
 
@@ -95,7 +94,7 @@ def test_adapters_are_asked_for_by_name_folder_and_role(base: str, own: Path) ->
     assert found[2].same_as == "law"
     assert not found[3].same_as
     assert len(found[3].folders) == 2
-    assert ["holds no merge_report.json" in str(note) for note in notes] == [True]
+    assert notes == [Note("not a merge", str(own / "tiny-mistral-law"))]
     with pytest.raises(UsageError, match="'lawyer' is not a role"):
         find_variants(base, "lawyer=x", own)
     with pytest.raises(UsageError, match=r"There is no adapter 'nowhere' .*tiny-mistral-law"):
@@ -111,7 +110,7 @@ def test_one_adapter_gone_stale_does_not_stop_the_others(base: str, own: Path) -
     found, notes = find_variants(base, "auto", own)
     assert [variant.name for variant in found] == ["base", "instructions"]
     assert [note.kind for note in notes] == ["left out", "left out"]
-    assert any("was trained on other weights than" in str(note) for note in notes)
+    assert any("was trained on other weights than" in note.detail and note.stale for note in notes)
     with pytest.raises(LeyloraError, match="was trained on other weights than"):
         find_variants(base, "tiny-mistral-law", own)
 
@@ -164,14 +163,14 @@ def test_the_base_to_load_is_the_given_one_the_adapters_or_the_demos(
 
 def test_the_template_an_adapter_was_trained_with(own: Path) -> None:
     folder = own / "tiny-mistral-law"
-    assert template_text(folder) == served_template(instruction_template("leylora-mistral"))
+    assert saved_template(folder) == served_template(instruction_template("leylora-mistral"))
     assert template_name(folder) == "leylora-mistral"
     write_json(folder / "run.json", {"instruction_template": "leylora-falcon"})
     assert template_name(folder) == "leylora-falcon"
     (folder / "run.json").unlink()
     (folder / "chat_template.jinja").unlink()
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "mine"}), "utf-8")
-    assert (template_text(folder), template_name(folder)) == ("mine", "leylora-mistral")
+    assert (saved_template(folder), template_name(folder)) == ("mine", "leylora-mistral")
     (folder / "chat_template.jinja").write_text(
         served_template(instruction_template("leylora-llama-2")) + "\n", "utf-8"
     )

@@ -192,7 +192,7 @@ def test_what_there_is_to_talk_to(
         choose_base(None, None, tmp_path)
     with pytest.raises(UsageError, match="no preset"):
         open_chat(base, preset_name="nothing", lora=lora)
-    assert open_chat(base, load="16bit", lora=lora, max_tokens=5).settings.sampling.max_new_tokens == 5
+    assert open_chat(base, load="16bit", lora=lora, max_new_tokens=5).settings.sampling.max_new_tokens == 5
 
 
 class Screen:
@@ -244,7 +244,7 @@ def screen(tiny_base: Callable[[str], Path], lora: Path, tmp_path: Path) -> Iter
     if sys.platform == "win32":
         pytest.skip("pseudo-terminals are of POSIX")
     model = str(tiny_base("tiny-mistral"))
-    screen = Screen(["--model", model, "--lora", str(lora), "--max-tokens", "900", "--load", "16bit"], tmp_path)
+    screen = Screen(["--model", model, "--lora", str(lora), "--max-new-tokens", "900", "--load", "16bit"], tmp_path)
     yield screen
     try:
         os.kill(screen.process, signal.SIGKILL)

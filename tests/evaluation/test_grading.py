@@ -13,7 +13,7 @@ from leylora.evaluation.results import Answer, Item, OptionText
 from leylora.laws.law import Article, Law, Numeral
 
 NAME = "Ley de Molinos"
-NOTHING = KnownArticles.of()
+NOTHING = KnownArticles()
 
 
 def law() -> Law:
@@ -104,7 +104,7 @@ def test_figures_are_right_whole_and_alone(said: str, right: bool) -> None:
 )
 def test_citations_are_right_wrong_invented_or_unknown(text: str, verdicts: list[str]) -> None:
     item = question()
-    found = citations(text, item, KnownArticles.of([item], [law()]))
+    found = citations(text, item, KnownArticles([item], [law()]))
     assert [one.verdict for one in found] == verdicts
     assert all(text[slice(*one.span)] == one.text for one in found)
 
@@ -124,7 +124,7 @@ def test_a_law_that_is_not_ours_and_a_part_that_is_not_there_are_never_right(tex
     third = whole.article("3").model_copy(update={"numerals": (Numeral(label="1", text="Uno."),)})
     articles = tuple(third if one.number == "3" else one for one in whole.articles)
     item = question()
-    (found,) = citations(text, item, KnownArticles.of([item], [replace(whole, articles=articles)]))
+    (found,) = citations(text, item, KnownArticles([item], [replace(whole, articles=articles)]))
     assert found.verdict == verdict
 
 
@@ -136,14 +136,14 @@ def test_without_laws_only_what_the_questions_know_is_known() -> None:
         reference="Ese artículo no existe.",
         messages=[{"role": "user", "content": "¿Qué dice el artículo 512?"}],
     )
-    inventory = KnownArticles.of([question(), question(id="r", article="8"), missing], [])
+    inventory = KnownArticles([question(), question(id="r", article="8"), missing], [])
     verdicts = {number: citations(f"artículo {number}", question(), inventory)[0].verdict for number in ("3", "8", "9")}
     assert verdicts == {"3": "right", "8": "wrong", "9": "unknown"}
     assert citations("artículo 512", question(), inventory)[0].verdict == "invented"
 
 
 def test_counts_of_citations() -> None:
-    item, inventory = question(), KnownArticles.of([], [law()])
+    item, inventory = question(), KnownArticles([], [law()])
     found = grade(item, answer("artículos 3, 7 y 99"), inventory)
     assert (found.cited, found.cited_right, found.expected_citations) == (3, 1, 1)
     assert (found.cited_known, found.cited_invented) == (3, 1)
@@ -180,7 +180,7 @@ def test_score_by_task(keys: dict[str, Any], text: str, score: float) -> None:
     ("task", "measure"), [("deadline", "number_exact"), ("held-out", "token_f1"), ("held-out", "chrf")]
 )
 def test_declining_counts_against_every_measure_of_the_task(task: str, measure: str) -> None:
-    found = grade(question(task=task), answer("No consta en estos artículos."), KnownArticles.of([], [law()]))
+    found = grade(question(task=task), answer("No consta en estos artículos."), KnownArticles([], [law()]))
     assert (getattr(found, measure), found.score) == (0, 0)
     assert found.reasons == ["should-not-abstain"]
 

@@ -9,8 +9,7 @@ import pytest
 from leylora.data.benchmark import check_item, load_benchmark
 from leylora.data.duplicates import marks, union
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.contamination import own_question
-from leylora.evaluation.grading import KnownArticles, citations
+from leylora.evaluation.grading import KnownArticles, citations, passes
 from leylora.evaluation.items import (
     BENCHMARK,
     Sources,
@@ -21,6 +20,7 @@ from leylora.evaluation.items import (
     spanish_items,
     spread,
 )
+from leylora.evaluation.scoring import own_question
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
 from leylora.laws.parse import parse_file
@@ -39,6 +39,9 @@ def sample_law(tmp_path_factory: pytest.TempPathFactory) -> Law:
 def test_the_projects_own_items_are_whole() -> None:
     formats, spanish = list(format_items()), list(spanish_items())
     assert 40 <= len(formats) <= 60
+    for item in formats:
+        assert item.checks
+        assert all(passes(check, "prueba") in (True, False) for check in item.checks)  # each rule exists
     assert 40 <= len(spanish) <= 60
     assert Counter(item.task for item in spanish).keys() == {"qa", "summary", "translation"}
     assert len({item.cluster for item in spanish if item.task == "qa"}) == 9  # two questions on each text
@@ -100,7 +103,7 @@ def test_a_law_whose_id_came_from_its_files_name_is_the_benchmarks_own_by_name_a
     grounded = next(item for item in items if item.setting == "grounded" and item.article)
     said = f"Art. {grounded.article}, {entry.name}, ed. 2020-02-03; artículo 900 de la LOGJCC"
     for others in ([], benchmark_items(asked, [])[0]):  # with items that know the law by the catalogue alone
-        (right, invented) = citations(said, grounded, KnownArticles.of([*items, *others], [law]))
+        (right, invented) = citations(said, grounded, KnownArticles([*items, *others], [law]))
         assert (right.verdict, right.law_id) == ("right", "logjcc-2020")
         assert invented.verdict == "invented"
     other, notes = benchmark_items(asked, [replace(law, last_reform=date(2019, 1, 1))])

@@ -12,7 +12,7 @@ from leylora.evaluation.judge import VERDICTS_FILE, EndpointJudge, judge
 from leylora.evaluation.report import write_report
 from leylora.evaluation.results import JUDGE_FILE, JudgeRow, JudgeSummary, load_results
 from leylora.files import read_json, read_jsonl
-from leylora.webui.client import WebuiError
+from leylora.webui.protocol import WebuiError
 
 from .made_up_results import write_results
 

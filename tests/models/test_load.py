@@ -13,7 +13,7 @@ from leylora.models.load import load_base, load_config, load_tokenizer
 @pytest.mark.parametrize(
     ("family", "padding"), [("tiny-mistral", "<unk>"), ("tiny-llama-2", "<unk>"), ("tiny-falcon", ">>SUFFIX<<")]
 )
-def test_padding_is_no_end_of_text_and_adds_no_token(
+def test_padding_is_not_the_end_of_text_and_adds_no_token(
     tiny_base: Callable[[str], Path], family: str, padding: str
 ) -> None:
     before = len(AutoTokenizer.from_pretrained(tiny_base(family)))
@@ -29,12 +29,12 @@ def test_a_tokenizer_with_nothing_to_pad_with_is_refused(tiny_base: Callable[[st
     plain = PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "own.json"), eos_token="<|endoftext|>")
     plain.save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "falcon"}', encoding="utf-8")
-    with pytest.raises(LeyloraError, match="no special token besides"):
+    with pytest.raises(LeyloraError, match="no special token other than its end-of-text token"):
         load_tokenizer(str(tmp_path))
 
 
 @pytest.mark.parametrize("family", ["tiny-mistral", "tiny-llama-2", "tiny-falcon"])
-def test_bytes_of_a_rare_character_are_no_special_tokens(tiny_base: Callable[[str], Path], family: str) -> None:
+def test_bytes_of_a_rare_character_are_not_special_tokens(tiny_base: Callable[[str], Path], family: str) -> None:
     tokenizer = load_tokenizer(str(tiny_base(family)))
     text = "ÑANDÚ «œuvre» — 中"
     ids = tokenizer.encode(text, add_special_tokens=False)

@@ -129,6 +129,8 @@ def test_rows_longer_than_the_model_was_made_for_are_refused(asked: Callable[...
         (["--use_dora", "true"], "use_dora cannot be used here"),
         (["--packing_strategy", "wrapped"], "packing_strategy: wrapped cannot be used here"),
         (["--assistant_only_loss", "false"], "only answers are trained"),
+        (["--pad_token", "<x>"], "pad_token cannot be used here: padding is a token of the base"),
+        (["--activation_offloading", "true"], "activation_offloading cannot be used here: .* and there is none"),
         (["--use_peft", "false"], "use_peft: false cannot be used here: an adapter is what is trained"),
     ],
 )
@@ -161,7 +163,7 @@ def test_fault_mask_shifted_by_one(asked: Callable[..., Arguments], monkeypatch:
 def test_fault_template_without_end_of_turn(asked: Callable[..., Arguments], monkeypatch: pytest.MonkeyPatch) -> None:
     text = instruction_template("leylora-mistral").replace("' ' + content + eos_token", "' ' + content")
     monkeypatch.setattr(sft, "instruction_template", lambda name: text)
-    with pytest.raises(LeyloraError, match=r"no end-of-turn token .*never stops"):
+    with pytest.raises(LeyloraError, match=r"not an end-of-turn token .*never stops"):
         dry_run(asked())
 
 

@@ -56,7 +56,7 @@ def test_a_row_that_is_too_long_is_left_out_whole_and_named(tokenizer: PreTraine
 def test_a_template_that_leaves_the_end_unmarked_stops_the_run(tokenizer: PreTrainedTokenizerBase) -> None:
     open_ended = TEMPLATE.replace("content + eos_token -}}{% endgeneration %}", "content -}}{% endgeneration %}")
     assert open_ended != TEMPLATE
-    with pytest.raises(LeyloraError, match=r"no end-of-turn token .*'</s>'.*never stops"):
+    with pytest.raises(LeyloraError, match=r"not an end-of-turn token .*'</s>'.*never stops"):
         tokenize([row("¿Cuál?", "Quince días.")], tokenizer, open_ended, 128)
 
 

@@ -15,18 +15,17 @@ from leylora.evaluation.items import Sources
 from leylora.evaluation.run import Settings, compare
 from leylora.models.templates import instruction_template, render, stop_strings
 from leylora.webui.check import check_install
-from leylora.webui.client import (
-    Client,
+from leylora.webui.client import Client, ServerSettings
+from leylora.webui.export import export, remove
+from leylora.webui.install import find_install
+from leylora.webui.protocol import (
     EmptyAnswerError,
     LoraError,
     NoModelError,
     ServerFailedError,
-    ServerSettings,
     StreamCutError,
     UnauthorizedError,
 )
-from leylora.webui.export import export, remove
-from leylora.webui.install import find_install
 
 from .real_server import (
     ADMIN_KEY,
@@ -109,7 +108,7 @@ def test_what_was_exported_is_listed(client: Client, server: Running) -> None:
 def test_the_install_is_recognised() -> None:
     install = find_install(WEBUI)
     assert not install.portable
-    assert install.pin("peft")
+    assert install.pins.get("peft")
     assert all(folder.is_dir() for folder in (install.loras, install.presets, install.templates, install.models))
     bundled = [verdict for verdict in check_install(WEBUI) if verdict.path.is_relative_to(install.templates)]
     assert {"Alpaca", "ChatML"} <= {verdict.name for verdict in bundled if not verdict.faults}

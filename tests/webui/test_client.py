@@ -8,15 +8,14 @@ from pydantic import SecretStr
 
 from leylora.errors import UsageError
 from leylora.models.templates import instruction_template
-from leylora.webui.client import (
-    Client,
+from leylora.webui.client import Client, ServerSettings
+from leylora.webui.protocol import (
     EmptyAnswerError,
     LoraError,
     NoModelError,
     RequestRefusedError,
     ServerDownError,
     ServerFailedError,
-    ServerSettings,
     StreamCutError,
     TimedOutError,
     UnauthorizedError,

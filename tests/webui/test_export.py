@@ -11,6 +11,7 @@ import yaml
 from leylora.adapters.config import BASE_KEYS
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json
+from leylora.project import GENERATION_PRESETS
 from leylora.webui import export as exports
 from leylora.webui.export import ExportReport, adapter_artifact, collect, export, remove
 from leylora.webui.guide import next_steps
@@ -239,8 +240,19 @@ def test_a_manifest_cannot_delete_elsewhere(webui: Path, lora_root: Path, tmp_pa
 
 @pytest.mark.parametrize("name", ["nothing", "..", "../../etc", "leylora-mistral.yaml", ""])
 def test_unknown_names_list_the_known(webui: Path, lora_root: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"There is no adapter .*mistral-7b-law"):
+    with pytest.raises(LeyloraError, match=r"There is no adapter .*mistral-7b-law") as error:
         export(webui, [name], lora_root)
+    assert error.value.exit_code == 1
+
+
+def test_the_name_of_an_adapter_that_is_not_there_is_not_its_preset(webui: Path, lora_root: Path) -> None:
+    before = snapshot(webui)
+    with pytest.raises(LeyloraError, match=r"no adapter 'falcon-7b-law' .*\(there: mistral-7b-combined, ") as error:
+        export(webui, ["mistral-7b-law", "falcon-7b-law"], lora_root)
+    assert error.value.exit_code == 1
+    assert snapshot(webui) == before
+    report = export(webui, [str(GENERATION_PRESETS / "falcon-7b-law.yaml")], lora_root)
+    assert states(report) == {"preset falcon-7b-law": "new"}
 
 
 def test_a_path_to_an_adapter_is_a_name_too(webui: Path, lora_root: Path, make_adapter: MakeAdapter) -> None:

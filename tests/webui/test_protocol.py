@@ -3,7 +3,8 @@
 import pytest
 
 from leylora.errors import UsageError
-from leylora.webui.protocol import ServerSettings, sampling_fields
+from leylora.webui.client import ServerSettings
+from leylora.webui.protocol import sampling_fields
 
 
 def test_only_what_is_set_is_sent_so_that_any_server_takes_it() -> None:

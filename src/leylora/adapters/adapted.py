@@ -1,12 +1,8 @@
 """One base model in memory, and its adapters switched on it: what chat, comparison, loss and search ask.
 
     model = AdaptedModel("mistralai/Mistral-7B-v0.1", load="4bit")
-    model.prepare(variant)                          load its adapters now, so that their faults are told now
     ids = model.prompt(messages, variant)           in the template the variant was trained with
     model.generate(variant, [ids, ...], sampling)   answers, each cut where it ends
-    model.stream(variant, ids, sampling)            one answer, piece by piece
-    model.score(variant, rows)                      log-likelihoods
-    model.logits(variant, ids)                      next-token logits at every position
 
 Which adapters are active is a state of the whole model, so a lock lets one answer be computed at a time; methods may be
 called from several threads. Adapters are loaded when they are first used and then kept.
@@ -25,7 +21,7 @@ from peft import PeftConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from leylora.adapters.discover import BASE, Variant, template_text
+from leylora.adapters.discover import BASE, Variant, saved_template
 from leylora.errors import LeyloraError
 from leylora.models.bases import Load, base_sha256
 from leylora.models.families import FAMILIES
@@ -48,18 +44,10 @@ from leylora.models.templates import Ending, ending_of, instruction_template, se
 
 
 class AdaptedModel:
-    """A base and what can be made of it.
+    """A base, by its folder or Hub name, and what can be made of it.
 
-    Args:
-        name: folder or Hub name of the base.
-        load: its precision.
-        template: text of the served template for all variants; by default each is asked in its own.
-        model, tokenizer: where they are loaded already.
-
-    Attributes:
-        window: most tokens the model sees together: its positions, or its sliding window if that is shorter.
-        positions: most tokens it takes.
-        identity: which weights the base has (`base_sha256`).
+    ``template`` is the text of the served template for all variants; by default each is asked in its own. ``model`` and
+    ``tokenizer`` are given where they are loaded already.
     """
 
     def __init__(
@@ -75,13 +63,13 @@ class AdaptedModel:
     ) -> None:
         self.name, self.load = name, load
         self.tokenizer = tokenizer or load_tokenizer(name, revision)
-        self.model = (
-            model if model is not None else load_base(name, load, revision=revision, compute_dtype=compute_dtype)
-        )
-        self.model.requires_grad_(False).eval()
+        if model is None:
+            model = load_base(name, load, revision=revision, compute_dtype=compute_dtype)
+        self.model = model.requires_grad_(False).eval()
         config = self.model.config.get_text_config()
         positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
         limits = [positions, getattr(config, "sliding_window", None), self.tokenizer.model_max_length]
+        # most tokens the model sees together (its positions, or a shorter sliding window), and most it takes
         self.window = min(int(limit) for limit in limits if limit)
         self.positions = min(int(limit) for limit in (positions, self.tokenizer.model_max_length) if limit)
         self.tokenizer.model_max_length = sys.maxsize  # too long prompts are reported here
@@ -95,26 +83,16 @@ class AdaptedModel:
         self._formats: dict[str, tuple[str, Ending]] = {}
 
     def prepare(self, variant: Variant) -> None:
-        """Load a variant's adapters and read its template now.
-
-        Raises:
-            LeyloraError: an adapter does not fit this base, or no chat template is known.
-        """
+        """Load a variant's adapters and read its template now, so that their faults (LeyloraError) are told now."""
         self.format(variant)
         with self.using(variant):
             pass
 
     def format(self, variant: Variant) -> tuple[str, Ending]:
-        """The served template of a variant and what ends its answers.
-
-        The template is the one given for all, the one saved with the adapter, the tokenizer's own, or the family's.
-
-        Raises:
-            LeyloraError: there is none.
-        """
+        """The served template of a variant (else the tokenizer's own, or the family's), and what ends its answers."""
         key = variant.adapter
         if key not in self._formats:
-            text = self._template or (template_text(Path(key)) if key else None) or self.tokenizer.chat_template
+            text = self._template or (saved_template(Path(key)) if key else None) or self.tokenizer.chat_template
             if not isinstance(text, str):
                 family = FAMILIES.get(self.model.config.model_type)
                 if family is None:
@@ -126,20 +104,7 @@ class AdaptedModel:
             self._formats[key] = text, ending_of(text, self.tokenizer, self._end_ids())
         return self._formats[key]
 
-    def render(self, messages: Sequence[Mapping[str, str]], variant: Variant = BASE) -> str:
-        """A conversation as text: up to where the answer starts, or to its end when the last turn is an answer."""
-        answered = bool(messages) and messages[-1]["role"] == "assistant"
-        return str(
-            self.tokenizer.apply_chat_template(
-                list(messages),
-                chat_template=self.format(variant)[0],
-                tokenize=False,
-                add_generation_prompt=not answered,
-            )
-        )
-
     def prompt(self, messages: Sequence[Mapping[str, str]], variant: Variant = BASE) -> list[int]:
-        """Token ids of a conversation that waits for an answer."""
         return self._ids(messages, variant, add_generation_prompt=True)
 
     def plain_prompt(self, text: str) -> list[int]:
@@ -153,8 +118,7 @@ class AdaptedModel:
     ) -> Row:
         """A conversation and an answer to it, to be scored as training tokenises them together.
 
-        Args:
-            ends: whether the mark that ends an answer is scored too.
+        With ``ends`` the mark that ends an answer is scored too.
 
         Raises:
             LeyloraError: the template does not keep the prompt's tokens first, so that no answer can be told apart.
@@ -174,21 +138,17 @@ class AdaptedModel:
     ) -> list[Generated]:
         """Answers to a batch of prompts. One that leaves no room in the model's positions gets "", unfinished.
 
-        Args:
-            plain: the prompts are texts to go on with, which only the end-of-text token ends.
+        ``plain`` prompts are texts to go on with, which only the end-of-text token ends.
 
         Raises:
             LeyloraError: an adapter does not fit, or one prompt alone does not fit the GPU.
         """
-        fits = [at for at, ids in enumerate(prompts) if len(ids) + sampling.max_new_tokens <= self.positions]
-        answers = [Generated("", 0, finished=False)] * len(prompts)
+        fits = [len(ids) + sampling.max_new_tokens <= self.positions for ids in prompts]
+        ending = self._ending(variant, plain)
         with self.using(variant):
-            found = generate(
-                self.model, self.tokenizer, [prompts[at] for at in fits], sampling, self._ending(variant, plain)
-            )
-        for at, answer in zip(fits, found, strict=True):
-            answers[at] = answer
-        return answers
+            asked = [ids for ids, fit in zip(prompts, fits, strict=True) if fit]
+            found = iter(generate(self.model, self.tokenizer, asked, sampling, ending))
+        return [next(found) if fit else Generated("", 0, finished=False) for fit in fits]
 
     def stream(
         self,
@@ -201,8 +161,7 @@ class AdaptedModel:
     ) -> Iterator[Piece]:
         """One answer, piece by piece, at most to the end of the window; the last piece has ``finish``.
 
-        Args:
-            halt: set it to end the answer after the token that is being computed. Leaving the loop does the same.
+        Setting ``halt``, or leaving the loop, ends the answer after the token that is being computed.
 
         Raises:
             TooLongError: the prompt leaves no room in the window for even one token.
@@ -212,23 +171,15 @@ class AdaptedModel:
         if room < 1:
             raise TooLongError(len(prompt), self.window - 1)
         sampling = replace(sampling, max_new_tokens=min(sampling.max_new_tokens, room))
-        begun = plain
-        for piece in stream(
-            self.model,
-            self.tokenizer,
-            prompt,
-            sampling,
-            self._ending(variant, plain),
-            halt=halt,
-            within=self.using(variant),
-        ):
+        ending, begun = self._ending(variant, plain), plain
+        within = self.using(variant)
+        for piece in stream(self.model, self.tokenizer, prompt, sampling, ending, halt=halt, within=within):
             text = piece.text if begun else piece.text.lstrip()  # Mistral's and Llama's answers begin with a blank
             begun = begun or bool(text)
             if text or piece.finish:
                 yield Piece(text, piece.finish)
 
     def score(self, variant: Variant, rows: Sequence[Row], *, batch_tokens: int = BATCH_TOKENS) -> list[Likelihood]:
-        """Log-likelihoods of the targets of rows."""
         with self.using(variant):
             return score(self.model, rows, batch_tokens=batch_tokens)
 
@@ -239,10 +190,7 @@ class AdaptedModel:
 
     @contextmanager
     def using(self, variant: Variant, weights: Sequence[float] | None = None) -> Iterator[PreTrainedModel]:
-        """While the block runs, the model is this variant and nobody else's.
-
-        Args:
-            weights: how much of each of the variant's `folders`; 1 by default.
+        """While the block runs, the model is this variant, with ``weights`` for its `folders`, and nobody else's.
 
         Raises:
             LeyloraError: an adapter does not fit this base; the model then is as it was.

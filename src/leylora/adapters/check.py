@@ -1,14 +1,9 @@
-"""What an adapter does to a model's output: next-token logits of two variants on the same texts, compared.
-
-check_merge(merged)         the base with both parents against the base with their merge
-compare_logits(a, b, base)  any two variants; `leylora.adapters.fold` compares a folded model so
-comparison_table(columns)   for the terminal
-"""
+"""What an adapter does to a model's output: next-token logits of two variants on the same texts, compared."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from peft import PeftModel
@@ -26,7 +21,7 @@ from leylora.models.bases import Load
 from leylora.models.generate import evaluating
 from leylora.models.load import load_base, load_config, load_tokenizer
 
-#: Short texts in the two registers the adapters are for.
+# Short texts in the two registers the adapters are for.
 TEXTS = (
     "Explica en dos frases qué es una acción de protección y ante quién se presenta.",
     "Artículo 12.- Las personas tienen derecho a recibir una respuesta motivada dentro del plazo que fija la ley.",
@@ -37,21 +32,14 @@ TEXTS = (
 TOLERANCE = 0.05  # of the parents' effect: far above the rounding of an exact merge, far below a wrong scaling
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Next-token logits of a variant against a reference, over every position of the texts.
+class Comparison(NamedTuple):
+    """Next-token logits of a variant against a reference, over every position of the texts."""
 
-    effect: root mean square of reference - base, in logits: how much there is to reproduce (None without a base).
-    gap, worst: root mean square and largest absolute value of variant - reference.
-    divergence: mean Kullback-Leibler divergence of the variant's next-token distribution from the reference's, in nats.
-    agreement: share of positions with the same most likely token.
-    """
-
-    gap: float
-    worst: float
-    divergence: float
-    agreement: float
-    effect: float | None = None
+    gap: float  # root mean square of variant - reference
+    worst: float  # its largest absolute value
+    divergence: float  # mean Kullback-Leibler divergence from the reference's next-token distribution, in nats
+    agreement: float  # share of positions with the same most likely token
+    effect: float | None = None  # root mean square of reference - base: how much there is to reproduce
 
 
 def compare_logits(
@@ -70,32 +58,37 @@ def compare_logits(
 
 
 def logits_of(model: PreTrainedModel, encoded: Sequence[Tensor]) -> list[Tensor]:
-    """Next-token logits in float32 on the CPU, (length, vocabulary) for each text of token ids (length,)."""
+    """(length, vocabulary) in float32 on the CPU, for each text of token ids (length)."""
     with evaluating(model), torch.no_grad():
         return [model(input_ids=ids[None].to(model.device)).logits[0].float().cpu() for ids in encoded]
 
 
-def encode(base: str, revision: str | None, texts: Sequence[str] = TEXTS) -> list[Tensor]:
-    """Token ids of the texts by the base model's tokenizer."""
+def encode(base: str, revision: str | None) -> list[Tensor]:
+    """Token ids of `TEXTS` by the base model's tokenizer."""
     load_config(base, revision)  # says clearly what is wrong with a name or a path
     tokenizer = load_tokenizer(base, revision)
-    return [tokenizer(text, return_tensors="pt").input_ids[0] for text in texts]
+    return [tokenizer(text, return_tensors="pt").input_ids[0] for text in TEXTS]
 
 
 def check_merge(merged: Path, base: str | None = None, *, load: Load = "4bit") -> Comparison:
     """Load the base once and compare base + parents, weighted as the merge weighted them, with base + merged.
 
-    Args:
-        merged: a merged adapter; its ``merge_report.json`` says where the parents lie.
-        base: the base model; by default the one the adapter names.
-        load: precision of the base; computation is in float32 either way.
+    ``merge_report.json`` of the merged adapter says where the parents lie. The base is by default the one the adapter
+    names; computation is in float32.
 
     Raises:
-        LeyloraError: the report or a parent is missing, a parent has changed since, there are whole weights
-            besides the factors, or an exact merge does not reproduce its parents.
+        LeyloraError: the report or a parent is missing, a parent has changed since, there are whole weights in
+            addition to the factors, or an exact merge does not reproduce its parents.
     """
     report = MergeReport.model_validate(read_json(merged / REPORT_FILE))
-    folders = [_parent_folder(merged, parent.path, parent.sha256) for parent in report.parents]
+    parents = []
+    for parent in report.parents:
+        folder = Path(os.path.normpath(merged.resolve() / parent.path))
+        if not folder.is_dir():
+            raise LeyloraError(f"The parent {folder} is not there any more; put it back, or merge again.")
+        if adapter_sha256(folder) != parent.sha256:
+            raise LeyloraError(f"The parent {folder} has changed since the merge; merge again.")
+        parents.append(folder)
     adapter = open_adapter(merged)
     config = adapter.config
     if adapter.full_tensors:
@@ -104,7 +97,9 @@ def check_merge(merged: Path, base: str | None = None, *, load: Load = "4bit") -
     if name is None:
         raise LeyloraError(f"{merged} does not name its base model; give it with --base.")
     encoded = encode(name, config.revision)
-    bare, together, alone = _three_variants(name, config.revision, report, folders, merged, encoded, load)
+    model = load_base(name, load, revision=config.revision, compute_dtype=torch.float32)
+    bare = logits_of(model, encoded)
+    together, alone = _parents_and_merge(model, encoded, report, parents, merged)
     comparison = compare_logits(together, alone, bare)
     exact = all(module.sum_error == 0 for module in report.modules)
     if exact and comparison.gap > TOLERANCE * (comparison.effect or 0.0):
@@ -115,27 +110,10 @@ def check_merge(merged: Path, base: str | None = None, *, load: Load = "4bit") -
     return comparison
 
 
-def _parent_folder(merged: Path, path: str, sha256: str) -> Path:
-    folder = Path(os.path.normpath(merged.resolve() / path))
-    if not folder.is_dir():
-        raise LeyloraError(f"The parent {folder} is not there any more; put it back, or merge again.")
-    if adapter_sha256(folder) != sha256:
-        raise LeyloraError(f"The parent {folder} has changed since the merge; merge again.")
-    return folder
-
-
-def _three_variants(
-    base: str,
-    revision: str | None,
-    report: MergeReport,
-    parents: Sequence[Path],
-    merged: Path,
-    encoded: Sequence[Tensor],
-    load: Load,
-) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Logits of the base alone, with all parents at once, and with the merged adapter."""
-    model = load_base(base, load, revision=revision, compute_dtype=torch.float32)
-    bare = logits_of(model, encoded)
+def _parents_and_merge(
+    model: PreTrainedModel, encoded: Sequence[Tensor], report: MergeReport, parents: Sequence[Path], merged: Path
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Logits with all parents at once, and with the merged adapter."""
     names = [f"parent{at}" for at in range(len(parents))]
     adapted = PeftModel.from_pretrained(model, parents[0], adapter_name=names[0])
     for name, folder in zip(names[1:], parents[1:], strict=True):
@@ -150,7 +128,7 @@ def _three_variants(
     together = logits_of(adapted, encoded)
     adapted.load_adapter(merged, adapter_name="merged")
     adapted.base_model.set_adapter("merged")
-    return bare, together, logits_of(adapted, encoded)
+    return together, logits_of(adapted, encoded)
 
 
 def comparison_table(columns: Mapping[str, Comparison]) -> Table:

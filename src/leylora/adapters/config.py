@@ -18,7 +18,7 @@ from leylora.files import read_json
 
 CONFIG_FILE = "adapter_config.json"
 
-#: The keys PEFT has known since 0.4, with the value each has when it is not written.
+# The keys PEFT has known since 0.4, with the value each has when it is not written.
 BASE_DEFAULTS: dict[str, Any] = {
     "auto_mapping": None,
     "base_model_name_or_path": None,
@@ -39,7 +39,7 @@ BASE_DEFAULTS: dict[str, Any] = {
 }
 BASE_KEYS = tuple(BASE_DEFAULTS)
 
-#: Keys that describe how training began or who wrote the file; a saved adapter computes the same without them.
+# Keys that describe how training began or who wrote the file; a saved adapter computes the same without them.
 IDLE_KEYS = frozenset(
     {
         "corda_config",
@@ -54,14 +54,12 @@ IDLE_KEYS = frozenset(
     }
 )
 
-#: Keys that are exactly expressed by the tensors and a scaling for each module.
+# Keys that are exactly expressed by the tensors and a scaling for each module.
 FOLDED_KEYS = frozenset({"use_rslora", "rank_pattern", "alpha_pattern", "exclude_modules"})
 
-#: Initialisations that leave the base weights alone. PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA move part of the
-#: base weight into the adapter, so that their deltas only mean something on the base they changed.
+# Initialisations that leave the base weights alone. PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA move part of the
+# base weight into the adapter, so that their deltas only mean something on the base they changed.
 BASE_PRESERVING_INITS = (True, False, "gaussian", "eva", "orthogonal", "mica")
-
-_ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class AdapterConfig(BaseModel):
@@ -89,7 +87,7 @@ class AdapterConfig(BaseModel):
     lora_bias: bool = False
 
     def rank(self, module: str) -> int:
-        """The rank the config gives to a module (a path in the base model)."""
+        """The rank of a module, given by its path in the base model."""
         return int(_by_pattern(self.rank_pattern, module, self.r))
 
     def scaling(self, module: str) -> float:
@@ -98,23 +96,23 @@ class AdapterConfig(BaseModel):
         alpha = float(_by_pattern(self.alpha_pattern, module, self.lora_alpha))
         return alpha / (math.sqrt(rank) if self.use_rslora else rank)
 
-    @property
-    def changed_base(self) -> bool:
-        """Whether the adapter belongs to base weights that its initialisation rewrote."""
-        return self.init_lora_weights not in BASE_PRESERVING_INITS
+
+def _by_pattern(pattern: Mapping[str, Any], module: str, default: Any) -> Any:
+    """The value of the first key that is, or matches the end of, a module's path: PEFT's own rule."""
+    return next((value for key, value in pattern.items() if re.match(rf"(.*\.)?({key})$", module)), default)
 
 
 def read_config(folder: Path) -> AdapterConfig:
-    """Read and check ``folder/adapter_config.json``.
-
-    Raises:
-        LeyloraError: the file is missing, is not JSON, is not a LoRA config, or a value has a wrong type.
-    """
+    """Read and check ``folder/adapter_config.json``. Raises LeyloraError as `parse_config`, or when it is missing."""
     return parse_config(read_json(folder / CONFIG_FILE), folder / CONFIG_FILE)
 
 
 def parse_config(raw: Any, place: Path | str) -> AdapterConfig:
-    """The typed view of a config already read; ``place`` is what an error names."""
+    """The typed view of a config already read; ``place`` is what an error names.
+
+    Raises:
+        LeyloraError: it is not a LoRA config, or a value has a wrong type.
+    """
     if not isinstance(raw, dict):
         raise LeyloraError(f"{place}: expected a JSON object, found {type(raw).__name__}.")
     if raw.get("peft_type") != "LORA":
@@ -134,13 +132,8 @@ def parse_config(raw: Any, place: Path | str) -> AdapterConfig:
 
 
 def check_plain_lora(config: AdapterConfig, place: Path | str) -> None:
-    """Check that each module's delta is scaling * B @ A on the base weights the config names, and nothing else.
-
-    Raises:
-        LeyloraError: DoRA, trained biases, a base-changing initialisation or any other variant; the key is named.
-    """
-    if config.changed_base:
-        raise LeyloraError(changed_base_message(config, place))
+    """Raise LeyloraError unless each module's delta is scaling * B @ A on the base weights the config names."""
+    _check_base_kept(config, place)
     variants = {
         "use_dora": config.use_dora and "rescales every row of the adapted weight by a trained magnitude",
         "lora_bias": config.lora_bias and "trains a bias in addition to B",
@@ -162,19 +155,15 @@ def keys_lost(raw: Mapping[str, Any]) -> list[str]:
 def plain_config(
     raw: Mapping[str, Any], *, target_modules: Iterable[str] | None = None, place: Path | str = CONFIG_FILE
 ) -> dict[str, Any]:
-    """The config as the 16 base keys, ready for inference in every PEFT from 0.4 to today.
+    """A config as PEFT wrote it as the 16 base keys, ready for inference in every PEFT from 0.4 to today.
 
     ``inference_mode`` is set, dropout is 0, a base-preserving ``init_lora_weights`` becomes true (older releases
-    do not know its name, and the saved weights replace the initial ones), ``target_modules`` is a sorted list.
-
-    Args:
-        raw: the config as PEFT wrote it.
-        target_modules: an explicit list to write in place of the config's own (needed where that is a pattern).
-        place: what an error names as the file.
+    do not know its name, and the saved weights replace the initial ones), ``target_modules`` is a sorted list: the
+    given one, which is needed where the config's own is a pattern.
 
     Raises:
-        LeyloraError: a key that would be cut changes what the adapter computes, or the adapter belongs to
-            changed base weights; the message names the key.
+        LeyloraError: a key that would be cut changes what the adapter computes, or the adapter belongs to changed
+            base weights.
     """
     config = parse_config(dict(raw), place)
     if lost := keys_lost(raw):
@@ -182,8 +171,7 @@ def plain_config(
             f"{place}: {', '.join(lost)} would be lost in a plain adapter config and the adapter would compute "
             "something else; train without it, or keep the full config and a PEFT that knows it."
         )
-    if config.changed_base:
-        raise LeyloraError(changed_base_message(config, place))
+    _check_base_kept(config, place)
     plain = {key: raw.get(key, default) for key, default in BASE_DEFAULTS.items()}
     targets = config.target_modules if target_modules is None else list(target_modules)
     plain["target_modules"] = sorted(set(targets)) if isinstance(targets, list) else targets
@@ -191,36 +179,20 @@ def plain_config(
     return plain
 
 
-def changed_base_message(config: AdapterConfig, place: Path | str) -> str:
-    """Why an adapter with a base-changing initialisation is refused, and the way out."""
-    return (
-        f"{place}: init_lora_weights is {config.init_lora_weights!r}, which changed the base weights, so the adapter "
-        "is only right on that changed base; save it again with PEFT's "
-        "save_pretrained(..., path_initial_model_for_weight_conversion=...), which turns it into plain LoRA."
-    )
+def _check_base_kept(config: AdapterConfig, place: Path | str) -> None:
+    if config.init_lora_weights not in BASE_PRESERVING_INITS:
+        raise LeyloraError(
+            f"{place}: init_lora_weights is {config.init_lora_weights!r}, which changed the base weights, so the "
+            "adapter is only right on that changed base; save it again with PEFT's "
+            "save_pretrained(..., path_initial_model_for_weight_conversion=...), which turns it into plain LoRA."
+        )
 
 
 def check_adapter_name(name: str) -> str:
-    """Return ``name`` if text-generation-webui can load an adapter folder of that name.
-
-    The folder's name becomes PEFT's adapter name, in which a dot fails; the webui does not list a folder whose
-    name ends in ``-np``.
-
-    Raises:
-        UsageError: the name holds other characters than letters without accents, digits, ``_`` and ``-``, or
-            ends in ``-np``.
-    """
-    if not _ADAPTER_NAME.fullmatch(name):
+    """Return ``name``, or raise UsageError if text-generation-webui cannot load an adapter folder of that name."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):  # PEFT takes it as the adapter's name, in which a dot fails
         allowed = "unaccented letters, digits, _ and -"
         raise UsageError(f"{name!r} is not an adapter name that text-generation-webui can load; use only {allowed}.")
     if name.endswith("-np"):
         raise UsageError(f"{name!r} ends in -np, and text-generation-webui does not list such folders; rename it.")
     return name
-
-
-def _by_pattern(pattern: Mapping[str, Any], module: str, default: Any) -> Any:
-    """The value of the first key that is, or matches the end of, a module's path: PEFT's own rule."""
-    for key, value in pattern.items():
-        if re.match(rf"(.*\.)?({key})$", module):
-            return value
-    return default

@@ -12,9 +12,8 @@ Published methods were made for dense weights; here they see the same deltas in 
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,17 +23,15 @@ from leylora.adapters.report import Method, ModuleReport
 from leylora.errors import LeyloraError
 
 
-@dataclass(frozen=True)
-class Factors:
-    """One adapter's part in one module: delta = scaling * B @ A, with A (r, d_in) and B (d_out, r)."""
+class Factors(NamedTuple):
+    """One adapter's part in one module: delta = scaling * B @ A."""
 
-    a: Tensor
-    b: Tensor
+    a: Tensor  # (r, d_in)
+    b: Tensor  # (d_out, r)
     scaling: float
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """How to merge: ``rank`` and ``energy`` exclude each other; without both, see `leylora.adapters.merge.merge`."""
 
     method: Method
@@ -44,12 +41,11 @@ class Settings:
     dtype: torch.dtype
 
 
-@dataclass(frozen=True)
-class Merged:
-    """A merged module, of scaling 1: A (r, d_in) and B (d_out, r) in the output type."""
+class Merged(NamedTuple):
+    """A merged module, of scaling 1, in the output type."""
 
-    a: Tensor
-    b: Tensor
+    a: Tensor  # (r, d_in)
+    b: Tensor  # (d_out, r)
     report: ModuleReport
 
 
@@ -86,7 +82,8 @@ def merge_module(
         rank = settings.rank
         if uncut and settings.method == "svd":
             rank = max(part.a.shape[0] for part, _ in used)
-        exact = weighted_sum(core.deltas, shares)
+        # task arithmetic (Ilharco et al., arXiv 2212.04089): sum of w_i delta_i
+        exact = torch.einsum("n,nij->ij", shares, core.deltas)
         is_sum = len(used) == 1 or settings.method != "ties"
         cut = best_at_rank(exact if is_sum else ties(core.deltas, shares, settings.density), rank, settings.energy)
         a, b = core.lift(cut.left, cut.right)
@@ -98,23 +95,20 @@ def merge_module(
         remedy = "use --dtype bfloat16 or float32" if settings.dtype == torch.float16 else "lower the weights"
         raise LeyloraError(f"{name}: the merged values overflow {settings.dtype}; {remedy}.")
     scale = float(norms[0] * norms[1]) if len(present) > 1 else 0.0
-    return Merged(
-        stored_a,
-        stored_b,
-        ModuleReport(
-            module=name,
-            rank=a.shape[0],
-            d_out=b.shape[0],
-            d_in=a.shape[1],
-            weights=given,
-            norms=by_parent,
-            cosine=max(-1.0, min(1.0, float(inner[0, 1]) / scale)) if scale > 0 else None,
-            energy_kept=energy_kept,
-            truncation_error=truncation_error,
-            sum_error=sum_error,
-            rounding=math.hypot(_rounding(a, stored_a), _rounding(b, stored_b)),
-        ),
+    report = ModuleReport(
+        module=name,
+        rank=a.shape[0],
+        d_out=b.shape[0],
+        d_in=a.shape[1],
+        weights=given,
+        norms=by_parent,
+        cosine=max(-1.0, min(1.0, float(inner[0, 1]) / scale)) if scale > 0 else None,
+        energy_kept=energy_kept,
+        truncation_error=truncation_error,
+        sum_error=sum_error,
+        rounding=math.hypot(_rounding(a, stored_a), _rounding(b, stored_b)),
     )
+    return Merged(stored_a, stored_b, report)
 
 
 def _rounding(exact: Tensor, stored: Tensor) -> float:
@@ -136,20 +130,18 @@ def inner_products(parts: Sequence[Factors]) -> Tensor:
     return torch.stack([torch.stack([cell.sum() for cell in row.split(ranks, 1)]) for row in product.split(ranks)])
 
 
-@dataclass(frozen=True)
-class Core:
+class Core(NamedTuple):
     """The deltas of one module in common bases: delta_i = left @ deltas[i] @ right.
 
     The bases are kept as products, left = q_left @ u_left and right = u_right @ q_right, so that a result of rank r
-    is brought back with one tall product. q_left: (d_out, k_b) and q_right: (k_a, d_in) in float32; u_left,
-    u_right and deltas, (n, k_b, k_a), in float64.
+    is brought back with one tall product.
     """
 
-    q_left: Tensor
-    u_left: Tensor
-    u_right: Tensor
-    q_right: Tensor
-    deltas: Tensor
+    q_left: Tensor  # (d_out, k_b), float32
+    u_left: Tensor  # (k_b, k_b), float64
+    u_right: Tensor  # (k_a, k_a), float64
+    q_right: Tensor  # (k_a, d_in), float32
+    deltas: Tensor  # (n, k_b, k_a), float64
 
     def lift(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """A (r, d_in) and B (d_out, r), float32, of the core matrix left @ right with left (k_b, r), right (r, k_a)."""
@@ -164,28 +156,23 @@ def core_space(parts: Sequence[Factors]) -> Core:
     return Core(q_b, u_b, u_a.T, q_a.T, torch.stack(deltas))
 
 
-def _basis(stacked: Tensor, widths: Sequence[int]) -> tuple[Tensor, Tensor, list[Tensor]]:
+def _basis(stacked: Tensor, widths: list[int]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Orthonormal q (d, k), rotation u (k, k) and coordinates c_i (k, r_i): stacked (d, R) = q u [c_1 c_2 ...].
 
     The columns of q u are the left singular vectors of the stack: QR of the tall matrix, SVD of its small factor.
     """
     q, r = torch.linalg.qr(stacked)
     u, s, vh = torch.linalg.svd(r.double(), full_matrices=False)
-    return q, u, list((s[:, None] * vh).split(list(widths), dim=1))
+    return q, u, (s[:, None] * vh).split(widths, dim=1)
 
 
-@dataclass(frozen=True)
-class Cut:
-    """The best approximation of a core matrix at some rank r: ``left @ right``, with what it costs.
+class Cut(NamedTuple):
+    """The best approximation of a core matrix at some rank r: ``left @ right``, with what it costs."""
 
-    left: (k_b, r) and right: (r, k_a), each carrying the square root of the singular values.
-    error: Frobenius norm of what was cut over that of the whole; energy: the share of the squared norm kept.
-    """
-
-    left: Tensor
-    right: Tensor
-    error: float
-    energy: float
+    left: Tensor  # (k_b, r), carries the square root of the singular values, as does right
+    right: Tensor  # (r, k_a)
+    error: float  # Frobenius norm of what was cut over that of the whole
+    energy: float  # share of the squared norm kept
 
 
 def best_at_rank(matrix: Tensor, rank: int | None = None, energy: float | None = None) -> Cut:
@@ -206,11 +193,6 @@ def best_at_rank(matrix: Tensor, rank: int | None = None, energy: float | None =
     return Cut(u[:, :keep] * root, root[:, None] * vh[:keep], error=lost**0.5, energy=1.0 - lost)
 
 
-def weighted_sum(deltas: Tensor, weights: Tensor) -> Tensor:
-    """Task arithmetic (Ilharco et al., arXiv 2212.04089): sum of w_i delta_i."""
-    return torch.einsum("n,nij->ij", weights, deltas)
-
-
 def ties(deltas: Tensor, weights: Tensor, density: float) -> Tensor:
     """TIES (Yadav et al., arXiv 2306.01708): trim, elect a sign, average those who agree.
 
@@ -218,24 +200,9 @@ def ties(deltas: Tensor, weights: Tensor, density: float) -> Tensor:
     is the mean of the weighted values that have this sign, over as many as they are. Equal weights w give the
     paper's result with its lambda = w.
     """
-    trimmed = torch.stack([_largest(delta, density) for delta in deltas]) * weights[:, None, None]
+    keep = max(1, math.ceil(density * deltas[0].numel()))
+    sizes = deltas.abs()
+    thresholds = sizes.flatten(1).kthvalue(deltas[0].numel() - keep + 1).values  # (n)
+    trimmed = torch.where(sizes >= thresholds[:, None, None], deltas, 0.0) * weights[:, None, None]
     agrees = (trimmed.sign() == trimmed.sum(dim=0).sign()) & (trimmed != 0)
     return (trimmed * agrees).sum(dim=0) / agrees.sum(dim=0).clamp(min=1)
-
-
-def _largest(delta: Tensor, density: float) -> Tensor:
-    """``delta`` with all but its ``density`` share of largest absolute values set to zero."""
-    keep = max(1, math.ceil(density * delta.numel()))
-    threshold = delta.abs().flatten().kthvalue(delta.numel() - keep + 1).values
-    return torch.where(delta.abs() >= threshold, delta, 0.0)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread: these kernels are too small to share, and two threads now and then stall on them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

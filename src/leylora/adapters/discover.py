@@ -1,26 +1,16 @@
 """Which adapters belong to which base, what each is for, and how it was trained. Only small files are read.
 
-    Variant                         a base, or a base with an adapter: the one class for chat, comparison and records
-    BASE                            the base alone
-    find_variants(base, asked)      a comparison's columns: the base, and one adapter a role or those asked for
-    adapters_of(base)               the base and every adapter of it under LORA/
-    read_variant(folder)            one adapter, with the frozen adapter it was trained on top of, if any
-    named_variants(words)           ``role=name`` for adapters that an endpoint knows by name
-    find_adapter(name)              the folder of an adapter given by name or path
-    choose_base(model, adapter)     which base to load when not all is said
-    template_name(folder)           the instruction template an adapter was trained with
-    template_text(folder)           the chat template saved with it
-    common_template(variants)       the one template of several adapters
-
 An adapter says its base in adapter_config.json; ``run.json`` says which weights of it (`base_sha256`), which template,
 and the frozen adapter below. Its role is how its name ends: ``-instructions``, ``-law``, ``-combined``.
+
+`find_variants` gives a comparison's columns, `adapters_of` and `read_variant` what can be chatted with, `choose_base`
+the base to load when not all is said.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -38,46 +28,33 @@ Role = Literal["base", "instructions", "law", "merged", "other"]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 ENDINGS: dict[str, Role] = {"-instructions": "instructions", "-law": "law", "-combined": "merged"}
-"""How the names of adapters end, and what they are for."""
-
 RUN_FILE = "run.json"
 _FROZEN = ("frozen_adapter", "on_top_of")  # keys of run.json for the adapter below; the second until 0.1
 
-_TEMPLATES_BY_NAME = {  # of base models that are told apart from their family by name
+_TEMPLATES_BY_NAME = {  # of base models that have another one than their family
     "mistral-7b-instruct-v0.3": "leylora-mistral-instruct-v0.3",
     "llama-3.1": "leylora-llama-3.1",
-    "qwen3": "leylora-qwen3",
 }
 
 
 class Variant(BaseModel):
-    """The base, or the base with an adapter.
-
-    Attributes:
-        name: of the role in a comparison, else of the adapter's folder; ``base`` for the base alone.
-        adapter: its folder, or its name at an endpoint; "" for the base.
-        frozen_adapter: folder of the adapter it was trained on top of, which is active together with it.
-        sha256: of both (`adapter_sha256`); "" for the base, and where it is not needed or not known.
-        same_as: an earlier variant of this model with the same weights.
-        run: its whole run.json, None when it has none.
-        merge: its whole merge_report.json, None when it is not a merge.
-    """
+    """The base, or the base with an adapter: the one class for chat, comparison and records."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    name: str
+    name: str  # of the role in a comparison, else of the adapter's folder
     role: Role = "other"
-    adapter: str = ""
-    frozen_adapter: str = ""
-    sha256: str = ""
-    same_as: str = ""
+    adapter: str = ""  # its folder, or its name at an endpoint
+    frozen_adapter: str = ""  # folder of the adapter it was trained on top of, which is active together with it
+    sha256: str = ""  # of both (`adapter_sha256`); empty where it is not needed or not known
+    same_as: str = ""  # an earlier variant of this model with the same weights
     rank: int | None = None
-    run: dict[str, Any] | None = None
-    merge: dict[str, Any] | None = None
+    run: dict[str, Any] | None = None  # its whole run.json
+    merge: dict[str, Any] | None = None  # its whole merge_report.json
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """What is active together: nothing for the base, else the adapter and the frozen one below it."""
+        """What is active together."""
         return tuple(Path(one) for one in (self.adapter, self.frozen_adapter) if one)
 
 
@@ -88,44 +65,23 @@ class StaleAdapterError(LeyloraError):
     """The base's weights have changed since the adapter was trained."""
 
 
-@dataclass(frozen=True)
-class Note:
-    """Something the user has to know about the adapters that were found.
-
-    Attributes:
-        kind: ``left out`` (``detail`` says why), ``several`` (of a role; ``others`` were not taken), ``none`` (no
-            adapter belongs to the base), ``not a merge`` (asked as merged, but nothing says that it was merged).
-        stale: it was left out because the base's weights have changed since it was trained.
-    """
+class Note(NamedTuple):
+    """Something the user has to know about the adapters that were found."""
 
     kind: Literal["left out", "several", "none", "not a merge"]
-    adapter: str = ""
+    adapter: str = ""  # for ``none`` the base that no adapter belongs to
     role: str = ""
-    detail: str = ""
-    others: tuple[str, ...] = ()
-    stale: bool = False
-
-    def __str__(self) -> str:
-        if self.kind == "left out":
-            return f"Left out: {self.detail}"
-        if self.kind == "several":
-            return (
-                f"{self.role}: {self.adapter} of {len(self.others) + 1} adapters; name another with --adapters "
-                f"(there: {', '.join(self.others)})."
-            )
-        if self.kind == "none":
-            return f"No adapter in {self.detail} belongs to {self.adapter}; only the base is asked."
-        return f"{self.adapter} is asked as merged, but holds no {REPORT_FILE}."
+    detail: str = ""  # why it was left out; for ``none`` the folder that was searched
+    others: tuple[str, ...] = ()  # of ``several`` adapters of a role, those that were not taken
+    stale: bool = False  # left out because the base's weights have changed since it was trained
 
 
 def find_variants(base: str, asked: str = "auto", lora: Path = LORA) -> tuple[list[Variant], list[Note]]:
     """The base and its adapters in the order base, instructions, law, merged, others, named by their roles; and notes.
 
-    Args:
-        base: folder or Hub name of the base model.
-        asked: ``auto`` (one adapter a role, from ``lora``; what cannot be used is left out and noted), ``none``, or
-            names and folders separated by commas, each with its role in front if its name does not tell it:
-            ``law=LORA/mine,merged=LORA/both``.
+    ``asked`` is ``auto`` (one adapter a role, from ``lora``; what cannot be used is left out and noted), ``none``, or
+    names and folders separated by commas, each with its role in front if its name does not tell it:
+    ``law=LORA/mine,merged=LORA/both``.
 
     Raises:
         UsageError: an adapter does not exist or two have the same name.
@@ -153,16 +109,9 @@ def find_variants(base: str, asked: str = "auto", lora: Path = LORA) -> tuple[li
         if any(column.name == name for column in columns):
             raise UsageError(f"Two adapters are called '{name}'; name each once.")
         own = " ".join(sha256_file(folder / WEIGHTS_FILE) for folder in variant.folders)
-        columns.append(
-            variant.model_copy(
-                update={
-                    "name": name,
-                    "role": "other" if taken else variant.role,
-                    "sha256": " ".join(adapter_sha256(folder) for folder in variant.folders),
-                    "same_as": weights.get(own, ""),
-                }
-            )
-        )
+        update = {"name": name, "role": "other" if taken else variant.role, "same_as": weights.get(own, "")}
+        update["sha256"] = " ".join(adapter_sha256(folder) for folder in variant.folders)
+        columns.append(variant.model_copy(update=update))
         weights.setdefault(own, name)
     return columns, notes
 
@@ -172,12 +121,11 @@ def _one_a_role(base: str, lora: Path) -> tuple[list[Variant], list[Note]]:
     usable, notes = adapters_of(base, lora)
     groups: dict[Role, list[Variant]] = {}
     for variant in usable[1:]:
-        if variant.role == "other":
+        if variant.role == "other" or variant.frozen_adapter:
             continue
         try:
-            if not variant.frozen_adapter:
-                check_base(base, variant)
-                groups.setdefault(variant.role, []).append(variant)
+            check_base(base, variant)
+            groups.setdefault(variant.role, []).append(variant)
         except LeyloraError as error:
             stale = isinstance(error, StaleAdapterError)
             notes.append(Note("left out", variant.name, detail=str(error), stale=stale))
@@ -196,7 +144,7 @@ def adapters_of(base: str, lora: Path = LORA) -> tuple[list[Variant], list[Note]
     found, notes = [BASE], []
     for file in sorted(lora.glob(f"*/{CONFIG_FILE}")):
         try:
-            if same_base(base, base_of(file.parent)):
+            if same_base(base, read_config(file.parent).base_model_name_or_path):
                 found.append(read_variant(file.parent))
         except LeyloraError as error:
             notes.append(Note("left out", file.parent.name, detail=str(error)))
@@ -211,9 +159,8 @@ def read_variant(folder: Path, role: Role | None = None) -> Variant:
     """
     check_single_adapter(folder)
     run, name = _json(folder / RUN_FILE), folder.resolve().name
-    below = next((str(run[key]) for key in _FROZEN if run and run.get(key)), "")
     lower = None
-    if below:
+    if below := _recorded(run, *_FROZEN):
         lower = next((path for path in (folder.parent / Path(below).name, Path(below)) if path.is_dir()), None)
         if lower is None:
             raise LeyloraError(
@@ -221,10 +168,8 @@ def read_variant(folder: Path, role: Role | None = None) -> Variant:
                 "there; put it back, or use their merge."
             )
         check_single_adapter(lower)
-        if _recorded(run, f"{_FROZEN[0]}_sha256", f"{_FROZEN[1]}_sha256") not in (
-            "",
-            sha256_file(lower / WEIGHTS_FILE),
-        ):
+        trained_on = _recorded(run, *(f"{key}_sha256" for key in _FROZEN))
+        if trained_on not in ("", sha256_file(lower / WEIGHTS_FILE)):
             raise LeyloraError(
                 f"{shown(folder)} was trained on top of another {lower.name} than the one that is there; train it "
                 "again, or use a merge of the two that were made together."
@@ -241,8 +186,7 @@ def read_variant(folder: Path, role: Role | None = None) -> Variant:
 
 
 def named_variants(words: Sequence[str]) -> list[Variant]:
-    """The base and adapters that only an endpoint has, by name, each with its role in front if its name does not
-    tell it: ``law=my-law-model``."""
+    """The base and adapters that only an endpoint has, by name, with their roles in front: ``law=my-law-model``."""
     found = [BASE]
     for word in words:
         role, adapter = parse_role(word, known_only=False)
@@ -254,37 +198,22 @@ def named_variants(words: Sequence[str]) -> list[Variant]:
 
 
 def parse_role(word: str, *, known_only: bool = True) -> tuple[Role | None, str]:
-    """``law=LORA/mine`` as role and name.
-
-    Raises:
-        UsageError: what is in front of the sign is not a role.
-    """
+    """``law=LORA/mine`` as role and name. Raises UsageError when what is in front of the sign is not a role."""
     part, mark, name = word.rpartition("=")
     role = next((one for one in ROLES[1:] if one == part), None)
     if mark and role is None and known_only:
-        roles = ", ".join(ROLES[1:])
-        raise UsageError(f"'{part}' is not a role; write {roles}, as in law=LORA/mine.")
+        raise UsageError(f"'{part}' is not a role; write {', '.join(ROLES[1:])}, as in law=LORA/mine.")
     return role, name
 
 
 def role_of(name: str) -> Role:
-    """What an adapter is for, by how its name ends."""
     return next((role for ending, role in ENDINGS.items() if name.endswith(ending)), "other")
 
 
-def base_of(folder: Path) -> str | None:
-    """The base model that an adapter names. Raises LeyloraError when the folder holds no adapter."""
-    return read_config(folder).base_model_name_or_path
-
-
 def check_base(base: str, variant: Variant) -> None:
-    """Stop when an adapter belongs to another base, or to one whose weights have changed since.
-
-    Raises:
-        LeyloraError: says which.
-    """
+    """Raise LeyloraError when an adapter belongs to another base, or to one whose weights have changed since."""
     folder = Path(variant.adapter)
-    theirs = base_of(folder)
+    theirs = read_config(folder).base_model_name_or_path
     if not same_base(base, theirs) and Path(base).is_dir() and theirs is not None and Path(theirs).is_dir():
         raise LeyloraError(f"{shown(folder)} was trained on {theirs}, not on {base}; name an adapter of this base.")
     trained = _recorded(variant.run, "revision")
@@ -296,11 +225,7 @@ def check_base(base: str, variant: Variant) -> None:
 
 
 def find_adapter(name: str, lora: Path = LORA) -> Path:
-    """The folder of an adapter given as a path or as a name under ``lora``.
-
-    Raises:
-        UsageError: there is none; the message lists those there are.
-    """
+    """The folder of an adapter given as a path or as a name under ``lora``. Raises UsageError when there is none."""
     folder = next((path for path in (Path(name), lora / name) if (path / CONFIG_FILE).is_file()), None)
     if folder is None:
         there = ", ".join(sorted(file.parent.name for file in lora.glob(f"*/{CONFIG_FILE}"))) or "none yet"
@@ -309,24 +234,22 @@ def find_adapter(name: str, lora: Path = LORA) -> Path:
 
 
 def choose_base(model: str | None, adapter: str | None = None, lora: Path = LORA) -> str:
-    """Which base to load: ``model``, else the adapter's base, else a base of some adapter that is on this machine, else
-    the demo's.
+    """Which base to load: ``model``, else the adapter's, else that of some adapter if it is here, else the demo's.
 
     Raises:
-        UsageError: there is no such adapter.
-        LeyloraError: there is no model at all; the message names the command that makes one.
+        LeyloraError: there is no such adapter, or no model at all.
     """
     if model is not None:
         return model
     if adapter is not None and adapter != BASE.name:
         folder = find_adapter(adapter, lora)
-        name = base_of(folder)
+        name = read_config(folder).base_model_name_or_path
         if name is None:
             raise LeyloraError(f"{shown(folder)} does not name its base model; give it with --model.")
         return name
     for config in sorted(lora.glob(f"*/{CONFIG_FILE}")):
         try:
-            name = base_of(config.parent)
+            name = read_config(config.parent).base_model_name_or_path
         except LeyloraError:  # told when the adapters of the chosen base are listed
             continue
         if name and Path(name).parent != TINY_BASES and is_here(name):
@@ -339,11 +262,10 @@ def choose_base(model: str | None, adapter: str | None = None, lora: Path = LORA
     )
 
 
-def template_text(folder: Path) -> str | None:
+def saved_template(folder: Path) -> str | None:
     """The chat template saved with an adapter: the one it was trained with, without training marks."""
-    path = folder / "chat_template.jinja"
-    if path.is_file():
-        return read_text(path)
+    if (folder / "chat_template.jinja").is_file():
+        return read_text(folder / "chat_template.jinja")
     config = folder / "tokenizer_config.json"
     text = json.loads(read_text(config)).get("chat_template") if config.is_file() else None
     return text if isinstance(text, str) else None
@@ -355,16 +277,15 @@ def template_name(folder: Path) -> str | None:
     if (named := _recorded(_json(folder / RUN_FILE), "instruction_template")) in known:
         return named
     if (folder / "chat_template.jinja").is_file():
-        text = read_text(folder / "chat_template.jinja").strip()
+        text = (saved_template(folder) or "").strip()
         return next((name for name in known if served_template(instruction_template(name)).strip() == text), None)
-    return template_of_base(base_of(folder) or "")
+    return template_of_base(read_config(folder).base_model_name_or_path or "")
 
 
 def template_of_base(name: str) -> str | None:
     """The template for a base model, by its name; None when the name tells nothing."""
-    families = [(family.name, family.instruction_template) for family in FAMILIES.values()]
-    guesses = [*_TEMPLATES_BY_NAME.items(), *families]
-    return next((template for part, template in guesses if part in name.lower()), None)
+    guesses = _TEMPLATES_BY_NAME | {family.name: family.instruction_template for family in FAMILIES.values()}
+    return next((template for part, template in guesses.items() if part in name.lower()), None)
 
 
 def common_template(variants: Sequence[Variant]) -> str | None:

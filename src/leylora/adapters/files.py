@@ -1,12 +1,7 @@
 """Adapter folders on disk: read one without its base model, write one whole or not at all.
 
-    open_adapter(folder)        config, modules and factors; tensors are read when they are asked for
-    write_adapter(out, ...)     a new folder, complete or not there
-    TensorWriter(path, names)   a .safetensors file, one tensor in memory at a time
-    convert_pickled(folder)     adapter_model.bin to safetensors, without running what is in it
-    adapter_sha256(folder)      what identifies an adapter
-
-Only ``adapter_config.json`` and ``adapter_model.safetensors`` are read.
+Only ``adapter_config.json`` and ``adapter_model.safetensors`` are read. Tensors are read when they are asked for and
+written one at a time.
 """
 
 import hashlib
@@ -17,41 +12,27 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from leylora.adapters.config import CONFIG_FILE, AdapterConfig, check_plain_lora, read_config
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import sha256_file, staged_folder, write_json
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # light: adapters are found without torch
     import torch
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 PICKLED_FILE = "adapter_model.bin"
 PREFIX = "base_model.model."  # what PEFT puts before a module's path in the base model
 
-#: The format's types that torch has, by the name torch gives them.
-TORCH_DTYPES = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "I64": "int64",
-    "I32": "int32",
-    "I16": "int16",
-    "I8": "int8",
-    "U8": "uint8",
-    "BOOL": "bool",
-}
-_CODES = {f"torch.{name}": code for code, name in TORCH_DTYPES.items()}
-_ENTRY_ROOM = 160  # bytes of one header entry with its name: dtype, four dimensions, two offsets, punctuation
+# The format's types that torch has, by the name torch gives them.
+_TYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
+TORCH_DTYPES = dict(zip(("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"), _TYPES, strict=True))
 
 _FACTOR = re.compile(r"(?P<module>.+)\.(?:lora_(?P<linear>[AB])\.weight|lora_embedding_(?P<embedding>[AB]))")
 
 
-@dataclass(frozen=True)
-class Module:
+class Module(NamedTuple):
     """One adapted module of the base model: its delta is ``scaling * B @ A``, of shape (d_out, d_in).
 
     For an embedding, d_in is the vocabulary and A is stored (r, vocabulary), as for a linear module.
@@ -83,16 +64,12 @@ class Adapter:
         return self.folder.resolve().name
 
     def factors(self, module: str) -> "tuple[torch.Tensor, torch.Tensor]":
-        """The module's A, (r, d_in), and B, (d_out, r), in their stored type, unscaled.
-
-        Raises:
-            LeyloraError: a value is not finite.
-        """
+        """The module's A, (r, d_in), and B, (d_out, r), in their stored type, unscaled."""
         entry = self.modules[module]
         return self.tensor(entry.key_a), self.tensor(entry.key_b)
 
     def tensor(self, key: str) -> "torch.Tensor":
-        """A tensor by its name in the file; see `factors`."""
+        """A tensor by its name in the file. Raises LeyloraError when a value is not finite."""
         tensor = self._file.get_tensor(key)
         if not is_finite(tensor):
             raise LeyloraError(
@@ -110,13 +87,19 @@ def open_adapter(folder: Path) -> Adapter:
             the weights are pickled, the header is damaged, a tensor is neither a LoRA factor nor part of a fully
             trained module, factors do not pair up, or a rank is not the config's.
     """
+    from safetensors import SafetensorError, safe_open
+
     check_single_adapter(folder)
     config = read_config(folder)
     check_plain_lora(config, folder / CONFIG_FILE)
     path = folder / WEIGHTS_FILE
-    shapes, dtypes, file = _open_tensors(path)
-    modules, others = _pair_factors(shapes, config, path)
-    kinds = {dtypes[key] for module in modules.values() for key in (module.key_a, module.key_b)}
+    try:
+        file = safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise LeyloraError(f"{path} is damaged or not a safetensors file ({error}); save the adapter again.") from None
+    slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    modules, others = _pair_factors({key: list(part.get_shape()) for key, part in slices.items()}, config, path)
+    kinds = {str(slices[key].get_dtype()) for module in modules.values() for key in (module.key_a, module.key_b)}
     if unusable := kinds - {"F32", "F16", "BF16"}:
         raise LeyloraError(f"{path}: tensors of type {', '.join(sorted(unusable))}; save the adapter as 16- or 32-bit.")
     return Adapter(
@@ -129,13 +112,53 @@ def open_adapter(folder: Path) -> Adapter:
     )
 
 
+def _pair_factors(
+    shapes: Mapping[str, list[int]], config: AdapterConfig, path: Path
+) -> tuple[dict[str, Module], list[str]]:
+    """Group the file's tensors into modules; what is left are tensors of fully trained modules."""
+    pairs: dict[str, dict[str, str]] = {}
+    others = []
+    for key in shapes:
+        match = _FACTOR.fullmatch(key.removeprefix(PREFIX))
+        if match:
+            pairs.setdefault(match["module"], {})[match["linear"] or match["embedding"]] = key
+        else:
+            others.append(key)
+    # whole weights: of a module in ``modules_to_save``, or of an embedding PEFT saved along
+    trained = [*(config.modules_to_save or []), "embed_tokens", "word_embeddings", "lm_head"]
+    owners = [f".{key.removeprefix(PREFIX).rpartition('.')[0].removesuffix('.base_layer')}" for key in others]
+    ends = tuple(f".{name}" for name in trained)
+    if unknown := [k for k, owner in zip(others, owners, strict=True) if "lora_" in k or not owner.endswith(ends)]:
+        more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+        raise LeyloraError(
+            f"{path}: {unknown[0]} is neither a LoRA factor nor part of a module in modules_to_save{more}; only plain "
+            "LoRA can be read."
+        )
+    if not pairs:
+        raise LeyloraError(f"{path} holds no LoRA factors; it is empty or of another kind.")
+    modules = {}
+    for name, pair in pairs.items():
+        if missing := {"A", "B"} - pair.keys():
+            raise LeyloraError(
+                f"{path}: {name} has no lora_{missing.pop()}; the file is incomplete, save the adapter again."
+            )
+        a, b = shapes[pair["A"]], shapes[pair["B"]]
+        if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
+            raise LeyloraError(f"{path}: {name} has A of shape {a} and B of shape {b}, which are not LoRA factors.")
+        if a[0] != config.rank(name):
+            raise LeyloraError(
+                f"{path}: {name} has rank {a[0]}, but {CONFIG_FILE} says {config.rank(name)}, so its scaling is not "
+                "known; restore the config that was saved with these weights."
+            )
+        embedding = "lora_embedding_" in pair["A"]
+        modules[name] = Module(name, b[0], a[1], a[0], config.scaling(name), pair["A"], pair["B"], embedding)
+    return modules, others
+
+
 def check_single_adapter(folder: Path) -> None:
-    """Check that ``folder`` is one adapter with weights in safetensors.
+    """Raise LeyloraError unless ``folder`` is one adapter with weights in safetensors.
 
     Trainer checkpoints inside the folder of a finished adapter do not count.
-
-    Raises:
-        LeyloraError: there is none, more than one, or only a pickled one; the message says which folder to name.
     """
     if not folder.is_dir():
         raise LeyloraError(f"{folder} is not a folder; name an adapter folder (it holds {CONFIG_FILE}).")
@@ -163,11 +186,7 @@ def adapter_sha256(folder: Path) -> str:
 
 
 def check_replaceable(out: Path) -> None:
-    """Check that replacing ``out`` would only ever delete an adapter.
-
-    Raises:
-        UsageError: it exists and is neither an adapter folder nor an empty one.
-    """
+    """Raise UsageError when replacing ``out`` would delete anything but an adapter or an empty folder."""
     if out.exists() and not (out.is_dir() and ((out / CONFIG_FILE).is_file() or not any(out.iterdir()))):
         raise UsageError(f"{out} exists and is not an adapter folder, so it is not replaced; choose another name.")
 
@@ -180,14 +199,7 @@ def write_adapter(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write an adapter folder in one step: the config as it is given, the tensors as they come.
-
-    Args:
-        out: the folder to make.
-        config: what ``adapter_config.json`` is to hold.
-        tensors: pairs of tensor name (as `tensor_names` gives it) and CPU tensor.
-        names: every name ``tensors`` may yield.
-        overwrite: replace an adapter that is already there.
+    """Write an adapter folder in one step; ``names`` are those of all ``tensors`` that may come (`tensor_names`).
 
     Raises:
         UsageError: ``out`` exists and may not be replaced.
@@ -205,17 +217,14 @@ class TensorWriter:
     """A ``.safetensors`` file in the making; use it as a context manager, then call `write` once a tensor.
 
     The ``safetensors`` library writes a file from tensors that are all in memory. Here the header's room is reserved
-    first, the tensors follow as they are made, and the header is filled in at the end, padded with spaces as the
-    format allows (https://huggingface.co/docs/safetensors/index#format).
-
-    Args:
-        path: the file to make; the folder exists.
-        names: every tensor name that may be written (it bounds the size of the header).
+    first (for every name that may come), the tensors follow as they are made, and the header is filled in at the end,
+    padded with spaces as the format allows (https://huggingface.co/docs/safetensors/index#format).
     """
 
     def __init__(self, path: Path, names: Iterable[str]) -> None:
         self._names = set(names)
-        size = sum(len(json.dumps(name)) + _ENTRY_ROOM for name in self._names) + 64
+        # an entry has its name, and in 160 bytes its type, four dimensions, two offsets and punctuation
+        size = sum(len(json.dumps(name)) + 160 for name in self._names) + 64
         self._room = -(-size // 8) * 8
         self._header: dict[str, object] = {"__metadata__": {"format": "pt"}}
         self._offset = 0
@@ -228,11 +237,12 @@ class TensorWriter:
 
         if name not in self._names or name in self._header:
             raise ValueError(f"tensor {name} was not announced or is written twice")
-        if str(tensor.dtype) not in _CODES:
+        code = next((code for code, kind in TORCH_DTYPES.items() if str(tensor.dtype) == f"torch.{kind}"), None)
+        if code is None:
             raise LeyloraError(f"Tensor {name} has type {tensor.dtype}, which cannot be written; convert it first.")
         data = memoryview(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy())
         self._header[name] = {
-            "dtype": _CODES[str(tensor.dtype)],
+            "dtype": code,
             "shape": list(tensor.shape),
             "data_offsets": [self._offset, self._offset + data.nbytes],
         }
@@ -242,9 +252,7 @@ class TensorWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         with self._file:
             if kind is None:
                 header = json.dumps(self._header, separators=(",", ":")).encode()
@@ -295,67 +303,5 @@ def is_finite(tensor: "torch.Tensor") -> bool:
 
 def tensor_names(module: str, *, embedding: bool = False) -> tuple[str, str]:
     """The names PEFT gives to a module's A and B in an adapter file."""
-    if embedding:
-        return f"{PREFIX}{module}.lora_embedding_A", f"{PREFIX}{module}.lora_embedding_B"
-    return f"{PREFIX}{module}.lora_A.weight", f"{PREFIX}{module}.lora_B.weight"
-
-
-def _open_tensors(path: Path) -> tuple[dict[str, list[int]], dict[str, str], Any]:
-    """Shapes and types by tensor name, and the open, memory-mapped file."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        file = safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise LeyloraError(f"{path} is damaged or not a safetensors file ({error}); save the adapter again.") from None
-    slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    shapes = {key: list(part.get_shape()) for key, part in slices.items()}
-    return shapes, {key: str(part.get_dtype()) for key, part in slices.items()}, file
-
-
-def _pair_factors(
-    shapes: Mapping[str, list[int]], config: AdapterConfig, path: Path
-) -> tuple[dict[str, Module], list[str]]:
-    """Group the file's tensors into modules; what is left are tensors of fully trained modules."""
-    pairs: dict[str, dict[str, str]] = {}
-    others = []
-    for key in shapes:
-        match = _FACTOR.fullmatch(key.removeprefix(PREFIX))
-        if match:
-            pairs.setdefault(match["module"], {})[match["linear"] or match["embedding"]] = key
-        else:
-            others.append(key)
-    if unknown := [key for key in others if not _is_full_tensor(key, config)]:
-        raise LeyloraError(
-            f"{path}: {unknown[0]} is neither a LoRA factor nor part of a module in modules_to_save"
-            f"{f' (and {len(unknown) - 1} more)' if len(unknown) > 1 else ''}; only plain LoRA can be read."
-        )
-    if not pairs:
-        raise LeyloraError(f"{path} holds no LoRA factors; it is empty or of another kind.")
-    return {name: _module(name, pair, shapes, config, path) for name, pair in pairs.items()}, others
-
-
-def _module(
-    name: str, pair: Mapping[str, str], shapes: Mapping[str, list[int]], config: AdapterConfig, path: Path
-) -> Module:
-    if set(pair) != {"A", "B"}:
-        missing = ({"A", "B"} - set(pair)).pop()
-        raise LeyloraError(f"{path}: {name} has no lora_{missing}; the file is incomplete, save the adapter again.")
-    a, b = shapes[pair["A"]], shapes[pair["B"]]
-    if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
-        raise LeyloraError(f"{path}: {name} has A of shape {a} and B of shape {b}, which are not LoRA factors.")
-    if a[0] != config.rank(name):
-        raise LeyloraError(
-            f"{path}: {name} has rank {a[0]}, but {CONFIG_FILE} says {config.rank(name)}, so its scaling is not "
-            "known; restore the config that was saved with these weights."
-        )
-    return Module(name, b[0], a[1], a[0], config.scaling(name), pair["A"], pair["B"], "lora_embedding_" in pair["A"])
-
-
-def _is_full_tensor(key: str, config: AdapterConfig) -> bool:
-    """Whether a tensor is a whole weight of a module in ``modules_to_save`` or of an embedding PEFT saved along."""
-    if "lora_" in key:
-        return False
-    path = key.removeprefix(PREFIX).rpartition(".")[0].removesuffix(".base_layer")
-    trained = [*(config.modules_to_save or []), "embed_tokens", "word_embeddings", "lm_head"]
-    return any(path == name or path.endswith(f".{name}") for name in trained)
+    before, after = ("lora_embedding_", "") if embedding else ("lora_", ".weight")
+    return f"{PREFIX}{module}.{before}A{after}", f"{PREFIX}{module}.{before}B{after}"

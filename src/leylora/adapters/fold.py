@@ -6,7 +6,7 @@ the 4-bit base, so the folded 16-bit model is a slightly different one: `measure
 
 import gc
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -32,13 +32,8 @@ def fold_into_base(
 ) -> int:
     """Write base + adapter as a full model, in the base's own type and shards; return how many weights changed.
 
-    One tensor is in memory at a time. Tokenizer and chat template are the adapter's where it brings them.
-
-    Args:
-        folder: the adapter.
-        out: the folder to make.
-        base: the base model's folder or Hub name; by default the one the adapter names.
-        progress: called with the tensors written and their number in all.
+    One tensor is in memory at a time. Tokenizer and chat template are the adapter's where it brings them; the base is
+    by default the one it names.
 
     Raises:
         UsageError: ``out`` exists.
@@ -54,40 +49,41 @@ def fold_into_base(
         shards = [SINGLE_FILE]
     else:
         raise LeyloraError(f"{source} holds no {SINGLE_FILE} and no {INDEX_FILE}; only safetensors weights are read.")
-    names = {shard: _tensor_names(source / shard) for shard in shards}
+    names: dict[str, list[str]] = {}
+    for path in (source / shard for shard in shards):
+        try:
+            with safe_open(path, framework="pt") as file:
+                names[path.name] = list(file.keys())
+        except (SafetensorError, OSError) as error:
+            raise LeyloraError(f"{path} is missing or damaged ({error}); download the base model again.") from None
     adapted = {f"{module}.weight": module for module in adapter.modules}
     replaced = {key.removeprefix(PREFIX).replace(".base_layer.", "."): key for key in adapter.full_tensors}
-    _check_targets(adapter, source, [*adapted, *replaced], {name for held in names.values() for name in held})
-    done, total = 0, sum(map(len, names.values()))
+    held = {name for shard in names.values() for name in shard}
+    if missing := [name for name in (*adapted, *replaced) if name not in held]:
+        raise LeyloraError(f"{source} has no tensor {missing[0]}, which {folder} adapts; it is not its base model.")
+    if any(module.embedding for module in adapter.modules.values()) and "lm_head.weight" not in held:
+        raise LeyloraError(
+            f"{source} uses its embedding as output head too, and {folder} adapts only the embedding; one "
+            "matrix cannot be both, so keep the adapter apart."
+        )
+    done = 0
     with staged_folder(out) as staging:
-        for shard, held in names.items():
-            with safe_open(source / shard, framework="pt") as file, TensorWriter(staging / shard, held) as writer:
-                for name in held:
+        for shard, inside in names.items():
+            with safe_open(source / shard, framework="pt") as file, TensorWriter(staging / shard, inside) as writer:
+                for name in inside:
                     weight = file.get_tensor(name)
                     if name in adapted or name in replaced:
                         weight = _changed(weight, name, adapter, adapted.get(name), replaced.get(name))
                     writer.write(name, weight)
                     done += 1
                     if progress is not None:
-                        progress(done, total)
+                        progress(done, len(held))
         _copy_rest(source, adapter, staging)
     return len({*adapted, *replaced})
 
 
-def _tensor_names(path: Path) -> list[str]:
-    try:
-        with safe_open(path, framework="pt") as shard:
-            return list(shard.keys())
-    except (SafetensorError, OSError) as error:
-        raise LeyloraError(f"{path} is missing or damaged ({error}); download the base model again.") from None
-
-
 def base_folder(adapter: Adapter, base: str | None) -> Path:
-    """The folder of the base model's files, from the Hub's cache when it is a Hub name.
-
-    Raises:
-        LeyloraError: no base is known, or its files cannot be had.
-    """
+    """The folder of the base model's files, downloaded when it is a Hub name."""
     name = base or adapter.config.base_model_name_or_path
     if name is None:
         raise LeyloraError(f"{adapter.folder} does not name its base model; give it with --base.")
@@ -106,8 +102,8 @@ def measure_drift(folder: Path, folded: Path, base: str | None = None) -> tuple[
 
     Models are loaded one after the other.
     """
-    adapter = open_adapter(folder)
-    name, revision = base or str(adapter.config.base_model_name_or_path), adapter.config.revision
+    config = open_adapter(folder).config
+    name, revision = base or str(config.base_model_name_or_path), config.revision
     encoded = encode(name, revision)
     stored = load_config(name, revision).dtype
     dtype = stored if stored in (torch.float16, torch.bfloat16) else torch.float32
@@ -125,24 +121,10 @@ def measure_drift(folder: Path, folded: Path, base: str | None = None) -> tuple[
     return compare_logits(wanted, found, bare_4bit), compare_logits(bare_4bit, bare)
 
 
-def _check_targets(adapter: Adapter, source: Path, changed: Sequence[str], held: set[str]) -> None:
-    if missing := [name for name in changed if name not in held]:
-        raise LeyloraError(
-            f"{source} has no tensor {missing[0]}, which {adapter.folder} adapts; it is not its base model."
-        )
-    if any(module.embedding for module in adapter.modules.values()) and "lm_head.weight" not in held:
-        raise LeyloraError(
-            f"{source} uses its embedding as output head too, and {adapter.folder} adapts only the embedding; one "
-            "matrix cannot be both, so keep the adapter apart."
-        )
-
-
 def _changed(weight: Tensor, name: str, adapter: Adapter, adapted: str | None, replaced: str | None) -> Tensor:
-    """W + scaling * B @ A in float32, rounded once to W's type.
+    """W + scaling * B @ A of the module ``adapted`` in float32, rounded once to W's type.
 
-    Args:
-        adapted: the adapter's module whose delta is added, if any.
-        replaced: its whole tensor that takes W's place first, if any.
+    The adapter's whole tensor ``replaced`` takes W's place first.
     """
     new = weight if replaced is None else adapter.tensor(replaced)
     delta = None

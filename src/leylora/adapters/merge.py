@@ -22,7 +22,7 @@ import torch
 
 from leylora import __version__
 from leylora.adapters.config import BASE_DEFAULTS, CONFIG_FILE, check_adapter_name
-from leylora.adapters.core_space import Factors, Merged, Settings, merge_module, one_thread
+from leylora.adapters.core_space import Factors, Merged, Settings, merge_module
 from leylora.adapters.files import (
     WEIGHTS_FILE,
     Adapter,
@@ -40,15 +40,13 @@ from leylora.adapters.report import (
     ModuleReport,
     ParentReport,
     draw,
-    drowning,
     layer_of,
+    merge_warnings,
     merged_card,
-    uneven_ranks,
 )
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json, staged_folder, write_json, write_text
 
-TIES_DENSITY = 0.5
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer.model",
@@ -60,8 +58,6 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
 )
 Progress = Callable[[int, int], None]  # modules done, modules in all
-
-_LAYERS = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -81,34 +77,25 @@ class Parent:
             raise UsageError(f"{self.folder}: a weight must be a finite number.")
 
     def weight_in(self, module: str) -> float:
-        """The weight of this parent in a module, given by its path in the base model."""
         return next((weight for pattern, weight in reversed(self.overrides) if matches(pattern, module)), self.weight)
 
 
 def matches(pattern: str, module: str) -> bool:
     """Whether an override's pattern (see `Parent`) covers a module."""
-    if layers := _LAYERS.fullmatch(pattern):
+    if layers := re.fullmatch(r"(\d+)(?:-(\d+))?", pattern):
         layer, first = layer_of(module), int(layers[1])
         return layer is not None and first <= layer <= int(layers[2] or first)
     return fnmatchcase(module, pattern)
 
 
 def parse_parent(text: str) -> Parent:
-    """``LORA/A`` or ``LORA/A=0.7``.
-
-    Raises:
-        UsageError: what follows ``=`` is not a finite number.
-    """
+    """``LORA/A`` or ``LORA/A=0.7``. Raises UsageError when what follows ``=`` is not a finite number."""
     folder, equals, weight = text.rpartition("=")
     return Parent(Path(folder), _number(weight, text)) if equals else Parent(Path(text))
 
 
 def with_overrides(parents: Sequence[Parent], overrides: Sequence[str]) -> list[Parent]:
-    """Give each ``NAME:PATTERN=WEIGHT`` to the parent whose folder has that name.
-
-    Raises:
-        UsageError: an entry has another form, or names no parent.
-    """
+    """Give each ``NAME:PATTERN=WEIGHT`` to the parent whose folder has that name, or raise UsageError."""
     changed = list(parents)
     for text in overrides:
         target, equals, weight = text.rpartition("=")
@@ -125,11 +112,7 @@ def with_overrides(parents: Sequence[Parent], overrides: Sequence[str]) -> list[
 
 
 def parse_rank(text: str) -> tuple[int | None, float | None]:
-    """``16`` or ``energy:0.99``, as (rank, energy).
-
-    Raises:
-        UsageError: it is neither.
-    """
+    """``16`` or ``energy:0.99``, as (rank, energy). Raises UsageError when it is neither."""
     kind, colon, share = text.partition(":")
     if kind == "energy" and colon:
         return None, _number(share, text)
@@ -166,8 +149,6 @@ def merge(
     keeps its own rank. Tall matrices are float32, cores float64, on one thread; the same inputs give the same bytes.
 
     Args:
-        parents: folder and weight of each, or `Parent` for weights by layer or module.
-        out: the folder to make; its name must be one text-generation-webui can load.
         method: ``concat`` is the exact weighted sum at rank r1 + r2; ``svd`` the best adapter of ``rank`` for it;
             ``ties`` trims, elects signs and averages (`core_space.ties`).
         rank: rank to cut to. Without it and ``energy``, svd cuts to the parents' largest rank and ties cuts nothing.
@@ -176,10 +157,8 @@ def merge(
         density: the share of entries ties keeps (0.5).
         dtype: ``float32``, ``float16`` or ``bfloat16``; by default the parents', or float32 where they differ.
         same_base: take the caller's word that different names of the base model mean the same weights.
-        overwrite: replace an adapter at ``out``.
         dry_run: compute and report, write nothing.
         picture: also draw the report as ``merge_report.png`` and ``.svg``.
-        progress: called after each module.
 
     Raises:
         UsageError: the arguments contradict each other or ``out`` cannot be used.
@@ -195,23 +174,21 @@ def merge(
 
     kinds = {adapter.dtype for adapter in adapters}
     type_name = dtype or (kinds.pop() if len(kinds) == 1 else "float32")
-    settings = Settings(method, rank, energy, density or TIES_DENSITY, getattr(torch, type_name))
+    settings = Settings(method, rank, energy, density or 0.5, getattr(torch, type_name))
     done: list[ModuleReport] = []
-
-    def report() -> MergeReport:
-        return _report(chosen, adapters, settings, done, out, type_name, time.perf_counter() - started)
-
-    with one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # these kernels are too small to share, and two threads now and then stall on them
+    try:
         merged = _merged_modules(chosen, adapters, settings, done, progress)
         if dry_run:
             for _ in merged:
                 pass
-            return report()
+            return _report(chosen, adapters, settings, done, out, started)
         with staged_folder(out, overwrite=overwrite) as folder:
             _write_weights(adapters, merged, folder / WEIGHTS_FILE)
             config = merged_config(adapters, {module.module: module.rank for module in done})
             write_json(folder / CONFIG_FILE, dict(sorted(config.items())))
-            found = report()
+            found = _report(chosen, adapters, settings, done, out, started)
             for carried in found.carried_files:
                 shutil.copyfile(adapters[0].folder / carried, folder / carried)
             found.output_sha256 = adapter_sha256(folder)
@@ -221,6 +198,8 @@ def merge(
                 draw(found, folder)
             write_json(folder / REPORT_FILE, found.model_dump())
             write_text(folder / CARD_FILE, merged_card(out.name, found, config))
+    finally:
+        torch.set_num_threads(threads)
     return found
 
 
@@ -261,8 +240,9 @@ def _merged_modules(
     done: list[ModuleReport],
     progress: Progress | None,
 ) -> Iterator[Merged]:
-    """Merge module after module and note each in ``done``; only one is in memory."""
-    names = union_of_modules(adapters)
+    """Merge module after module, layer by layer, and note each in ``done``; only one is in memory."""
+    held = dict.fromkeys(name for adapter in adapters for name in adapter.modules)
+    names = sorted(held, key=lambda name: -1 if (layer := layer_of(name)) is None else layer)
     for count, name in enumerate(names, start=1):
         parts = [
             Factors(*adapter.factors(name), adapter.modules[name].scaling) if name in adapter.modules else None
@@ -298,19 +278,19 @@ def _report(
     settings: Settings,
     modules: list[ModuleReport],
     out: Path,
-    dtype: str,
-    seconds: float,
+    started: float,
 ) -> MergeReport:
     norms = [
         sum((m.norms[i] or 0.0) ** 2 * (m.weights[i] or 0.0) ** 2 for m in modules) ** 0.5 for i in range(len(adapters))
     ]
+    warnings = merge_warnings([adapter.name for adapter in adapters], norms, {module.rank for module in modules})
     carried, why_not = shared_files(adapters)
     return MergeReport(
         method=settings.method,
         rank=settings.rank,
         energy=settings.energy,
         density=settings.density if settings.method == "ties" else None,
-        dtype=dtype,
+        dtype=str(settings.dtype).removeprefix("torch."),
         base_model=adapters[0].config.base_model_name_or_path,
         leylora=__version__,
         parents=[
@@ -325,20 +305,14 @@ def _report(
             for parent, adapter, norm in zip(parents, adapters, norms, strict=True)
         ],
         modules=modules,
-        seconds=round(seconds, 3),
+        seconds=round(time.perf_counter() - started, 3),
         carried_files=carried,
-        warnings=[
-            *drowning([adapter.name for adapter in adapters], norms),
-            *uneven_ranks({module.rank for module in modules}),
-            *([why_not] if why_not else []),
-        ],
+        warnings=[*warnings, why_not] if why_not else warnings,
     )
 
 
 def check_mergeable(parents: Sequence[Parent], adapters: Sequence[Adapter], *, same_base: bool = False) -> None:
     """Check that the adapters belong to one base model and one task and fit each other.
-
-    ``same_base`` is the user's word that different names of the base model mean the same weights.
 
     Raises:
         UsageError: fewer than two adapters, one twice, or a pattern that matches none of its adapter's modules.
@@ -352,17 +326,14 @@ def check_mergeable(parents: Sequence[Parent], adapters: Sequence[Adapter], *, s
     for other in adapters[1:]:
         if not same_base:
             _check_same_base(first, other)
-        _check_same_config(first, other)
-        _check_same_shapes(first, other)
+        _check_same_kind(first, other)
         _check_same_vocabulary(first, other)
-    _check_overrides(parents, adapters)
+    for parent, adapter in zip(parents, adapters, strict=True):
+        for pattern, _ in parent.overrides:
+            if not any(matches(pattern, module) for module in adapter.modules):
+                example = next(iter(adapter.modules))
+                raise UsageError(f"{pattern!r} matches no module of {adapter.name}; they look like {example}.")
     _check_full_tensors(parents, adapters)
-
-
-def union_of_modules(adapters: Sequence[Adapter]) -> list[str]:
-    """Every module any of the adapters has, layer by layer."""
-    names = dict.fromkeys(name for adapter in adapters for name in adapter.modules)
-    return sorted(names, key=lambda name: -1 if (layer := layer_of(name)) is None else layer)
 
 
 def shared_files(adapters: Sequence[Adapter]) -> tuple[list[str], str | None]:
@@ -384,31 +355,23 @@ def shared_files(adapters: Sequence[Adapter]) -> tuple[list[str], str | None]:
 def _check_same_base(first: Adapter, other: Adapter) -> None:
     remedy = "use adapters of one base, or say --same-base if both names mean the same weights"
     for key in ("base_model_name_or_path", "revision"):
-        mine, theirs = (_name(getattr(adapter.config, key)) for adapter in (first, other))
+        named = [getattr(adapter.config, key) for adapter in (first, other)]
+        mine, theirs = (None if value in (None, "main") else value.rstrip("/") for value in named)
         if mine != theirs:
             values = f"{mine or 'not given'} and {theirs or 'not given'}"
             raise LeyloraError(f"{first.name} and {other.name} differ in {key}: {values}; {remedy}.")
 
 
-def _name(value: str | None) -> str | None:
-    """A base name or revision without what makes no difference."""
-    return None if value in (None, "main") else value.rstrip("/")
-
-
-def _check_same_config(first: Adapter, other: Adapter) -> None:
-    mine, theirs = first.config, other.config
-    if None not in (mine.task_type, theirs.task_type) and mine.task_type != theirs.task_type:
-        raise LeyloraError(
-            f"{first.name} is for {mine.task_type} and {other.name} for {theirs.task_type}; merge like with like."
-        )
-    if mine.fan_in_fan_out != theirs.fan_in_fan_out:
+def _check_same_kind(first: Adapter, other: Adapter) -> None:
+    """One task, one orientation of the weights, and the same shape for every module that both have."""
+    tasks = (first.config.task_type, other.config.task_type)
+    if None not in tasks and tasks[0] != tasks[1]:
+        raise LeyloraError(f"{first.name} is for {tasks[0]} and {other.name} for {tasks[1]}; merge like with like.")
+    if first.config.fan_in_fan_out != other.config.fan_in_fan_out:
         raise LeyloraError(f"{first.name} and {other.name} differ in fan_in_fan_out, so one of the configs is wrong.")
-
-
-def _check_same_shapes(first: Adapter, other: Adapter) -> None:
     for name, mine in first.modules.items():
-        theirs = other.modules.get(name)
-        if theirs and (mine.d_out, mine.d_in) != (theirs.d_out, theirs.d_in):
+        theirs = other.modules.get(name, mine)
+        if (mine.d_out, mine.d_in) != (theirs.d_out, theirs.d_in):
             vocabulary = " (the vocabularies differ in size)" if mine.d_in != theirs.d_in and "embed" in name else ""
             raise LeyloraError(
                 f"{name} is {mine.d_out} x {mine.d_in} in {first.name} and {theirs.d_out} x {theirs.d_in} in "
@@ -442,19 +405,15 @@ def _vocabulary(path: Path) -> dict[str, int]:
         raise LeyloraError(f"{path} is not a tokenizer file; restore or delete it.") from None
 
 
-def _check_overrides(parents: Sequence[Parent], adapters: Sequence[Adapter]) -> None:
-    """A pattern that matches nothing is a mistake, and would change no weight."""
-    for parent, adapter in zip(parents, adapters, strict=True):
-        for pattern, _ in parent.overrides:
-            if not any(matches(pattern, module) for module in adapter.modules):
-                example = next(iter(adapter.modules))
-                raise UsageError(f"{pattern!r} matches no module of {adapter.name}; they look like {example}.")
-
-
 def _check_full_tensors(parents: Sequence[Parent], adapters: Sequence[Adapter]) -> None:
     """Whole weights (a trained head, an embedding saved along) have no delta without the base: they are taken over."""
     owners = [(parent, adapter) for parent, adapter in zip(parents, adapters, strict=True) if adapter.full_tensors]
-    if len(owners) == len(adapters) and _all_equal(adapters):
+    first, *others = adapters
+    if len(owners) == len(adapters) and all(
+        sorted(other.full_tensors) == sorted(first.full_tensors)
+        and all(torch.equal(first.tensor(key), other.tensor(key)) for key in first.full_tensors)
+        for other in others
+    ):  # as when PEFT saved an embedding it did not train
         return
     if len(owners) > 1:
         names = " and ".join(adapter.name for _, adapter in owners)
@@ -470,35 +429,31 @@ def _check_full_tensors(parents: Sequence[Parent], adapters: Sequence[Adapter]) 
             )
 
 
-def _all_equal(adapters: Sequence[Adapter]) -> bool:
-    """Whether all adapters hold the same whole weights, as when PEFT saved an embedding it did not train."""
-    first, *others = adapters
-    return all(sorted(other.full_tensors) == sorted(first.full_tensors) for other in others) and all(
-        torch.equal(first.tensor(key), other.tensor(key)) for other in others for key in first.full_tensors
-    )
-
-
 def merged_config(adapters: Sequence[Adapter], ranks: Mapping[str, int]) -> dict[str, Any]:
-    """The ``adapter_config.json`` of a merge.
+    """The ``adapter_config.json`` of a merge, given the rank of every merged module.
 
-    Args:
-        adapters: the parents; what they share (base model, revision, task) is taken from the first that says it.
-        ranks: the rank of every merged module. The largest becomes ``r``, by which servers such as vLLM set
-            their room aside; smaller ones go to ``rank_pattern`` and ``alpha_pattern``, so that every scaling is 1.
+    The largest rank becomes ``r``, by which servers such as vLLM set their room aside; smaller ones go to
+    ``rank_pattern`` and ``alpha_pattern``, so that every scaling is 1.
     """
     rank = max(ranks.values())
     saved = sorted({name for adapter in adapters for name in adapter.config.modules_to_save or []})
     config = dict(BASE_DEFAULTS) | {
-        "base_model_name_or_path": _first(adapters, "base_model_name_or_path"),
-        "revision": _first(adapters, "revision"),
-        "task_type": _first(adapters, "task_type"),
         "fan_in_fan_out": adapters[0].config.fan_in_fan_out,
         "modules_to_save": saved or None,
         "r": rank,
         "lora_alpha": rank,
         "target_modules": target_modules(adapters, list(ranks)),
     }
-    if smaller := _smaller_ranks(ranks, rank):
+    for key in ("base_model_name_or_path", "revision", "task_type"):  # from the first parent that says it
+        said = (getattr(adapter.config, key) for adapter in adapters)
+        config[key] = next((value for value in said if value is not None), None)
+    by_leaf: dict[str, set[int]] = defaultdict(set)
+    for name, own in ranks.items():
+        by_leaf[_leaf(name)].add(own)
+    # By last part where all modules of that name agree. PEFT reads a key as a regular expression, but its releases 0.6
+    # to 0.13 look up a whole path literally; an unescaped dot serves both.
+    keys = {name: _leaf(name) if len(by_leaf[_leaf(name)]) == 1 else name for name in ranks}
+    if smaller := {keys[name]: own for name, own in ranks.items() if own != rank}:
         config |= {"rank_pattern": smaller, "alpha_pattern": dict(smaller)}
     return config
 
@@ -510,29 +465,13 @@ def target_modules(adapters: Sequence[Adapter], modules: Sequence[str]) -> list[
     the adapters hold every module of that name; otherwise full paths are listed.
     """
     plain: set[str] = set()
-    for adapter in adapters:
-        config = adapter.config
+    for config in (adapter.config for adapter in adapters):
         restricted = config.layers_to_transform is not None or config.exclude_modules
         if isinstance(config.target_modules, list) and not restricted:
             plain |= set(config.target_modules)
     held = {name for adapter in adapters for name in adapter.modules}
     dropped = {_leaf(name) for name in held - set(modules)}  # modules whose every weight is 0
     return sorted({_leaf(name) if _leaf(name) in plain - dropped else name for name in modules})
-
-
-def _first(adapters: Sequence[Adapter], key: str) -> str | None:
-    return next((value for adapter in adapters if (value := getattr(adapter.config, key)) is not None), None)
-
-
-def _smaller_ranks(ranks: Mapping[str, int], largest: int) -> dict[str, int]:
-    """Pattern to rank, for ranks below the largest: by last part where all modules of that name agree."""
-    by_leaf: dict[str, set[int]] = defaultdict(set)
-    for name, rank in ranks.items():
-        by_leaf[_leaf(name)].add(rank)
-    # PEFT reads a key as a regular expression, but its releases 0.6 to 0.13 look up a whole path literally; an
-    # unescaped dot serves both.
-    keys = {name: _leaf(name) if len(by_leaf[_leaf(name)]) == 1 else name for name in ranks}
-    return {keys[name]: rank for name, rank in ranks.items() if rank != largest}
 
 
 def _leaf(name: str) -> str:

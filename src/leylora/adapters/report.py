@@ -1,10 +1,4 @@
-"""What a merge did, in numbers: the model written as ``merge_report.json``, and its table, picture and model card.
-
-MergeReport                     the report
-report_table(report)            for the terminal, a row for each kind of module
-draw(report, folder)            heat strips, one cell a module
-merged_card(name, report, config)   the README.md of a merged adapter
-"""
+"""What a merge did, in numbers: the report written as ``merge_report.json``, and its table, picture and model card."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +14,7 @@ from rich.table import Table
 
 from leylora.files import save_figure
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # light: `merge_adapters.py --help` draws nothing
     from matplotlib.figure import Figure
 
 Method = Literal["concat", "svd", "ties"]
@@ -37,10 +31,8 @@ _METHODS = {
 
 
 class ParentReport(BaseModel):
-    """A parent: its folder's name, where it lies seen from the merged folder, what it is and how much of it went in."""
-
     name: str
-    path: str
+    path: str  # of its folder, seen from the merged folder
     sha256: str
     weight: float
     overrides: list[tuple[str, float]]
@@ -48,32 +40,22 @@ class ParentReport(BaseModel):
 
 
 class ModuleReport(BaseModel):
-    """One module of the merged adapter. ``weights`` and ``norms`` have one entry a parent, null where it has no part.
-
-    norms: Frobenius norm of the parent's delta, before its weight.
-    cosine: between the deltas of the first two parents.
-    energy_kept, truncation_error: share of the squared norm kept and relative error of cutting the rule's result
-        to ``rank``.
-    sum_error: relative Frobenius distance to the exact weighted sum; null where that is zero.
-    rounding: relative error of storing the two factors in ``dtype``, root of the sum of squares.
-    """
+    """One merged module; ``weights`` and ``norms`` have one entry a parent, null where it has no part."""
 
     module: str
     rank: int
     d_out: int
     d_in: int
     weights: list[float | None]
-    norms: list[float | None]
-    cosine: float | None
-    energy_kept: float
-    truncation_error: float
-    sum_error: float | None
-    rounding: float
+    norms: list[float | None]  # Frobenius norm of the parent's delta, before its weight
+    cosine: float | None  # between the deltas of the first two parents
+    energy_kept: float  # share of the squared norm kept by cutting the method's result to ``rank``
+    truncation_error: float  # relative error of that cut
+    sum_error: float | None  # relative Frobenius distance to the exact weighted sum; null where that is zero
+    rounding: float  # relative error of storing the two factors in ``dtype``, root of the sum of squares
 
 
 class MergeReport(BaseModel):
-    """A merge: its settings, its parents, every module, and warnings for the user."""
-
     method: Method
     rank: int | None
     energy: float | None
@@ -95,10 +77,10 @@ class MergeReport(BaseModel):
         return fmean(values) if values else 0.0
 
 
-def drowning(names: list[str], norms: list[float]) -> list[str]:
-    """A warning for each parent that adds nothing, or whose part another's exceeds more than `DROWNS` times.
+def merge_warnings(names: list[str], norms: list[float], ranks: set[int]) -> list[str]:
+    """A warning for each parent that adds nothing or is drowned by another, and one for modules of different ranks.
 
-    ``norms``: Frobenius norm of weight * delta over all modules, one a parent.
+    ``norms`` are the Frobenius norms of weight * delta over all modules, one a parent.
     """
     largest = max(norms)
     loudest = names[norms.index(largest)]
@@ -107,23 +89,17 @@ def drowning(names: list[str], norms: list[float]) -> list[str]:
         if norm == 0:
             warnings.append(f"{name} adds nothing: its weight or all its deltas are 0; was it trained?")
         elif norm * DROWNS < largest:
-            times = largest / norm
             warnings.append(
-                f"{loudest} drowns {name}: its weighted delta is {times:.1f} times as large; lower its weight or "
-                "check how both were trained."
+                f"{loudest} drowns {name}: its weighted delta is {largest / norm:.1f} times as large; lower its weight "
+                "or check how both were trained."
             )
+    if len(ranks) > 1:  # not every program that loads LoRA knows patterns
+        warnings.append(
+            f"The modules have ranks from {min(ranks)} to {max(ranks)}, so the config holds rank_pattern: PEFT since "
+            "0.6 and vLLM load it exactly; llama.cpp's LoRA converter would scale the smaller ranks up, so fold it "
+            "with --into-base for GGUF."
+        )
     return warnings
-
-
-def uneven_ranks(ranks: set[int]) -> list[str]:
-    """A warning where modules end up at different ranks, because not every program that loads LoRA knows patterns."""
-    if len(ranks) == 1:
-        return []
-    return [
-        f"The modules have ranks from {min(ranks)} to {max(ranks)}, so the config holds rank_pattern: PEFT since 0.6 "
-        "and vLLM load it exactly; llama.cpp's LoRA converter would scale the smaller ranks up, so fold it with "
-        "--into-base for GGUF."
-    ]
 
 
 def layer_of(module: str) -> int | None:
@@ -133,9 +109,11 @@ def layer_of(module: str) -> int | None:
 
 def report_table(report: MergeReport) -> Table:
     """Modules of one name (``q_proj``) share a row: how many, their ranks, the parents' norms, angle, losses."""
-    table = Table(title=_title(report), title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    title = f"{_title(report)}, {report.dtype}, {report.seconds:.2f} s"
+    table = Table(title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("module", no_wrap=True)
-    norms = [f"|{_short(parent.name)}|" for parent in report.parents]
+    names = [parent.name for parent in report.parents]
+    norms = [f"|{name if len(name) <= 8 else f'{name[:7]}…'}|" for name in names]
     for title in ("count", "rank", *norms, "cosine", "kept", "error", "worst"):
         table.add_column(title, justify="right")
     rows: dict[str, list[ModuleReport]] = defaultdict(list)
@@ -147,11 +125,12 @@ def report_table(report: MergeReport) -> Table:
         if leaf == "all":
             table.add_section()
         errors = [module.sum_error for module in modules if module.sum_error is not None]
+        low, high = min(module.rank for module in modules), max(module.rank for module in modules)
         table.add_row(
             leaf,
             str(len(modules)),
-            _span([module.rank for module in modules]),
-            *(_mean([module.norms[at] for module in modules], ".3g") for at in range(len(report.parents))),
+            str(low) if low == high else f"{low}-{high}",
+            *(_mean([module.norms[at] for module in modules], ".3g") for at in range(len(names))),
             _mean([module.cosine for module in modules], "+.3f"),
             _mean([module.energy_kept for module in modules], ".3f"),
             _mean(errors, ".2g"),
@@ -165,16 +144,7 @@ def report_table(report: MergeReport) -> Table:
 
 
 def _title(report: MergeReport) -> str:
-    parts = " + ".join(f"{parent.weight:g} x {parent.name}" for parent in report.parents)
-    return f"{report.method}: {parts}, {report.dtype}, {report.seconds:.2f} s"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 8 else f"{name[:7]}…"
-
-
-def _span(ranks: list[int]) -> str:
-    return str(ranks[0]) if min(ranks) == max(ranks) else f"{min(ranks)}-{max(ranks)}"
+    return f"{report.method}: {' + '.join(f'{parent.weight:g} x {parent.name}' for parent in report.parents)}"
 
 
 def _mean(values: list[float] | list[float | None], style: str) -> str:
@@ -183,7 +153,7 @@ def _mean(values: list[float] | list[float | None], style: str) -> str:
 
 
 def draw(report: MergeReport, folder: Path) -> None:
-    """Draw the strips into ``folder``, as `PICTURE_FILES`; the same report gives the same bytes."""
+    """Draw the heat strips into ``folder``, as `PICTURE_FILES`; the same report gives the same bytes."""
     save_figure(heat_strips(report), *(folder / name for name in PICTURE_FILES))
 
 
@@ -191,25 +161,31 @@ def heat_strips(report: MergeReport) -> "Figure":
     """Three strips: what the cut to a rank lost, the angle between the parents, and which parent is louder."""
     from matplotlib.figure import Figure
 
+    def end(values: Iterable[float | None]) -> float:  # of a colour scale; next to nothing stays pale
+        return max([0.1, *(abs(value) for value in values if value is not None)])
+
+    def loudness(module: ModuleReport) -> float | None:
+        pairs = zip(module.norms[:2], module.weights[:2], strict=True)
+        one, two = ((norm or 0.0) * abs(weight or 0.0) for norm, weight in pairs)
+        return log2(two / one) if one > 0 and two > 0 else None
+
     first, second = (parent.name for parent in report.parents[:2])
-    top = _scale(module.sum_error for module in report.modules)
-    turn = _scale(module.cosine for module in report.modules)
-    strips: list[tuple[str, str, float, float, Callable[[ModuleReport], float]]] = [
-        ("relative error against the exact sum", "YlOrRd", 0, top, lambda m: nan_if_none(m.sum_error)),
-        (f"cosine between {first} and {second}", "RdBu_r", -turn, turn, lambda m: nan_if_none(m.cosine)),
-        (f"log2 of |{second}| / |{first}|, weighted (red: {second} is louder)", "RdBu_r", -4, 4, _loudness),
+    top, turn = end(module.sum_error for module in report.modules), end(module.cosine for module in report.modules)
+    strips: list[tuple[str, str, float, float, Callable[[ModuleReport], float | None]]] = [
+        ("relative error against the exact sum", "YlOrRd", 0, top, lambda module: module.sum_error),
+        (f"cosine between {first} and {second}", "RdBu_r", -turn, turn, lambda module: module.cosine),
+        (f"log2 of |{second}| / |{first}|, weighted (red: {second} is louder)", "RdBu_r", -4, 4, loudness),
     ]
     leaves = list(dict.fromkeys(module.module.rpartition(".")[2] for module in report.modules))
     layers = sorted({layer_of(module.module) or 0 for module in report.modules})
-    column, row = ({value: at for at, value in enumerate(values)} for values in (layers, leaves))
-    figure = Figure(
-        figsize=(max(6.5, 0.24 * len(layers) + 3), 3 * (0.22 * len(leaves) + 0.75) + 0.4), layout="constrained"
-    )
-    figure.suptitle(f"{report.method}: {' + '.join(f'{p.weight:g} x {p.name}' for p in report.parents)}", fontsize=10)
+    size = (max(6.5, 0.24 * len(layers) + 3), 3 * (0.22 * len(leaves) + 0.75) + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(_title(report), fontsize=10)
     for axis, (title, colours, low, high, value) in zip(figure.subplots(len(strips), 1), strips, strict=True):
         grid = [[nan] * len(layers) for _ in leaves]
         for module in report.modules:
-            grid[row[module.module.rpartition(".")[2]]][column[layer_of(module.module) or 0]] = value(module)
+            row, column = leaves.index(module.module.rpartition(".")[2]), layers.index(layer_of(module.module) or 0)
+            grid[row][column] = nan if (found := value(module)) is None else found
         image = axis.imshow(grid, aspect="auto", cmap=colours, vmin=low, vmax=high, interpolation="nearest")
         axis.set_facecolor("0.85")  # a module only one parent has, or none
         axis.set_title(title, fontsize=8, loc="left")
@@ -221,23 +197,6 @@ def heat_strips(report: MergeReport) -> "Figure":
     return figure
 
 
-def nan_if_none(value: float | None) -> float:
-    """What a grid holds where a report has no value."""
-    return nan if value is None else value
-
-
-def _scale(values: Iterable[float | None]) -> float:
-    """The end of a colour scale: the largest size, and at least a tenth so that next to nothing stays pale."""
-    return max([0.1, *(abs(value) for value in values if value is not None)])
-
-
-def _loudness(module: ModuleReport) -> float:
-    first, second = (
-        (norm or 0.0) * abs(weight or 0.0) for norm, weight in zip(module.norms[:2], module.weights[:2], strict=True)
-    )
-    return log2(second / first) if first > 0 and second > 0 else nan
-
-
 def merged_card(name: str, report: MergeReport, config: Mapping[str, Any]) -> str:
     """The Markdown of the card, with the metadata the Hugging Face Hub reads."""
     head = {
@@ -247,11 +206,12 @@ def merged_card(name: str, report: MergeReport, config: Mapping[str, Any]) -> st
         "pipeline_tag": "text-generation",
         "tags": ["lora", "merge", "leylora"],
     }
-    rows = [
-        f"| `{parent.name}` | {parent.weight:g} | {_overrides(parent.overrides)} | {parent.scaled_norm:.4g} "
-        f"| `{parent.sha256[:16]}` |"
-        for parent in report.parents
-    ]
+    rows = []
+    for parent in report.parents:
+        overrides = ", ".join(f"`{pattern}` {weight:g}" for pattern, weight in parent.overrides) or "-"
+        norm, sha256 = f"{parent.scaled_norm:.4g}", parent.sha256[:16]
+        rows.append(f"| `{parent.name}` | {parent.weight:g} | {overrides} | {norm} | `{sha256}` |")
+    table = "\n".join(rows)
     patterns = "" if "rank_pattern" not in config else f" (other ranks for {len(config['rank_pattern'])} patterns)"
     exact = all(module.sum_error == 0 for module in report.modules)
     cost = (
@@ -264,43 +224,31 @@ def merged_card(name: str, report: MergeReport, config: Mapping[str, Any]) -> st
     if report.mean("rounding") > 0:
         cost += f" Rounding to {report.dtype} moved the factors by {report.mean('rounding'):.1e}."
     base = f"`{report.base_model}`" if report.base_model else "a base model its parents do not name"
-    warnings = [f"- {warning}" for warning in report.warnings]
-    picture = [f"![Heat strips of the merge]({PICTURE_FILES[0]})", ""] if report.picture else []
-    return "\n".join(
-        [
-            "---",
-            yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip(),
-            "---",
-            "",
-            f"# {name}",
-            "",
-            f"A LoRA adapter for {base}, merged from {len(report.parents)} adapters without the base "
-            f"model: {_METHODS[report.method]}.",
-            "",
-            "| parent | weight | by layer or module | norm of its part | SHA-256 |",
-            "|---|---|---|---|---|",
-            *rows,
-            "",
-            f"Rank {config['r']}{patterns}, lora_alpha = r, {report.dtype}. {cost} Every figure, by module, is in "
-            f"`{REPORT_FILE}`.",
-            "",
-            *picture,
-            *(["## Warnings", "", *warnings, ""] if warnings else []),
-            "## Use",
-            "",
-            "```python",
-            "from peft import PeftModel",
-            "",
-            f'model = PeftModel.from_pretrained(base_model, "{name}")',
-            "```",
-            "",
-            "In text-generation-webui copy the folder into the LoRA folder and load it from the Model tab. A merge is "
-            "no training: measure both skills before relying on it. The licences and limits of the parents and of the "
-            "base model apply.",
-            "",
-        ]
-    )
+    picture = f"![Heat strips of the merge]({PICTURE_FILES[0]})\n\n" if report.picture else ""
+    warnings = "\n".join(["## Warnings", "", *(f"- {warning}" for warning in report.warnings), "", ""])
+    return f"""---
+{yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip()}
+---
 
+# {name}
 
-def _overrides(overrides: list[tuple[str, float]]) -> str:
-    return ", ".join(f"`{pattern}` {weight:g}" for pattern, weight in overrides) or "-"
+A LoRA adapter for {base}, merged from {len(report.parents)} adapters without the base model: {_METHODS[report.method]}.
+
+| parent | weight | by layer or module | norm of its part | SHA-256 |
+|---|---|---|---|---|
+{table}
+
+Rank {config["r"]}{patterns}, lora_alpha = r, {report.dtype}. {cost} Every figure, by module, is in `{REPORT_FILE}`.
+
+{picture}{warnings if report.warnings else ""}## Use
+
+```python
+from peft import PeftModel
+
+model = PeftModel.from_pretrained(base_model, "{name}")
+```
+
+In text-generation-webui copy the folder into the LoRA folder and load it from the Model tab. \
+A merge is not a training: measure both skills before relying on it. \
+The licences and limits of the parents and of the base model apply.
+"""

@@ -69,7 +69,7 @@ def generate(
         with torch.inference_mode():
             out = model.generate(**encoded, **({"pad_token_id": pad} | how | drawn))[0]
     except torch.OutOfMemoryError:
-        raise LeyloraError("The GPU is full; shorten the text or lower --max-tokens.") from None
+        raise LeyloraError("The GPU is full; shorten the text or lower --max-new-tokens.") from None
     return str(tokenizer.decode(out if seq2seq else out[length:], skip_special_tokens=True)).strip()
 
 

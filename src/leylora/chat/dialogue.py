@@ -106,7 +106,7 @@ def open_chat(
     laws: Path | None = None,
     preset_name: str | None = None,
     system: str = "",
-    max_tokens: int | None = None,
+    max_new_tokens: int | None = None,
     seed: int | None = None,
     lora: Path = LORA,
 ) -> Chat:
@@ -123,7 +123,7 @@ def open_chat(
     console.note(f"Loading {base} ({load}) with {len(variants) - 1} adapters …")
     loaded = AdaptedModel(base, load)
     loaded.prepare(variants[first])
-    longest = max_tokens or min(MAX_NEW_TOKENS, loaded.window // 4)
+    longest = max_new_tokens or min(MAX_NEW_TOKENS, loaded.window // 4)
     name = preset_name or preset_for(first)
     sampling, ignored = preset(name, Sampling(max_new_tokens=longest, seed=seed))
     if ignored:
@@ -140,7 +140,7 @@ def choose(model: str | None, adapter: str | None, lora: Path) -> tuple[str, dic
     base = choose_base(model, adapter, lora)
     found, notes = adapters_of(base, lora)
     for note in notes:
-        console.note(str(note))
+        console.note(f"Left out: {note.detail}")
     variants = {one.name: one for one in found}
     if adapter is None:
         for role in ("merged", "law", "instructions"):

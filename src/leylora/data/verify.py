@@ -17,6 +17,8 @@ from leylora.data.law_text import fines, penalties
 from leylora.grounding.checker import NAMED_NUMERAL, Kind, named_articles, own_words_faults, quote_faults, whole_text
 from leylora.grounding.citations import COUNTRIES, CitationIndex, IndexedArticle
 from leylora.grounding.prompt import (
+    CANONICAL,
+    EDITION,
     NO_SUCH_ARTICLE,
     NOT_SUPPLIED,
     OTHER_COUNTRY,
@@ -33,8 +35,6 @@ from leylora.laws.catalog import catalog
 from leylora.laws.law import Law
 from leylora.text import fold, one_line
 
-EDITION = r"ed\. (?:\d{4}-\d{2}-\d{2}|s\. f\.)"
-CANONICAL = re.compile(rf"\((Art\. [^\n]*?, {EDITION})\)")
 WHOLE_LAW = re.compile(rf"\(((?!Art\. )[^()]+, {EDITION})\)")
 QUOTE = re.compile(r"«([^«»]*)»")
 LISTED = re.compile(r"^(\d{1,2})\.\s+«([^«»]*)»\s*$", re.MULTILINE)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from leylora import console
 from leylora.adapters.discover import Variant
@@ -20,16 +20,7 @@ from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import LeyloraError
 from leylora.evaluation.backends import Backend, Continuation, sha256_of
 from leylora.evaluation.items import LETTERS, Questions, choice_messages
-from leylora.evaluation.results import (
-    Answer,
-    Cost,
-    Finding,
-    Item,
-    Model,
-    OptionText,
-    Record,
-    answers_file,
-)
+from leylora.evaluation.results import Answer, Cost, Finding, Item, Model, OptionText, Record, answers_file
 from leylora.evaluation.scoring import Place
 from leylora.files import read_json, sha256_file, write_json, write_text
 from leylora.models.bases import base_sha256
@@ -40,17 +31,14 @@ MIB = 2**20
 
 
 class Facts(Record):
-    """What a loaded backend said of itself (``answers/MODEL/backend.json``), so that reading it needs no loading.
+    """What a loaded backend said of itself (``answers/MODEL/backend.json``), so that reading it needs no loading."""
 
-    ``made_of`` identifies the weights, template and settings asked for; ``memory_gib`` is the peak by variant.
-    """
-
-    made_of: str
+    made_of: str  # identifies the weights, template and settings asked for
     identity: str
     settings: dict[str, Any]
+    memory_gib: dict[str, float]  # peak by variant
     parameters: int | None = None
     load_seconds: float | None = None
-    memory_gib: dict[str, float] = Field(default_factory=dict)
     device: str = ""
 
 
@@ -73,10 +61,7 @@ def ask_models(
     how: Mapping[str, Any],
     findings: Iterable[Finding] = (),
 ) -> Gathered:
-    """Ask all models all questions that are not answered in ``out`` yet.
-
-    Args:
-        how: the settings asked for, which identify what a backend says of itself.
+    """Ask all models all questions that are not answered in ``out`` yet, with the settings ``how``.
 
     Raises:
         LeyloraError: no model can be asked, or the connection to one breaks in a suite that is graded.
@@ -117,7 +102,8 @@ def _ask_model(
     path = answers_file(out, model.label, "").with_name("backend.json")
     ledgers = {one.name: Ledger(answers_file(out, model.label, one.name), model.label, one) for one in model.variants}
     items = [item for found in asked.items.values() for item in found]
-    facts = None if model.endpoint else _remembered(path, model, how)
+    made_of = "" if model.endpoint else sha256_of([base_sha256(model.source), model.template_sha256, dict(how)])
+    facts = _remembered(path, made_of) if made_of else None
     backend = None
     if facts is None or any(not ledger.find(item, facts) for ledger in ledgers.values() for item in items):
         tick(f"loading {model.label}", 0)
@@ -127,14 +113,17 @@ def _ask_model(
         except LeyloraError as error:
             raise _NotLoadedError(str(error)) from None
         facts = Facts(
-            made_of=_made_of(model, how),
+            made_of=made_of,
             identity=backend.identity,
             settings=backend.settings,
+            memory_gib={},
             parameters=backend.parameters,
             load_seconds=None if model.endpoint else time.monotonic() - begun,
         )
-    usable = []
+    usable: list[Variant] = []
+    failures: list[Finding] = []
     for variant in model.variants:
+        about: dict[str, Any] = {"model": model.label, "variant": variant.name}
         answers: dict[Place, list[Answer]] = {}
         try:
             for suite, found in asked.items.items():
@@ -143,10 +132,7 @@ def _ask_model(
                 place = (model.label, variant.name, suite)
                 answers[place] = ask_all(backend, variant, found, ledgers[variant.name], facts, tell)
         except _NotLoadedError as error:
-            reason = str(error)
-            gathered.findings.append(
-                Finding(kind="not-answered", model=model.label, variant=variant.name, error=reason)
-            )
+            failures.append(Finding(kind="not-answered", error=str(error), **about))
             continue
         if backend is not None and not model.endpoint:
             memory, device = peak_memory_gib()
@@ -154,11 +140,15 @@ def _ask_model(
             facts = facts.model_copy(update={"memory_gib": known, "device": device})
         usable.append(variant)
         gathered.answers |= answers
-        gathered.findings += [found for place, given in answers.items() for found in _no_room(place, given)]
+        for (_, _, suite), given in answers.items():
+            # Prompts that did not fit the context: answered with nothing, and counted as wrong.
+            silent = [one for one in given if not (one.finished or one.text or one.tokens or one.error)]
+            if left := [one.item for one in silent if one.letters is None]:
+                gathered.findings.append(Finding(kind="no-room", suite=suite, items=left, **about))
         gathered.costs.append(_cost(model, variant, [one for given in answers.values() for one in given], facts))
     if not usable:
-        gathered.findings = [one for one in gathered.findings if one.model != model.label or one.kind != "not-answered"]
-        raise _NotLoadedError(reason)
+        raise _NotLoadedError(failures[-1].error)
+    gathered.findings += failures
     if backend is not None and not model.endpoint:
         write_json(path, facts.model_dump())
     gathered.device = gathered.device or facts.device
@@ -166,26 +156,13 @@ def _ask_model(
     gathered.models.append(model.model_copy(update=told))
 
 
-def _no_room(place: Place, answers: Sequence[Answer]) -> list[Finding]:
-    """Prompts that did not fit the context: answered with nothing, and counted as wrong."""
-    left = [
-        one.item for one in answers if not (one.finished or one.text or one.tokens or one.error) and one.letters is None
-    ]
-    model, variant, suite = place
-    return [Finding(kind="no-room", model=model, variant=variant, suite=suite, items=left)] if left else []
-
-
-def _made_of(model: Model, how: Mapping[str, Any]) -> str:
-    return sha256_of([base_sha256(model.source), model.template_sha256, dict(how)])
-
-
-def _remembered(path: Path, model: Model, how: Mapping[str, Any]) -> Facts | None:
+def _remembered(path: Path, made_of: str) -> Facts | None:
     """What the backend said of itself when it was last loaded, if it was the same one."""
     try:
         facts = Facts.model_validate(read_json(path)) if path.is_file() else None
     except ValidationError:
         return None
-    return facts if facts is not None and facts.made_of == _made_of(model, how) else None
+    return facts if facts is not None and facts.made_of == made_of else None
 
 
 def _cost(model: Model, variant: Variant, answers: Sequence[Answer], facts: Facts) -> Cost:
@@ -231,7 +208,6 @@ class Ledger:
                 self._answers[answer.key] = answer
 
     def key(self, item: Item, facts: Facts) -> str:
-        """The key of the answer to an item; see the module."""
         adapter = self.variant.sha256 or self.variant.adapter
         return sha256_of([facts.identity, adapter, prompt_sha256(item), sha256_of(facts.settings)])
 
@@ -243,7 +219,6 @@ class Ledger:
         return answer if answer.prompt_sha256 == prompt_sha256(item) else None
 
     def append(self, answers: Sequence[Answer]) -> None:
-        """Write answers at once, each on its line."""
         lines = "".join(answer.model_dump_json() + "\n" for answer in answers)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8", newline="\n") as file:
@@ -259,11 +234,7 @@ def ask_all(
     facts: Facts,
     tick: Callable[[int], None] = lambda done: None,
 ) -> list[Answer]:
-    """The answers of one variant to one suite, in the order of ``items``; those in the ledger are not asked again.
-
-    Args:
-        tick: called with the number of items done since the last call.
-    """
+    """The answers of one variant to one suite, in the order of ``items``; those in the ledger are not asked again."""
     known = {item.id: there for item in items if (there := ledger.find(item, facts))}
     tick(len(known))
     if backend is None or len(known) == len(items):
@@ -282,20 +253,19 @@ def ask_all(
         except LeyloraError as error:
             if any(item.suite != "prompts" for item in missing):
                 raise
-            found = [_EMPTY.model_copy(update={"error": str(error), "finished": False}) for _ in missing]
+            found = [{"error": str(error), "finished": False} for _ in missing]
         answers = [
-            answer.model_copy(
-                update={
-                    "key": ledger.key(item, facts),
-                    "model": ledger.model,
-                    "variant": variant.name,
-                    "suite": item.suite,
-                    "item": item.id,
-                    "prompt_sha256": prompt_sha256(item),
-                    "settings_sha256": sha256_of(facts.settings),
-                }
+            Answer(
+                key=ledger.key(item, facts),
+                model=ledger.model,
+                variant=variant.name,
+                suite=item.suite,
+                item=item.id,
+                prompt_sha256=prompt_sha256(item),
+                settings_sha256=sha256_of(facts.settings),
+                **said,
             )
-            for item, answer in zip(missing, found, strict=True)
+            for item, said in zip(missing, found, strict=True)
         ]
         ledger.append(answers)
         known |= {answer.item: answer for answer in answers}
@@ -303,32 +273,28 @@ def ask_all(
     return [known[item.id] for item in items]
 
 
-_EMPTY = Answer(key="", model="", variant="", suite="", item="", prompt_sha256="", settings_sha256="")
-
-
-def _ask(backend: Backend, items: Sequence[Item]) -> list[Answer]:
-    """Answers without their labels, one for each item."""
-    found = {item.id: _EMPTY for item in items}
+def _ask(backend: Backend, items: Sequence[Item]) -> list[dict[str, Any]]:
+    """What was answered to each item, as fields of `Answer`."""
+    found: dict[str, dict[str, Any]] = {item.id: {} for item in items}
     generated = [item for item in items if item.ask == "generate"]
     if generated:
         started = time.perf_counter()
         written = backend.generate([item.messages for item in generated], generated[0].preset, generated[0].temperature)
         seconds = (time.perf_counter() - started) / len(generated)
         for item, (text, tokens, finished) in zip(generated, written, strict=True):
-            said = {"text": text, "tokens": tokens, "finished": finished, "seconds": seconds}
-            found[item.id] = _EMPTY.model_copy(update=said)
+            found[item.id] = {"text": text, "tokens": tokens, "finished": finished, "seconds": seconds}
     scored = [item for item in items if item.ask != "choose" and item.reference]
     wanted = [Continuation(item.messages, item.reference) for item in scored]
     for item, likelihood in zip(scored, (backend.likelihoods(wanted) if wanted else None) or (), strict=False):
         if likelihood is not None:
             size = {"reference_tokens": likelihood[1], "reference_bytes": len(item.reference.encode())}
-            found[item.id] = found[item.id].model_copy(update={"nll": -likelihood[0], **size})
+            found[item.id] |= {"nll": -likelihood[0], **size}
     if chosen := [item for item in items if item.ask == "choose"]:
         found |= _choose(backend, chosen)
     return [found[item.id] for item in items]
 
 
-def _choose(backend: Backend, items: Sequence[Item]) -> dict[str, Answer]:
+def _choose(backend: Backend, items: Sequence[Item]) -> dict[str, dict[str, Any]]:
     """Multiple choice: the likelihood of each letter in each order, and of each option's text as the answer.
 
     Where there are no likelihoods, the letter that is written in each order.
@@ -339,9 +305,7 @@ def _choose(backend: Backend, items: Sequence[Item]) -> dict[str, Answer]:
     likelihoods = backend.likelihoods(wanted)
     if likelihoods is None:
         letters = iter(backend.generate([said for _, _, said in shown]))
-        return {
-            item.id: _EMPTY.model_copy(update={"letters": [next(letters)[0] for _ in item.orders]}) for item in items
-        }
+        return {item.id: {"letters": [next(letters)[0] for _ in item.orders]} for item in items}
     values = iter(likelihoods)
     by_item: dict[str, list[list[float]]] = {item.id: [] for item in items}
     whole = {item.id: True for item in items}
@@ -360,12 +324,11 @@ def _choose(backend: Backend, items: Sequence[Item]) -> dict[str, Answer]:
             for option, one in texts
             if one is not None
         ]
-        said = {
+        found[item.id] = {
             "option_logprobs": by_item[item.id] if whole[item.id] else None,
             "option_texts": fits if len(fits) == len(texts) else None,
             "finished": whole[item.id],
         }
-        found[item.id] = _EMPTY.model_copy(update=said)
     return found
 
 

@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
 
 from leylora.adapters.discover import BASE, Variant, named_variants
 from leylora.errors import LeyloraError
@@ -21,20 +21,14 @@ def sha256_of(value: Any) -> str:
 
 
 class Backend(Protocol):
-    """A base model with its variants, one of them in use, wherever it runs.
+    """A base model with its variants, one of them in use, wherever it runs."""
 
-    Attributes:
-        settings: all that decides an answer besides weights and prompt.
-        identity: of the base's weights.
-        parameters: of the base, where they can be counted.
-    """
-
-    settings: dict[str, Any]
-    identity: str
-    parameters: int | None
+    settings: dict[str, Any]  # all that decides an answer besides weights and prompt
+    identity: str  # of the base's weights
+    parameters: int | None  # of the base, where they can be counted
 
     def use(self, variant: Variant) -> None:
-        """Switch to a variant."""
+        """Switch to a variant. LeyloraError where it is not there, does not fit the base, or does not act."""
 
     def batches(self, items: Sequence[Item]) -> list[list[Item]]:
         """The items in batches, the same for the same items; items with a preset or temperature alone."""
@@ -45,14 +39,10 @@ class Backend(Protocol):
         """Answer each conversation: text, tokens, and whether it ended by itself. Greedy without a preset."""
 
     def likelihoods(self, continuations: Sequence["Continuation"]) -> Sequence[tuple[float, int] | None] | None:
-        """Log-likelihood and tokens of each continuation; None for one that does not fit the context.
-
-        None for all when the model cannot tell them (an endpoint).
-        """
+        """Log-likelihood and tokens of each continuation, None for one that does not fit the context; or None."""
 
 
-@dataclass(frozen=True)
-class Continuation:
+class Continuation(NamedTuple):
     """A text to be scored as the answer to a conversation; ``ends`` whether the end mark belongs to it."""
 
     messages: Sequence[dict[str, str]]
@@ -60,23 +50,12 @@ class Continuation:
     ends: bool = True
 
 
-GREEDY_PRESET = "deterministic"  # of GENERATION-PRESETS; its settings are sent, so that a server needs no file of it
-
-
 class LocalModel:
-    """A `Backend` that is loaded here, its adapters switched on one base.
+    """A `Backend` that is loaded here, its adapters switched on one base. torch is not imported before.
 
-    Prompts are rendered by one template for all variants, so that an answer depends on its own prompt alone and not on
-    what shares its batch. torch is imported when the model is loaded, not before.
-
-    Args:
-        name: folder or Hub name of the base.
-        template: text of an instruction template, its training marks still in it.
-        max_new_tokens: bound of an answer.
-        batch_tokens: most tokens, padding and answers included, that a batch may hold.
-        batch_size: most rows of a batch.
-        seed: of answers that are sampled.
-        model: the base, where it is loaded already, in which case ``load`` only names its precision.
+    Prompts are rendered by one ``template`` (a text, its training marks still in it) for all variants, so that an
+    answer depends on its own prompt alone and not on what shares its batch. ``batch_tokens`` counts padding and answers
+    too. ``model`` is the base where it is loaded already; ``load`` then only names its precision.
     """
 
     def __init__(
@@ -111,11 +90,6 @@ class LocalModel:
         self._variant = BASE
 
     def use(self, variant: Variant) -> None:
-        """Switch to the base alone or to an adapter, which is read the first time.
-
-        Raises:
-            LeyloraError: the adapter does not fit the base.
-        """
         self.model.prepare(variant)
         self._variant = variant
 
@@ -138,7 +112,6 @@ class LocalModel:
         return [*self.model.generate(self._variant, prompts, sampling)]
 
     def likelihoods(self, continuations: Sequence[Continuation]) -> list[tuple[float, int] | None]:
-        """Log-likelihoods; None for a text that does not fit the context."""
         rows = [self.model.answer_row(one.messages, one.text, ends=one.ends) for one in continuations]
         fits = [row for row in rows if len(row.inputs) < self.model.positions]
         found = dict(zip(fits, self.model.score(self._variant, fits, batch_tokens=self._batch_tokens), strict=True))
@@ -150,9 +123,8 @@ def sampling_of(preset: str, temperature: float | None, *, max_new_tokens: int =
     if not preset and temperature is None:
         return replace(GREEDY, max_new_tokens=max_new_tokens)
     sampling = load_preset(preset)[0] if preset else Sampling()
-    if temperature is not None:
-        sampling = replace(sampling, temperature=temperature)
-    return replace(sampling, max_new_tokens=max_new_tokens, seed=seed)
+    warmth = sampling.temperature if temperature is None else temperature
+    return replace(sampling, temperature=warmth, max_new_tokens=max_new_tokens, seed=seed)
 
 
 class EndpointModel:
@@ -161,16 +133,8 @@ class EndpointModel:
     An endpoint gives text and no likelihoods, so that multiple choice is answered by letter, in each order of the
     options, and bits per byte are left out. Its weights cannot be hashed: answers are kept under its address and model
     name. On the webui the model is loaded if another one is, and variants are LoRAs, switched by its API; on other
-    servers a variant is the ``model`` named in the request (vLLM's ``--lora-modules NAME=PATH``).
-
-    Args:
-        url: address; keys come from WEBUI_API_KEY and WEBUI_ADMIN_KEY.
-        name: the base's name at the server.
-        load: precision, where the webui has to load the model.
-        template: instruction template of ours for the webui, whose own it replaces.
-
-    Raises:
-        LeyloraError: the server does not answer.
+    servers a variant is the ``model`` named in the request (vLLM's ``--lora-modules NAME=PATH``). ``template`` is an
+    instruction template of ours for the webui, whose own it replaces. LeyloraError where the server does not answer.
     """
 
     parameters: int | None = None
@@ -185,7 +149,8 @@ class EndpointModel:
         max_new_tokens: int = 192,
         seed: int = 0,
     ) -> None:
-        from leylora.webui.client import Client, ServerSettings, WebuiError  # openai takes half a second
+        from leylora.webui.client import Client, ServerSettings  # openai takes half a second
+        from leylora.webui.protocol import WebuiError
 
         self.client = Client(ServerSettings.from_environment(url), allow_empty=True)
         self.url, self.name = self.client.settings.url, name
@@ -204,29 +169,20 @@ class EndpointModel:
         }
         self._template, self._max_new_tokens, self._seed = template, max_new_tokens, seed
         self._loading: dict[str, Any] = {} if load == "16bit" else {f"load_in_{load}": True}
-        self._model = name
         self._variant: Variant | None = None
 
     def use(self, variant: Variant) -> None:
-        """Switch the server to a variant.
-
-        Raises:
-            LeyloraError: it does not have it, or the LoRA does not act.
-        """
         if variant == self._variant:
             return
-        self._variant = None
-        if not self.is_webui:
-            self._model = variant.adapter or self.name
-            self._variant = variant
-            return
-        loaded = self.client.info()
-        if loaded.model_name != self.name:
-            loaded = self.client.load_model(self.name, self._loading)
-        if variant.adapter:
-            self.client.load_lora(variant.adapter, self._loading)
-        elif loaded.lora_names:
-            self.client.unload_lora(self._loading)
+        self._variant = None  # until the switch has succeeded
+        if self.is_webui:
+            loaded = self.client.info()
+            if loaded.model_name != self.name:
+                loaded = self.client.load_model(self.name, self._loading)
+            if variant.adapter:
+                self.client.load_lora(variant.adapter, self._loading)
+            elif loaded.lora_names:
+                self.client.unload_lora(self._loading)
         self._variant = variant
 
     def batches(self, items: Sequence[Item]) -> list[list[Item]]:
@@ -240,11 +196,12 @@ class EndpointModel:
         how: dict[str, Any] = {"max_tokens": self._max_new_tokens}
         sampled = bool(preset) or temperature is not None
         if self.is_webui:  # our preset's settings are sent, so that the server needs no file of it
-            how |= {"template": self._template} | (
-                {} if sampled and not preset else {"preset": preset or GREEDY_PRESET}
-            )
+            how |= {"template": self._template}
+            if preset or not sampled:
+                how["preset"] = preset or "deterministic"
         else:
-            how |= {"model": self._model} | ({"preset": preset} if preset else {"temperature": 0.0})
+            model = (self._variant.adapter if self._variant else "") or self.name
+            how |= {"model": model} | ({"preset": preset} if preset else {"temperature": 0.0})
         if sampled:
             how |= {"seed": self._seed} | ({} if temperature is None else {"temperature": temperature})
         elif not self.is_webui:
@@ -261,11 +218,7 @@ class EndpointModel:
         """None: chat endpoints do not tell the likelihood of a given text."""
 
     def variants(self, asked: str) -> list[Variant]:
-        """The base and the variants ``asked``: ``auto`` (the webui's LoRAs named for this model), ``none``, or names.
-
-        Raises:
-            LeyloraError: ``auto`` where the server cannot list LoRAs, or a part that does not exist.
-        """
+        """The base and those ``asked``: ``auto`` (the webui's LoRAs named for this model), ``none``, or names."""
         if asked.strip() == "none":
             return [BASE]
         if asked.strip() == "auto":

@@ -13,8 +13,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +20,6 @@ import numpy as np
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import CHRF
 
-from leylora.data.gate import is_spanish
 from leylora.errors import LeyloraError
 from leylora.evaluation.results import Answer, Citation, Flag, Item, Mark, Reason, Verdict
 from leylora.grounding.checker import CheckedCitation, Kind, check_answer
@@ -31,7 +28,7 @@ from leylora.grounding.prompt import NO_SUCH_ARTICLE, is_abstention
 from leylora.grounding.quantities import quantities
 from leylora.laws.catalog import catalog, find_in_catalog
 from leylora.laws.law import Law
-from leylora.text import accented_words, fold
+from leylora.text import accented_words, fold, is_spanish
 
 NUMBER = re.compile(r"(?<![\w.])\d{1,4}(?:\.\d{1,3})*(?:-innumerado-\d+)?(?!\w)")
 BARE = re.compile(r"\s*\((?:Art\.)[^()]*(?:\([^()]*\)[^()]*)*\)\s*")
@@ -66,21 +63,34 @@ def grade(item: Item, answer: Answer, known: "KnownArticles") -> Mark:
             "unfinished": not answer.finished,
             "degenerate": is_degenerate(text),
             "empty": not text.strip(),
-            "spanish": bool(words(text)) and is_spanish(text),
+            "spanish": bool(accented_words(text)) and is_spanish(text),
         }
-        shown: tuple[Flag, ...] = ("unfinished", "degenerate", "empty")
-        flags += [flag for flag in shown if found[flag]]
-        if not found["spanish"] and not found["empty"]:
-            flags.append("not-spanish")
         if item.suite == "law":
             found |= _grade_citations(item, text, known)
-            if found["abstained"]:
-                flags.append("abstained")
-            if found["cited_invented"]:
-                flags.append("invented-citation")
-                reasons.append("invented-citation")
         found |= score_text(item, text)
-        reasons += _reasons(item, found)
+        declined, foreign = bool(found.get("abstained")), not found["empty"] and not found["spanish"]
+        invented = bool(found.get("cited_invented"))
+        shown: list[tuple[Flag, bool]] = [
+            ("unfinished", found["unfinished"]),
+            ("degenerate", found["degenerate"]),
+            ("empty", found["empty"]),
+            ("not-spanish", foreign),
+            ("abstained", declined),
+            ("invented-citation", invented),
+        ]
+        lost: list[tuple[Reason, bool]] = [
+            ("invented-citation", invented),
+            ("should-abstain", item.abstain and not declined),
+            ("should-not-abstain", not item.abstain and declined),
+            ("wrong-figure", found.get("number_exact") is False and not declined),
+            ("wrong-format", found.get("format_kept") is False),
+            ("repeats", found["degenerate"]),
+            ("empty", found["empty"]),
+            ("not-spanish", foreign),
+            ("missing-citation", bool(found.get("expected_citations")) and not found["cited_right"] and not declined),
+        ]
+        flags = [flag for flag, holds in shown if holds]
+        reasons = [reason for reason, holds in lost if holds]
     return Mark(
         model=answer.model,
         variant=answer.variant,
@@ -96,30 +106,11 @@ def grade(item: Item, answer: Answer, known: "KnownArticles") -> Mark:
     )
 
 
-def _reasons(item: Item, found: Mapping[str, Any]) -> list[Reason]:
-    declined = bool(found.get("abstained"))
-    told: list[tuple[Reason, bool]] = [
-        ("should-abstain", item.abstain and not declined),
-        ("should-not-abstain", not item.abstain and declined),
-        ("wrong-figure", found.get("number_exact") is False and not declined),
-        ("wrong-format", found.get("format_kept") is False),
-        ("repeats", found["degenerate"]),
-        ("empty", found["empty"]),
-        ("not-spanish", not found["empty"] and not found["spanish"]),
-        ("missing-citation", bool(found.get("expected_citations")) and not found["cited_right"] and not declined),
-    ]
-    return [reason for reason, holds in told if holds]
-
-
 # Multiple choice
 
 
 def grade_choice(item: Item, answer: Answer) -> dict[str, Any]:
-    """The marks of a multiple-choice answer, by likelihoods or, from an endpoint, by letters.
-
-    Raises:
-        LeyloraError: ``correct`` does not point at ``reference``.
-    """
+    """The marks of a multiple-choice answer, by likelihoods or, from an endpoint, by letters."""
     key = item.correct
     if key is None or not 0 <= key < len(item.options) or item.options[key] != item.reference:
         raise LeyloraError(f"Item {item.id}: its key {key} is not the place of its right option; mend the source.")
@@ -162,34 +153,22 @@ def _letter(text: str, count: int) -> int | None:
 # The law
 
 
-@dataclass(frozen=True)
 class KnownArticles:
-    """What is known to exist: parsed laws, and the articles that the items themselves name.
+    """What is known to exist: the articles of parsed laws, and those that the items themselves name."""
 
-    Attributes:
-        there, missing: (law id, article) that items cite, and that items know not to exist.
-        here: for the catalogue's id of a parsed law, the id it was parsed under.
-    """
-
-    index: CitationIndex
-    there: frozenset[tuple[str, str]] = frozenset()
-    missing: frozenset[tuple[str, str]] = frozenset()
-    here: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, items: Iterable[Item] = (), laws: Sequence[Law] = ()) -> "KnownArticles":
-        """Laws given, then those of the catalogue by name; articles of the items."""
-        items, index = list(items), CitationIndex.of(laws, catalog())
-        there = {(item.law_id, item.article) for item in items if item.article}
-        missing = {
+    def __init__(self, items: Sequence[Item] = (), laws: Sequence[Law] = ()) -> None:
+        self.index = index = CitationIndex.of(laws, catalog())
+        self.there = {(item.law_id, item.article) for item in items if item.article}  # (law id, article)
+        self.missing = {  # that items know not to exist
             (item.law_id, cited.article)
             for item in items
             if item.abstain and item.reference.startswith(NO_SUCH_ARTICLE)
             for cited in parse_citations(item.messages[-1]["content"], index.known)
             if cited.law_id in (item.law_id, None)
         }
-        here = {entry.id: law.id for law in laws if (entry := find_in_catalog(law.name))}
-        return cls(index, frozenset(there), frozenset(missing - there), here)
+        self.missing -= self.there
+        # For the catalogue's id of a parsed law, the id it was parsed under.
+        self.here = {entry.id: law.id for law in laws if (entry := find_in_catalog(law.name))}
 
 
 def citations(text: str, item: Item, known: KnownArticles) -> list[Citation]:
@@ -222,16 +201,15 @@ def _verdict(one: CheckedCitation, law_id: str, item: Item, known: KnownArticles
         return "invented"
     if item.article and place == (item.law_id, item.article):
         return "right" if one.citation.edition in ("", item.edition) else "wrong"
-    exists = one.exists
-    if exists is None:
-        exists = True if place in known.there else False if place in known.missing else None
-    return "unknown" if exists is None else "wrong" if exists else "invented"
+    if one.exists or (one.exists is None and place in known.there):
+        return "wrong"
+    return "invented" if one.exists is False or place in known.missing else "unknown"
 
 
 def _grade_citations(item: Item, text: str, known: KnownArticles) -> dict[str, Any]:
     """Counts for precision, recall and the share invented; an item that is to be declined has nothing to cite."""
     declined = is_abstention(text)
-    cited: list[Citation] = [] if declined else citations(text, item, known)
+    cited = [] if declined else citations(text, item, known)
     verdicts = [one.verdict for one in cited]
     found: dict[str, Any] = {"abstained": declined, "should_abstain": item.abstain, "citations": cited}
     found |= {"cited_known": len(verdicts) - verdicts.count("unknown"), "cited_invented": verdicts.count("invented")}
@@ -276,7 +254,7 @@ def _score_law(item: Item, text: str) -> dict[str, Any]:
         case "number-to-topic" | "definition" | "grounded":
             f1 = token_f1(said, item.accepted)
             # A long list that holds the right words too does not know the answer.
-            knows = len(words(said)) <= LONGEST and contains(said, item.accepted)
+            knows = len(accented_words(said)) <= LONGEST and contains(said, item.accepted)
             return {"token_f1": f1, "score": 1.0 if knows else f1}
     f1 = token_f1(said, item.accepted)
     return {"token_f1": f1, "chrf": chrf(text, item.reference), "score": f1}
@@ -302,14 +280,9 @@ def same_figures(said: str, accepted: Iterable[str]) -> bool:
 # Overlap with a reference
 
 
-def words(text: str) -> list[str]:
-    """The words of a text in lower case, accents and ñ kept, however they are encoded."""
-    return accented_words(text)
-
-
 def content_words(text: str) -> list[str]:
     """The words without articles, as in SQuAD's normalisation, for Spanish."""
-    return [word for word in words(text) if word not in ARTICLES]
+    return [word for word in accented_words(text) if word not in ARTICLES]
 
 
 def exact(answer: str, references: Sequence[str]) -> bool:
@@ -326,35 +299,28 @@ def contains(answer: str, references: Sequence[str]) -> bool:
 def token_f1(answer: str, references: Sequence[str]) -> float:
     """The best F1 of the answer's content words, as a bag, with a reference (SQuAD)."""
     said = Counter(content_words(answer))
-    best = 0.0
-    for reference in references:
-        wanted = Counter(content_words(reference))
-        shared = (said & wanted).total()
-        if shared:
-            best = max(best, 2 * shared / (said.total() + wanted.total()))
-    return best
+    wanted = [bag for reference in references if (bag := Counter(content_words(reference)))]
+    return max((2 * (said & bag).total() / (said.total() + bag.total()) for bag in wanted), default=0.0)
 
 
-@cache
-def _scorers() -> tuple[RougeScorer, CHRF]:
-    kinds = ["rouge1", "rouge2", "rougeL"]
-    return RougeScorer(kinds, use_stemmer=False, tokenizer=SimpleNamespace(tokenize=accented_words)), CHRF(word_order=2)
+_ROUGE = RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=SimpleNamespace(tokenize=accented_words))
+_CHRF = CHRF(word_order=2)
 
 
 def rouge(answer: str, reference: str) -> dict[str, float]:
     """F-measures of ``rouge1``, ``rouge2`` and ``rougeL``, the longest common subsequence of words (Lin 2004)."""
-    scores = _scorers()[0].score(reference, answer)  # the package names its arguments target, prediction
+    scores = _ROUGE.score(reference, answer)  # the package names its arguments target, prediction
     return {kind: float(score.fmeasure) for kind, score in scores.items()}
 
 
 def chrf(answer: str, reference: str) -> float:
     """chrF++ of one answer, 0 to 1: character 6-grams and word bigrams (Popović 2017)."""
-    return float(_scorers()[1].sentence_score(answer, [reference]).score) / 100
+    return float(_CHRF.sentence_score(answer, [reference]).score) / 100
 
 
 def is_degenerate(text: str) -> bool:
     """Whether the answer goes round in circles: less than half of its runs of four words are different ones."""
-    said = words(text)
+    said = accented_words(text)
     runs = [tuple(said[at : at + RUN]) for at in range(len(said) - RUN + 1)]
     if len(runs) < FEWEST_RUNS:
         return bool(re.search(r"(\S)\1{19}", text))  # one sign twenty times
@@ -384,11 +350,7 @@ QUOTES = {("«", "»"), ('"', '"'), ("“", "”")}
 
 
 def passes(check: Mapping[str, Any], answer: str) -> bool:
-    """Whether ``answer`` keeps one rule; an empty answer keeps none.
-
-    Raises:
-        LeyloraError: there is no such rule, or it lacks a key.
-    """
+    """Whether ``answer`` keeps one rule; an empty answer keeps none. LeyloraError where there is no such rule."""
     text = answer.strip()
     try:
         return bool(text) and _passes(check, text)
@@ -402,7 +364,7 @@ def _passes(check: Mapping[str, Any], text: str) -> bool:
 
     match check["rule"]:
         case "words":
-            return _counts(check, len(words(text)))
+            return _counts(check, len(accented_words(text)))
         case "sentences":
             return _counts(check, max(1, len(SENTENCE_END.findall(text))))
         case "paragraphs":
@@ -424,7 +386,7 @@ def _passes(check: Mapping[str, Any], text: str) -> bool:
         case "one of":
             return fold(text.strip(" .¡!«»\"'")) in {fold(option) for option in check["options"]}
         case "json":
-            wanted = sorted(check["keys"])
+            wanted = sorted(check["keys"])  # a missing key of the rule is found before the text is read
             try:
                 value = json.loads(FENCE.sub("", text))
             except ValueError:
@@ -437,7 +399,6 @@ def _passes(check: Mapping[str, Any], text: str) -> bool:
 
 
 def _counts(check: Mapping[str, Any], found: int, least: int = 0) -> bool:
-    """Whether a count is what the check asks for; ``least`` where the check itself sets no bound."""
     if "exactly" in check:
         return found == int(check["exactly"])
     return int(check.get("at_least", least)) <= found <= int(check.get("at_most", found))

@@ -15,23 +15,21 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from leylora.data.benchmark import BenchmarkItem, load_benchmark
 from leylora.data.compose import LawLookup, of_law
 from leylora.data.conversation import Conversation
-from leylora.data.verify import CANONICAL
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.grading import passes
 from leylora.evaluation.results import Finding, Item, Suite
 from leylora.files import read_jsonl, read_text
-from leylora.grounding.citations import format_citation
+from leylora.grounding.citations import Edition, IndexedLaw, format_citation
 from leylora.grounding.prompt import (
+    CANONICAL,
     NO_SUCH_ARTICLE,
     NOT_SUPPLIED,
     OTHER_COUNTRY,
@@ -44,7 +42,7 @@ from leylora.grounding.prompt import (
     read_grounded_prompt,
 )
 from leylora.laws.catalog import catalog, find_in_catalog
-from leylora.laws.law import Law, load_laws
+from leylora.laws.law import Article, Law, load_laws
 from leylora.project import ROOT, shown
 
 SUITES = ("law", "instructions", "spanish", "prompts")
@@ -57,34 +55,20 @@ ASK_LETTER = "Responda solo con la letra de la opción correcta."
 OPTIONS = 4  # of a multiple-choice question made from a law
 ALSO_GROUNDED = ("multiple-choice", "sanction", "deadline", "definition")
 TEMPORAL = ("temporal", "abstain-other-edition")
-DECLINED = {
-    "no existe": NO_SUCH_ARTICLE,
-    "derogado": REPEALED,
-    "otro país": OTHER_COUNTRY,
-}
-
-R = TypeVar("R", bound=BaseModel)
+DECLINED = {"no existe": NO_SUCH_ARTICLE, "derogado": REPEALED, "otro país": OTHER_COUNTRY}
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where questions come from.
+    """Where questions come from."""
 
-    Attributes:
-        benchmark: JSON Lines file of benchmark items; None leaves it out.
-        laws: folders of parsed laws; without them nothing can be asked grounded.
-        law_rows, instruction_rows: folders made by scripts/build_dataset.py, whose test rows are asked.
-        prompts: free prompts as conversations up to the answer; each is asked with every one of ``presets`` ("" is
-            greedy decoding) and ``temperatures`` (laid over the preset; None leaves it).
-    """
-
-    benchmark: Path | None = BENCHMARK
-    laws: tuple[Path, ...] = ()
-    law_rows: tuple[Path, ...] = ()
+    benchmark: Path | None = BENCHMARK  # JSON Lines file of benchmark items; None leaves it out
+    laws: tuple[Path, ...] = ()  # folders of parsed laws; without them nothing can be asked grounded
+    law_rows: tuple[Path, ...] = ()  # folders made by scripts/build_dataset.py, whose test rows are asked
     instruction_rows: tuple[Path, ...] = ()
-    prompts: tuple[list[dict[str, str]], ...] = ()
-    presets: tuple[str, ...] = ("",)
-    temperatures: tuple[float | None, ...] = (None,)
+    prompts: tuple[list[dict[str, str]], ...] = ()  # conversations up to the answer, each asked with every preset
+    presets: tuple[str, ...] = ("",)  # "" is greedy decoding
+    temperatures: tuple[float | None, ...] = (None,)  # laid over each preset; None leaves it
 
 
 @dataclass(frozen=True)
@@ -98,10 +82,7 @@ class Questions:
 
 
 def questions(names: Sequence[str], sources: Sources, *, limit: int | None = None, seed: int = 0) -> Questions:
-    """The items of the suites ``names``.
-
-    Args:
-        limit: most items of one suite, spread over its tasks and settings.
+    """The items of the suites ``names``, of each at most ``limit``, spread over its tasks and settings.
 
     Raises:
         UsageError: there is no such suite.
@@ -114,31 +95,28 @@ def questions(names: Sequence[str], sources: Sources, *, limit: int | None = Non
     asked = Questions({}, [], [law for folder in sources.laws for law in load_laws(folder)])
     for name in dict.fromkeys(names):
         files: list[Path]
-        findings: list[Finding]
+        findings: list[Finding] = []
         if name == "spanish":
-            found, files, findings = list(spanish_items()), [SPANISH], []
+            found, files, empty = list(spanish_items()), [SPANISH], "its sources are empty."
         elif name == "prompts":
-            found, files, findings = list(prompt_items(sources, seed)), [], []
+            found, files, empty = list(prompt_items(sources, seed)), [], "give a file of prompts with --prompts."
         elif name == "instructions":
             rows, findings = _held_out(sources.instruction_rows, seed)
             if not rows:
-                findings.append(Finding(kind="no-instruction-rows", suite=name))
-            found = [*held_out_instruction_items(rows), *format_items()]
-            files = [*sources.instruction_rows, FORMATS]
+                findings.append(Finding(kind="no-instruction-rows"))
+            found = [*held_out_items(rows, "instructions"), *format_items()]
+            files, empty = [*sources.instruction_rows, FORMATS], "its sources are empty."
         else:
-            found, files, findings = _law_items(sources, asked.laws, seed)
+            found, findings = _law_items(sources, asked.laws, seed)
+            files = [*([sources.benchmark] if sources.benchmark else []), *sources.law_rows, *sources.laws]
+            empty = "give --benchmark, --laws or --law-rows."
         if not found:
-            remedy = {
-                "prompts": "give a file of prompts with --prompts.",
-                "law": "give --benchmark, --laws or --law-rows.",
-            }
-            raise LeyloraError(f"The suite '{name}' has no items: {remedy.get(name, 'its sources are empty.')}")
+            raise LeyloraError(f"The suite '{name}' has no items: {empty}")
         if repeated := [key for key, count in Counter(item.id for item in found).items() if count > 1]:
             raise LeyloraError(f"The suite '{name}' holds {repeated[0]} twice; name each dataset once.")
-        chosen = found if limit is None else spread(found, limit, seed)
-        asked.items[name] = chosen
+        asked.items[name] = found if limit is None else spread(found, limit, seed)
         asked.findings.extend(one.model_copy(update={"suite": name}) for one in findings)
-        asked.suites.append(describe(name, chosen, files))
+        asked.suites.append(describe(name, asked.items[name], files))
     return asked
 
 
@@ -171,23 +149,6 @@ def spread(items: Sequence[Item], limit: int, seed: int) -> list[Item]:
     return [items[at] for at in sorted(kept)]
 
 
-def _law_items(sources: Sources, laws: Sequence[Law], seed: int) -> tuple[list[Item], list[Path], list[Finding]]:
-    found: list[Item] = []
-    files: list[Path] = []
-    findings: list[Finding] = []
-    if sources.benchmark is not None:
-        found, findings = benchmark_items(load_benchmark(sources.benchmark), laws)
-        files.append(sources.benchmark)
-    rows, drawn = _held_out(sources.law_rows, seed)
-    held = list(held_out_law_items(rows))
-    asked = {(item.law_id, item.edition) for item in found}
-    for law in laws:
-        if (law.id, law.edition) not in asked:
-            numbers = {row.article for row in rows if (row.law_id, row.edition) == (law.id, law.edition)}
-            found += benchmark_items(choices_from_law(law, numbers, seed), [law])[0]
-    return [*found, *held], [*files, *sources.law_rows, *sources.laws], [*findings, *drawn]
-
-
 def _held_out(folders: Sequence[Path], seed: int) -> tuple[list[Conversation], list[Finding]]:
     rows: list[Conversation] = []
     findings: list[Finding] = []
@@ -198,27 +159,62 @@ def _held_out(folders: Sequence[Path], seed: int) -> tuple[list[Conversation], l
             try:
                 mine.append(Conversation.model_validate(row))
             except ValidationError as error:
-                raise LeyloraError(
-                    f"{path}, line {line}: {error.errors()[0]['msg']}; build the dataset again."
-                ) from None
+                fault = error.errors()[0]["msg"]
+                raise LeyloraError(f"{path}, line {line}: {fault}; build the dataset again.") from None
         if len(mine) > MOST_HELD_OUT:
             drawn = sorted(Random(seed).sample(range(len(mine)), MOST_HELD_OUT))
-            findings.append(
-                Finding(kind="rows-drawn", source=shown(folder), count=MOST_HELD_OUT, total=len(mine), seed=seed)
-            )
+            counts: dict[str, Any] = {"count": MOST_HELD_OUT, "total": len(mine), "seed": seed}
+            findings.append(Finding(kind="rows-drawn", source=shown(folder), **counts))
             mine = [mine[at] for at in drawn]
         rows += mine
     return rows, findings
 
 
+def held_out_items(rows: Iterable[Conversation], suite: Literal["law", "instructions"]) -> Iterator[Item]:
+    """Held-out rows of a dataset that belong to a suite, asked as they would have been trained."""
+    for row in rows:
+        if bool(row.law_id) != (suite == "law"):
+            continue
+        about: dict[str, Any] = {"task": "held-out", "cluster": row.id, "accepted": [row.answer]}
+        if row.law_id:
+            prompt = next(turn.content for turn in reversed(row.messages) if turn.role == "user")
+            _, passages = read_grounded_prompt(prompt)
+            about = {
+                "task": "temporal" if row.task in TEMPORAL else "held-out",
+                "setting": "grounded" if passages else "closed-book",
+                "cluster": f"{row.law_id}@{row.edition}:{row.article}",
+                "accepted": [CANONICAL.sub("", row.answer).strip()],
+                "law_id": row.law_id,
+                "article": row.article if CANONICAL.search(row.answer) else "",
+                "edition": row.edition,
+                "supplied": [given.citation for given in passages],
+                "abstain": is_abstention(row.answer),
+            }
+        messages = [turn.model_dump() for turn in row.messages[:-1]]
+        yield Item(suite=suite, id=row.id, ask="generate", messages=messages, reference=row.answer, **about)
+
+
 # The law
+
+
+def _law_items(sources: Sources, laws: Sequence[Law], seed: int) -> tuple[list[Item], list[Finding]]:
+    found: list[Item] = []
+    findings: list[Finding] = []
+    if sources.benchmark is not None:
+        found, findings = benchmark_items(load_benchmark(sources.benchmark), laws)
+    rows, drawn = _held_out(sources.law_rows, seed)
+    asked = {(item.law_id, item.edition) for item in found}
+    for law in laws:
+        if (law.id, law.edition) not in asked:
+            numbers = {row.article for row in rows if (row.law_id, row.edition) == (law.id, law.edition)}
+            found += benchmark_items(choices_from_law(law, numbers, seed), [law])[0]
+    return [*found, *held_out_items(rows, "law")], [*findings, *drawn]
 
 
 def benchmark_items(benchmark: Sequence[BenchmarkItem], laws: Sequence[Law]) -> tuple[list[Item], list[Finding]]:
     """The benchmark as questions, and what had to be left out because a law's text is missing.
 
-    Raises:
-        LeyloraError: an item names a law that is neither parsed nor in the catalogue.
+    LeyloraError where an item names a law that is neither parsed nor in the catalogue.
     """
     items: list[Item] = []
     missing: Counter[tuple[str, str]] = Counter()
@@ -227,9 +223,15 @@ def benchmark_items(benchmark: Sequence[BenchmarkItem], laws: Sequence[Law]) -> 
         if law is None and entry.supplied:
             missing[entry.law_id, entry.edition] += 1
             continue
-        items.append(_item(entry, law or bare_law(entry.law_id, entry.edition), entry.supplied))
-        if law is not None and entry.kind in ALSO_GROUNDED and entry.article in law:
-            twin = _item(entry, law, neighbours(law, entry.article))
+        if law is None:
+            items.append(_item(entry, _named(entry)))
+            continue
+        items.append(_item(entry, law, [law.article(number) for number in entry.supplied]))
+        if entry.kind in ALSO_GROUNDED and entry.article in law:
+            own = law.article(entry.article)
+            numbered = [article for article in law if article.in_force or article.number == own.number]
+            at = numbered.index(own)  # in printed order, between the article in force before and the one after it
+            twin = _item(entry, law, numbered[max(0, at - 1) : at + 2])
             items.append(twin.model_copy(update={"id": f"{entry.id}-grounded"}))
     findings = [
         Finding(kind="no-law-text", suite="law", source=law_id, edition=edition, count=count)
@@ -252,37 +254,12 @@ def law_of(entry: BenchmarkItem, laws: Sequence[Law]) -> Law | None:
     return next(by_id, None) or next(by_name, None)
 
 
-def bare_law(law_id: str, edition: str) -> Law:
-    """A law of the catalogue without its text, to be named in a prompt.
-
-    Raises:
-        LeyloraError: the catalogue has no such law.
-    """
-    entry = next((entry for entry in catalog() if entry.id == law_id), None)
-    if entry is None:
-        raise LeyloraError(f"The benchmark asks about '{law_id}'; data/catalog.yaml lacks it, so give --laws.")
-    return Law(
-        id=law_id,
-        name=entry.name,
-        siglas=entry.siglas,
-        aliases=entry.aliases,
-        registro_oficial=entry.registro_oficial,
-        published=entry.published,
-        last_reform=date.fromisoformat(edition) if edition else None,
-        layout="",
-        pages=0,
-        source_sha256="",
-        articles=(),
-        provisions=(),
-        audit={},
-    )
-
-
-def neighbours(law: Law, number: str) -> list[str]:
-    """The article with the one in force before and the one after it, in printed order."""
-    numbers = [article.number for article in law if article.in_force or article.number == number]
-    at = numbers.index(law.article(number).number)
-    return numbers[max(0, at - 1) : at + 2]
+def _named(entry: BenchmarkItem) -> IndexedLaw:
+    """The law of an item without its text, to be named in a prompt."""
+    known = next((known for known in catalog() if known.id == entry.law_id), None)
+    if known is None:
+        raise LeyloraError(f"The benchmark asks about '{entry.law_id}'; data/catalog.yaml lacks it, so give --laws.")
+    return IndexedLaw(known.id, known.name, known.siglas, known.aliases, entry.edition)
 
 
 def choice_messages(item: Item, order: Sequence[int]) -> list[dict[str, str]]:
@@ -297,8 +274,8 @@ def rotations(count: int) -> list[list[int]]:
     return [[(place + shift) % count for place in range(count)] for shift in range(count)]
 
 
-def _item(entry: BenchmarkItem, law: Law, supplied: Sequence[str]) -> Item:
-    prompt = grounded_prompt(entry.question, [passage(law, law.article(number)) for number in supplied])
+def _item(entry: BenchmarkItem, law: Edition, supplied: Sequence[Article] = ()) -> Item:
+    prompt = grounded_prompt(entry.question, [passage(law, article) for article in supplied])
     messages = [{"role": "system", "content": law_system_prompt([law])}, {"role": "user", "content": prompt}]
     cite = f" ({format_citation(law, entry.article)})" if entry.article else ""
     choose = entry.kind == "multiple-choice"
@@ -325,38 +302,13 @@ def _item(entry: BenchmarkItem, law: Law, supplied: Sequence[str]) -> Item:
         law_id=law.id,
         article=entry.article,
         edition=entry.edition,
-        supplied=[law.cite(number) for number in supplied],
+        supplied=[format_citation(law, article.number) for article in supplied],
         abstain=entry.abstain,
     )
 
 
-def held_out_law_items(rows: Sequence[Conversation]) -> Iterator[Item]:
-    """Held-out rows of a law dataset, asked as they would have been trained."""
-    for row in rows:
-        if not row.law_id:
-            continue
-        prompt = next(turn.content for turn in reversed(row.messages) if turn.role == "user")
-        _, passages = read_grounded_prompt(prompt)
-        yield Item(
-            suite="law",
-            id=row.id,
-            task="temporal" if row.task in TEMPORAL else "held-out",
-            ask="generate",
-            setting="grounded" if passages else "closed-book",
-            cluster=f"{row.law_id}@{row.edition}:{row.article}",
-            messages=[turn.model_dump() for turn in row.messages[:-1]],
-            reference=row.answer,
-            accepted=[CANONICAL.sub("", row.answer).strip()],
-            law_id=row.law_id,
-            article=row.article if CANONICAL.search(row.answer) else "",
-            edition=row.edition,
-            supplied=[given.citation for given in passages],
-            abstain=is_abstention(row.answer),
-        )
-
-
 def choices_from_law(law: Law, numbers: Collection[str], seed: int = 0) -> list[BenchmarkItem]:
-    """Multiple choice made by rule, for laws that the benchmark does not hold: facts only, so that any law will do.
+    """Multiple choice made by rule, for laws that the benchmark does not hold.
 
     Which article treats of a subject, and of what does an article treat: the right option is the law's own rubric or
     number, the wrong ones are those of other articles of the same law. One question for each of the articles
@@ -398,98 +350,41 @@ def choices_from_law(law: Law, numbers: Collection[str], seed: int = 0) -> list[
 # Instructions, Spanish and free prompts
 
 
-class FormatRow(BaseModel):
-    """A line of ``formats.jsonl``; `leylora.evaluation.grading` lists the rules."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: str
-    prompt: str
-    checks: list[dict[str, Any]] = Field(min_length=1)
-
-
-class SpanishRow(BaseModel):
-    """A line of ``spanish.jsonl``. ``text`` is read, summarised, or translated from English."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: str
-    task: Literal["qa", "summary", "translation"]
-    text: str
-    question: str = ""
-    answers: list[str] = Field(min_length=1)
-
-    @property
-    def prompt(self) -> str:
-        """The user turn, worded as the readers of `leylora.data.readers` word such rows for training."""
-        if self.task == "qa":
-            return f"Responda con base en el texto.\n\nTexto: {self.text}\n\nPregunta: {self.question}"
-        if self.task == "summary":
-            return f"Resume el siguiente artículo:\n\n{self.text}"
-        return f"Traduce al español el siguiente texto en inglés:\n\n{self.text}"
-
-
-def format_items(path: Path = FORMATS) -> Iterator[Item]:
-    """The format tasks. Raises LeyloraError for a line that is none, or a rule that does not exist."""
-    for row in _rows(path, FormatRow):
-        for check in row.checks:
-            passes(check, "prueba")  # a rule that does not exist stops here, not after an hour
+def format_items() -> Iterator[Item]:
+    """Our own format tasks."""
+    for _, row in read_jsonl(FORMATS):
         yield Item(
             suite="instructions",
-            id=row.id,
+            id=row["id"],
             task="format",
             ask="generate",
-            cluster=row.id,
-            messages=[{"role": "user", "content": row.prompt}],
-            checks=row.checks,
+            cluster=row["id"],
+            messages=[{"role": "user", "content": row["prompt"]}],
+            checks=row["checks"],
         )
 
 
-def spanish_items(path: Path = SPANISH) -> Iterator[Item]:
-    """The language tasks; questions on one text are one cluster. Raises LeyloraError for a line that is none."""
-    for row in _rows(path, SpanishRow):
+def spanish_items() -> Iterator[Item]:
+    """Our own language tasks, worded as `leylora.data.readers` words such rows for training.
+
+    A row's text is read, summarised, or translated from English; questions on one text are one cluster.
+    """
+    for _, row in read_jsonl(SPANISH):
+        prompt = {
+            "qa": "Responda con base en el texto.\n\nTexto: {text}\n\nPregunta: {question}",
+            "summary": "Resume el siguiente artículo:\n\n{text}",
+            "translation": "Traduce al español el siguiente texto en inglés:\n\n{text}",
+        }[row["task"]]
         yield Item(
             suite="spanish",
-            id=row.id,
-            task=row.task,
+            id=row["id"],
+            task=row["task"],
             ask="generate",
-            cluster=row.text[:60],
-            messages=[{"role": "user", "content": row.prompt}],
-            reference=row.answers[0],
-            accepted=row.answers,
+            cluster=row["text"][:60],
+            messages=[{"role": "user", "content": prompt.format(**row)}],
+            reference=row["answers"][0],
+            accepted=row["answers"],
         )
-
-
-def held_out_instruction_items(rows: Sequence[Conversation]) -> Iterator[Item]:
-    """Held-out rows of an instruction dataset."""
-    for row in rows:
-        if not row.law_id:
-            yield Item(
-                suite="instructions",
-                id=row.id,
-                task="held-out",
-                ask="generate",
-                cluster=row.id,
-                messages=[turn.model_dump() for turn in row.messages[:-1]],
-                reference=row.answer,
-                accepted=[row.answer],
-            )
-
-
-def _rows(path: Path, kind: type[R]) -> Iterator[R]:
-    seen: set[str] = set()
-    for line, value in read_jsonl(path):
-        try:
-            row = kind.model_validate(value)
-        except ValidationError as error:
-            fault = error.errors()[0]
-            key = ".".join(map(str, fault["loc"])) or "the row"
-            raise LeyloraError(f"{path}, line {line}, {key}: {fault['msg']}.") from None
-        name = str(value["id"])
-        if name in seen:
-            raise LeyloraError(f"{path}, line {line}: the id {name} is there twice.")
-        seen.add(name)
-        yield row
 
 
 def prompt_items(sources: Sources, seed: int = 0) -> Iterator[Item]:

@@ -6,13 +6,16 @@ between for overlap with a reference (`leylora.evaluation.grading`).
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from itertools import product, zip_longest
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from leylora.evaluation.contamination import contamination, duplicate_variants, memorised
+from leylora.adapters.discover import Variant
+from leylora.data import duplicates
 from leylora.evaluation.grading import KnownArticles, grade
 from leylora.evaluation.results import (
     Answer,
@@ -39,8 +42,9 @@ from leylora.evaluation.statistics import (
     retention,
     risk_coverage_area,
     wilson,
-    worst_case_error,
 )
+from leylora.files import read_json, read_jsonl
+from leylora.grounding.prompt import read_grounded_prompt
 from leylora.laws.law import Law
 
 LEVEL = 0.05  # of every test
@@ -48,28 +52,26 @@ HEADLINE = "score"
 SKILL_OF = {"law": "law", "instructions": "instructions", "spanish": "instructions"}
 """Whose gain a merged adapter is measured against, by suite."""
 
+FAVOURITE = 0.6  # share of the orders in which one place is chosen
+BOILERPLATE = 3
+LEAKED = 0.5  # of a question's runs of eight words
+NO_ARTICLE = "row "
+NAMED = re.compile(r"cite el artículo\. (.*)\. No es asesoría legal")
+
 Place = tuple[str, str, str]  # model, variant, suite
 Ratio = tuple[float, float] | None  # what one mark adds above and below; None where the metric does not apply
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One metric.
-
-    Attributes:
-        ratio: of one mark; the metric is the sum of what is above over the sum of what is below.
-        binary: every mark adds 0 or 1 above and 1 below, so that Wilson's interval and McNemar's test apply.
-        by_task: reported for each task and setting, not only for the suite.
-        compared: differences between variants, their tests and retention are reported for it.
-    """
+class Metric(NamedTuple):
+    """One metric: the sum over marks of what is above, over the sum of what is below."""
 
     name: str
     ratio: Callable[[Mark], Ratio]
     unit: str = "share"
     higher_is_better: bool = True
-    binary: bool = False
-    by_task: bool = False
-    compared: bool = False
+    binary: bool = False  # every mark adds 0 or 1 above and 1 below, so that Wilson's interval and McNemar's test apply
+    by_task: bool = False  # reported for each task and setting, not only for the suite
+    compared: bool = False  # differences between variants and their tests are reported for it
 
 
 def _over(above: float | None, below: float | None = 1.0) -> Ratio:
@@ -87,21 +89,21 @@ def _answered(mark: Mark) -> float | None:
     return None if mark.should_abstain is not False else 1.0 - bool(mark.abstained)
 
 
+def _missed(mark: Mark) -> float | None:
+    """Error on the questions that have an answer and were not declined."""
+    return 1.0 - mark.score if _answered(mark) and mark.score is not None else None
+
+
 METRICS: tuple[Metric, ...] = (
     Metric("score", lambda m: _over(m.score), by_task=True, compared=True),
     Metric(
-        "bits_per_byte",
-        lambda m: _over(m.bits, m.reference_bytes),
-        unit="bits/byte",
-        higher_is_better=False,
-        by_task=True,
-        compared=True,
+        "bits_per_byte", lambda m: _over(m.bits, m.reference_bytes), "bits/byte", False, by_task=True, compared=True
     ),
     Metric("accuracy", lambda m: _over(m.accuracy), by_task=True),
     Metric("correct", lambda m: _over(m.correct), binary=True, compared=True),
     Metric("accuracy_text", lambda m: _over(m.text_correct), binary=True),
     Metric("accuracy_text_norm", lambda m: _over(m.text_norm_correct), binary=True),
-    Metric("brier", lambda m: _over(m.brier), unit="points", higher_is_better=False),
+    Metric("brier", lambda m: _over(m.brier), "points", higher_is_better=False),
     Metric("citation_precision", lambda m: _over(m.cited_right, m.cited), by_task=True),
     Metric("citation_recall", lambda m: _over(m.cited_right, m.expected_citations), by_task=True),
     Metric("citation_f1", _cited_f1, by_task=True, compared=True),
@@ -109,19 +111,9 @@ METRICS: tuple[Metric, ...] = (
         "invented_citations", lambda m: _over(m.cited_invented, m.cited_known), higher_is_better=False, by_task=True
     ),
     Metric("number_exact", lambda m: _over(m.number_exact), binary=True, by_task=True),
-    Metric(
-        "abstained_when_due",
-        lambda m: _over(m.abstained) if m.should_abstain else None,
-        binary=True,
-        by_task=True,
-    ),
+    Metric("abstained_when_due", lambda m: _over(m.abstained if m.should_abstain else None), binary=True, by_task=True),
     Metric("coverage", lambda m: _over(_answered(m)), binary=True, by_task=True),
-    Metric(
-        "risk",  # error on the questions that have an answer and were not declined
-        lambda m: _over(1.0 - m.score) if _answered(m) and m.score is not None else None,
-        higher_is_better=False,
-        by_task=True,
-    ),
+    Metric("risk", lambda m: _over(_missed(m)), higher_is_better=False, by_task=True),
     Metric("chrf", lambda m: _over(m.chrf), by_task=True),
     Metric("rouge_l", lambda m: _over(m.rouge_l), by_task=True),
     Metric("rouge_1", lambda m: _over(m.rouge_1), compared=True),
@@ -133,12 +125,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("in_spanish", lambda m: _over(m.spanish), binary=True),
     Metric("degenerate", lambda m: _over(m.degenerate), higher_is_better=False, binary=True),
     Metric("unfinished", lambda m: _over(m.unfinished), higher_is_better=False, binary=True),
-    Metric("answer_tokens", lambda m: _over(m.tokens), unit="tokens", higher_is_better=False),
+    Metric("answer_tokens", lambda m: _over(m.tokens), "tokens", higher_is_better=False),
 )
 
 
-@dataclass(frozen=True)
-class Marked:
+class Marked(NamedTuple):
     """All marks of one variant on one suite, in the order of the suite's items."""
 
     model: str
@@ -151,7 +142,6 @@ def tally(
     models: Sequence[Model],
     items: Mapping[str, Sequence[Item]],
     answers: Mapping[Place, Sequence[Answer]],
-    *,
     laws: Sequence[Law] = (),
     costs: Sequence[Cost] = (),
     findings: Sequence[Finding] = (),
@@ -160,20 +150,19 @@ def tally(
     """Grade every answer and compute every number of ``scores.json``.
 
     Args:
-        items: by suite.
-        answers: by model, variant and suite, each in the order of the suite's items.
-        laws: parsed laws, which distinguish an invented article from a wrong one.
+        answers: each list in the order of the suite's items.
+        laws: parsed laws, which tell an invented article from a wrong one.
         findings: those of the run, to which those of the answers are added.
 
     Raises:
         LeyloraError: an item's key does not name its right option.
     """
-    known = {suite: KnownArticles.of(asked, laws) for suite, asked in items.items()}
+    known = {suite: KnownArticles(asked, laws) for suite, asked in items.items()}
     marks = {
         place: [grade(item, answer, known[place[2]]) for item, answer in zip(items[place[2]], given, strict=True)]
         for place, given in answers.items()
     }
-    marked = [Marked(*place, marks=given) for place, given in marks.items()]
+    marked = [Marked(*place, given) for place, given in marks.items()]
     leaks = [leak for model in models for leak in contamination(model, items)]
     seen: dict[tuple[str, str], set[str]] = {}
     for leak in leaks:
@@ -183,11 +172,19 @@ def tally(
         scores += suite_scores(one, items[one.suite], seed)
         if tainted := seen.get((one.model, one.suite)):
             kept = [item for item in items[one.suite] if item.id not in tainted]
-            clean = Marked(one.model, one.variant, one.suite, [m for m in one.marks if m.item not in tainted])
-            for score in suite_scores(clean, kept, seed) if kept else []:
-                if score.part == "all":
-                    scores.append(score.model_copy(update={"part": "clean", "headline": False}))
-    noticed = [*findings, *leaks, *(copy for model in models for copy in duplicate_variants(model))]
+            clean = one._replace(marks=[mark for mark in one.marks if mark.item not in tainted])
+            scores += [
+                score.model_copy(update={"part": "clean", "headline": False})
+                for score in (suite_scores(clean, kept, seed) if kept else [])
+                if score.part == "all"
+            ]
+    noticed = [*findings, *leaks]
+    noticed += [
+        Finding(kind="duplicate-variant", model=model.label, variant=variant.name, names=[variant.same_as])
+        for model in models
+        for variant in model.variants
+        if variant.same_as
+    ]
     noticed += [found for one in marked for found in memorised(one.model, one.variant, one.suite, one.marks, seed)]
     compared = differences(marked, models, seed)
     kept_gains = retentions(marked, models, compared, seed)
@@ -220,11 +217,7 @@ def suite_scores(marked: Marked, items: Sequence[Item], seed: int = 0) -> list[S
                 continue
             low, high, method = _interval(metric, total, seed)
             score = Score(
-                model=marked.model,
-                variant=marked.variant,
-                suite=marked.suite,
-                metric=metric.name,
-                part=part,
+                **_place(marked, metric.name, part),
                 value=total.value,
                 low=low,
                 high=high,
@@ -237,8 +230,11 @@ def suite_scores(marked: Marked, items: Sequence[Item], seed: int = 0) -> list[S
                 headline=metric.name == HEADLINE and part == "all",
             )
             found.append(score)
-    area = _risk_coverage(marked, seed)
-    return [*found, area] if area else found
+    return [*found, *_risk_coverage(marked, seed)]
+
+
+def _place(marked: Marked, metric: str, part: str) -> dict[str, Any]:
+    return {"model": marked.model, "variant": marked.variant, "suite": marked.suite, "metric": metric, "part": part}
 
 
 def _interval(metric: Metric, total: Sums, seed: int) -> tuple[float | None, float | None, Interval]:
@@ -257,11 +253,11 @@ def _interval(metric: Metric, total: Sums, seed: int) -> tuple[float | None, flo
     return max(low, 0.0), min(high, 1.0) if metric.unit == "share" else high, "cluster-bootstrap"
 
 
-def _risk_coverage(marked: Marked, seed: int) -> Score | None:
+def _risk_coverage(marked: Marked, seed: int) -> list[Score]:
     """Area under the risk-coverage curve of multiple choice, by the probability of the option chosen."""
     marks = [mark for mark in marked.marks if mark.confidence is not None]
     if not marks:
-        return None
+        return []
     confidence = np.array([mark.confidence for mark in marks])
     wrong = np.array([1.0 - bool(mark.correct) for mark in marks])
     names = sorted({mark.cluster for mark in marks})
@@ -271,12 +267,8 @@ def _risk_coverage(marked: Marked, seed: int) -> Score | None:
     if len(names) > 1:
         areas = risk_coverage_area(confidence, wrong, draws(len(names), seed)[:, index])
         low, high = (float(bound) for bound in np.percentile(areas, [2.5, 97.5]))
-    return Score(
-        model=marked.model,
-        variant=marked.variant,
-        suite=marked.suite,
-        metric="aurc",
-        part="all",
+    score = Score(
+        **_place(marked, "aurc", "all"),
         value=value,
         low=low,
         high=high,
@@ -286,6 +278,7 @@ def _risk_coverage(marked: Marked, seed: int) -> Score | None:
         unit="share",
         higher_is_better=False,
     )
+    return [score]
 
 
 def differences(all_marked: Sequence[Marked], models: Sequence[Model], seed: int = 0) -> list[Difference]:
@@ -341,7 +334,9 @@ def _difference(metric: Metric, label: str, first: Marked, second: Marked, seed:
     better, worse = sum(gap > 1e-12 for gap in gaps), sum(gap < -1e-12 for gap in gaps)
     exact = metric.binary and len(one.clusters) == one.n
     share = metric.unit == "share"
-    least = detectable(result.standard_error or (worst_case_error(one.n) if share else math.nan), len(one.clusters))
+    # Where no pair differs: the error of the difference of two independent shares of one half.
+    error = result.standard_error or (math.sqrt(0.5 / one.n) if share else math.nan)
+    least = detectable(error, len(one.clusters))
     return Difference(
         model=label,
         suite=first.suite,
@@ -369,49 +364,143 @@ def retentions(
 ) -> list[Retention]:
     """What each merged variant keeps of each single adapter's gain, by score and by bits per byte.
 
-    Args:
-        compared: the differences; a gain that is not significant there, corrected by Holm, has no share.
+    A gain that is not significant among the differences ``compared``, corrected by Holm, has no share.
     """
-    significant = {
-        (one.model, one.suite, one.metric, one.variant)
-        for one in compared
-        if one.against == "base" and one.p_holm < LEVEL
-    }
+    tested = [one for one in compared if one.p_holm < LEVEL]
+    significant = {(one.model, one.suite, one.metric, one.variant, one.against) for one in tested}
     at = {(one.model, one.variant, one.suite): one.marks for one in all_marked}
     found = []
     for model in models:
-        role = {variant.role: variant.name for variant in reversed(model.variants)}
+        role: dict[str, str] = {variant.role: variant.name for variant in reversed(model.variants)}
         merged = [variant.name for variant in model.variants if variant.role in ("merged", "other")]
-        for suite, skill in SKILL_OF.items():
-            if skill not in role or (model.label, role[skill], suite) not in at:
+        alone = [(suite, role.get(skill, "")) for suite, skill in SKILL_OF.items()]
+        alone = [(suite, name) for suite, name in alone if (model.label, name, suite) in at]
+        kept_by = [metric for metric in METRICS if metric.name in (HEADLINE, "bits_per_byte")]
+        for (suite, single), metric, name in product(alone, kept_by, merged):
+            three = [at[model.label, one, suite] for one in ("base", single, name)]
+            rows = [row for row in zip(*three, strict=True) if all(metric.ratio(mark) is not None for mark in row)]
+            base, gained, kept = (sums(metric, [row[which] for row in rows]) for which in range(3))
+            if base is None or gained is None or kept is None:
                 continue
-            for metric in (metric for metric in METRICS if metric.name in (HEADLINE, "bits_per_byte")):
-                gained = (model.label, suite, metric.name, role[skill]) in significant
-                for name in merged:
-                    three = [at[model.label, one, suite] for one in ("base", role[skill], name)]
-                    rows = [r for r in zip(*three, strict=True) if all(metric.ratio(mark) is not None for mark in r)]
-                    base, single, kept = (sums(metric, [row[which] for row in rows]) for which in range(3))
-                    if base is None or single is None or kept is None:
-                        continue
-                    result = retention(base, single, kept, seed) if gained and len(base.clusters) > 1 else None
-                    undefined: Literal["", "no-significant-gain", "worse-than-base"] = ""
-                    if result is None:
-                        undefined = "no-significant-gain"
-                    elif (single.value < base.value) == metric.higher_is_better:
-                        result, undefined = None, "worse-than-base"
-                    value, low, high = result or (None, None, None)
-                    one = Retention(
-                        model=model.label,
-                        suite=suite,
-                        metric=metric.name,
-                        part="all",
-                        variant=name,
-                        single=role[skill],
-                        value=value,
-                        low=low,
-                        high=high,
-                        n=base.n,
-                        undefined=undefined,
-                    )
-                    found.append(one)
+            is_significant = (model.label, suite, metric.name, single, "base") in significant
+            result = retention(base, gained, kept, seed) if is_significant and len(base.clusters) > 1 else None
+            undefined: Literal["", "no-significant-gain", "worse-than-base"] = ""
+            if result is None:
+                undefined = "no-significant-gain"
+            elif (gained.value < base.value) == metric.higher_is_better:
+                result, undefined = None, "worse-than-base"
+            value, low, high = result or (None, None, None)
+            one = Retention(
+                model=model.label,
+                suite=suite,
+                metric=metric.name,
+                part="all",
+                variant=name,
+                single=single,
+                value=value,
+                low=low,
+                high=high,
+                n=base.n,
+                undefined=undefined,
+            )
+            found.append(one)
+    return found
+
+
+# Did a variant see the questions before?
+#
+# Statutes are in every pre-training corpus; what must not be shared is our own questions. Where no training rows are at
+# hand, a variant that memorised the letters of a benchmark gives itself away: it answers right only while the options
+# are in the published order.
+
+
+def training_rows(variant: Variant) -> list[Path]:
+    """The training files a variant's run.json names and that are there; of a merge, those of its parents."""
+    folders: list[str | None] = []
+    if variant.run is not None:
+        folders += [variant.run.get("dataset"), variant.run.get("replay_dataset")]
+    if variant.merge is not None and variant.adapter:
+        for parent in variant.merge.get("parents", []):
+            record = Path(variant.adapter).resolve() / str(parent["path"]) / "run.json"
+            if record.is_file():
+                run = read_json(record)
+                folders += [run.get("dataset"), run.get("replay_dataset")]
+    files = [Path(folder) / "train.jsonl" for folder in dict.fromkeys(folders) if folder]
+    return [file for file in files if file.is_file()]
+
+
+def seen_in_training(items: Sequence[Item], files: Iterable[Path]) -> list[str]:
+    """Ids of the items half of whose runs of eight words, supplied articles apart, occur in training rows.
+
+    A question of four to seven words must occur whole. Questions only: the text of an article may well be in a
+    training prompt with another question. The names of laws do not count, nor does wording that `BOILERPLATE`
+    questions, or training rows, about different articles share, for that is a template's; and a training row on one
+    article is not a leak of a question on another.
+    """
+    asked = {item.id: duplicates.marks(own_question(item.messages)) for item in items}
+    shared: dict[int, set[str]] = {}
+    for item in items:
+        for mark in asked[item.id]:
+            shared.setdefault(mark, set()).add(item.cluster)
+    wanted = {mark for mark, clusters in shared.items() if len(clusters) < BOILERPLATE}
+    found: dict[int, set[str]] = {}  # a run of words -> the articles of the training rows that have it
+    for file in files:
+        for line, row in read_jsonl(file):
+            messages = [turn for turn in row.get("messages", []) if turn["role"] != "assistant"]
+            for mark in duplicates.marks(own_question(messages)) & wanted:
+                found.setdefault(mark, set()).add(str(row.get("article") or f"{NO_ARTICLE}{file}, {line}"))
+    seen = {mark: about for mark, about in found.items() if len(about) < BOILERPLATE}
+
+    leaked: list[str] = []
+    for item in items:
+        own, article = asked[item.id] & wanted, item.cluster.rpartition(":")[2]
+        count = sum(any(one == article or one.startswith(NO_ARTICLE) for one in seen.get(mark, ())) for mark in own)
+        if count and count >= LEAKED * len(own):
+            leaked.append(item.id)
+    return leaked
+
+
+def own_question(messages: Sequence[Mapping[str, str]]) -> str:
+    """The last question, without the articles supplied with it and without the names of the laws it is about."""
+    question, _ = read_grounded_prompt(messages[-1]["content"])
+    for turn in messages:
+        named = NAMED.search(turn["content"]) if turn["role"] == "system" else None
+        for law in named[1].split("; ") if named else []:
+            question = question.replace(law.rpartition(", ed. ")[0] or law, "LEY")
+    return question
+
+
+def contamination(model: Model, items: Mapping[str, Sequence[Item]]) -> list[Finding]:
+    """A finding for each variant and suite whose questions occur in its training rows.
+
+    Training rows are available where ``run.json`` names a dataset folder that still exists.
+    """
+    found = []
+    cache: dict[tuple[str, tuple[Path, ...]], list[str]] = {}
+    for variant in model.variants:
+        files = tuple(training_rows(variant))
+        for suite, asked in items.items():
+            if files and (suite, files) not in cache:
+                cache[suite, files] = seen_in_training(asked, files)
+            if seen := cache.get((suite, files), []):
+                about: dict[str, Any] = {"model": model.label, "variant": variant.name, "suite": suite}
+                found.append(Finding(kind="seen-in-training", items=seen, total=len(asked), **about))
+    return found
+
+
+def memorised(model: str, variant: str, suite: str, marked: Sequence[Mark], seed: int = 0) -> list[Finding]:
+    """Whether multiple choice goes better in the published order than in others, and whether one letter is favoured."""
+    rows = [mark for mark in marked if mark.published_order is not None and mark.other_orders is not None]
+    clusters = [mark.cluster for mark in rows]
+    if len(set(clusters)) < 2:
+        return []
+    found = []
+    gaps = [float(mark.published_order or 0) - (mark.other_orders or 0) for mark in rows]
+    gap = by_cluster(clusters, gaps, [1.0] * len(rows))
+    if bootstrap_interval(gap, seed)[0] > 0 and gap.value > 0.1:
+        found.append(Finding(kind="memorised", model=model, variant=variant, suite=suite, share=gap.value))
+    shares = [float(np.mean(column)) for column in zip_longest(*(mark.places for mark in rows), fillvalue=0.0)]
+    if max(shares) > FAVOURITE:
+        liked: dict[str, Any] = {"place": int(np.argmax(shares)), "share": max(shares)}
+        found.append(Finding(kind="position-bias", model=model, variant=variant, suite=suite, **liked))
     return found

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import binomtest, t
@@ -22,18 +23,12 @@ Z80 = 0.8416212335729143  # at 0.80
 
 @dataclass(frozen=True)
 class Sums:
-    """A metric's numerators and denominators summed by cluster, the clusters in order of name.
+    """A metric's numerators and denominators summed by cluster, the clusters in order of name."""
 
-    Attributes:
-        clusters: ``(C,)`` names.
-        numerator, denominator: ``(C,)`` sums.
-        n: items.
-    """
-
-    clusters: tuple[str, ...]
-    numerator: np.ndarray
-    denominator: np.ndarray
-    n: int
+    clusters: tuple[str, ...]  # (C,) names
+    numerator: np.ndarray  # (C,)
+    denominator: np.ndarray  # (C,)
+    n: int  # items
 
     @property
     def value(self) -> float:
@@ -61,16 +56,18 @@ def draws(count: int, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
 
 
-def resampled(sums: Sums, seed: int = 0) -> np.ndarray:
-    """``(R,)`` values of the metric over clusters drawn with replacement, without those that have no denominator."""
-    counts = draws(len(sums.clusters), seed)
-    below = counts @ sums.denominator
-    return (counts @ sums.numerator)[below > 0] / below[below > 0]
-
-
 def bootstrap_interval(sums: Sums, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the metric, see `interval`."""
-    return interval(resampled(sums, seed), sums.value, len(sums.clusters))
+    """95 % interval of the metric (`interval`) over clusters drawn with replacement."""
+    (values,) = _resampled([sums], seed)
+    return interval(values, sums.value, len(sums.clusters))
+
+
+def _resampled(several: Sequence[Sums], seed: int) -> list[np.ndarray]:
+    """``(R,)`` values of each metric, the same clusters drawn for all; draws without a denominator are left out."""
+    counts = draws(len(several[0].clusters), seed)
+    below = [counts @ sums.denominator for sums in several]
+    usable = np.logical_and.reduce([under > 0 for under in below])
+    return [(counts @ sums.numerator)[usable] / under[usable] for sums, under in zip(several, below, strict=True)]
 
 
 def interval(values: np.ndarray, centre: float, clusters: int) -> tuple[float, float]:
@@ -88,13 +85,7 @@ def interval(values: np.ndarray, centre: float, clusters: int) -> tuple[float, f
 
 
 def wilson(successes: float, n: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927); never below 0 or above 1, and not empty at 0 of n.
-
-    Raises:
-        ValueError: ``n`` is not positive.
-    """
-    if n <= 0:
-        raise ValueError("a share of nothing has no interval")
+    """95 % interval of a share (Wilson 1927); never below 0 or above 1, and not empty at 0 of n."""
     share = successes / n
     scale = 1 + Z95**2 / n
     centre = (share + Z95**2 / (2 * n)) / scale
@@ -107,8 +98,7 @@ def mcnemar(better: int, worse: int) -> float:
     return 1.0 if better + worse == 0 else float(binomtest(better, better + worse, 0.5).pvalue)
 
 
-@dataclass(frozen=True)
-class Paired:
+class Paired(NamedTuple):
     """The difference of one metric between two variants on the same items, first minus second."""
 
     value: float
@@ -119,20 +109,13 @@ class Paired:
 
 
 def paired_difference(first: Sums, second: Sums, seed: int = 0) -> Paired:
-    """Difference with its 95 % interval (the same clusters drawn for both) and the p-value of `swap_test`.
-
-    Raises:
-        ValueError: the two were not measured on the same clusters.
-    """
+    """Difference with its 95 % interval (the same clusters drawn for both) and the p-value of `swap_test`."""
     if first.clusters != second.clusters:
         raise ValueError("a paired comparison needs the same items on both sides")
-    counts = draws(len(first.clusters), seed)
-    below = [counts @ sums.denominator for sums in (first, second)]
-    kept = (below[0] > 0) & (below[1] > 0)
-    observed = first.value - second.value
-    if not kept.any() or math.isnan(observed):
+    ours, theirs = _resampled([first, second], seed)
+    values, observed = ours - theirs, first.value - second.value
+    if not len(values) or math.isnan(observed):
         return Paired(math.nan, math.nan, math.nan, 1.0, math.nan)
-    values = (counts @ first.numerator)[kept] / below[0][kept] - (counts @ second.numerator)[kept] / below[1][kept]
     low, high = interval(values, observed, len(first.clusters))
     return Paired(observed, low, high, swap_test(first, second, seed), float(values.std()))
 
@@ -184,11 +167,6 @@ def detectable(standard_error: float, clusters: int = FEW) -> float:
     return quantiles * standard_error * math.sqrt(clusters / (clusters - 1))
 
 
-def worst_case_error(n: int) -> float:
-    """Standard error of the difference of two independent shares of one half, for when no pair differs."""
-    return math.sqrt(0.5 / n)
-
-
 def retention(base: Sums, single: Sums, kept: Sums, seed: int = 0) -> tuple[float, float, float] | None:
     """(kept - base) / (single - base) with a 95 % interval, the same clusters drawn for all three.
 
@@ -203,26 +181,18 @@ def retention(base: Sums, single: Sums, kept: Sums, seed: int = 0) -> tuple[floa
 
 def kept_share(base: Sums, single: Sums, kept: Sums, seed: int = 0) -> tuple[float, float, float]:
     """(kept - base) / (single - base) with a 95 % interval, whether the gain is significant or not; NaN without one."""
-    counts = draws(len(base.clusters), seed)
-    below = [counts @ sums.denominator for sums in (base, single, kept)]
-    usable = (below[0] > 0) & (below[1] > 0) & (below[2] > 0)
-    pairs = zip((base, single, kept), below, strict=True)
-    values = [(counts @ sums.numerator)[usable] / under[usable] for sums, under in pairs]
-    gain, gains = single.value - base.value, values[1] - values[0]
+    bases, singles, keeps = _resampled([base, single, kept], seed)
+    gain, gains = single.value - base.value, singles - bases
     same_sign = (np.sign(gains) == np.sign(gain)) & (gains != 0)  # in a few resamples the gain vanishes
-    low, high = _percentiles((values[2] - values[0])[same_sign] / gains[same_sign])
+    low, high = _percentiles((keeps - bases)[same_sign] / gains[same_sign])
     return (kept.value - base.value) / gain if gain else math.nan, low, high
 
 
 def risk_coverage_area(confidence: np.ndarray, wrong: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Area under the risk-coverage curve (Geifman et al. 2019): mean error among the most confident, over coverages.
+    """``(R,)`` areas under the risk-coverage curve (Geifman et al. 2019): mean error among the most confident.
 
-    Args:
-        confidence: ``(N,)``; ``wrong``: ``(N,)`` errors, 0 to 1.
-        weights: ``(R, N)`` how often each item counts; by default once.
-
-    Returns:
-        ``(R,)`` areas; 0 is perfect, the error rate itself is what a useless confidence gives.
+    0 is perfect, the error rate itself is what a useless confidence gives. ``confidence`` is ``(N,)``, ``wrong``
+    ``(N,)`` errors from 0 to 1, ``weights`` ``(R, N)`` how often each item counts; by default once.
     """
     order = np.argsort(-confidence, kind="stable")
     counts = np.ones((1, len(order))) if weights is None else weights[:, order].astype(float)

@@ -25,6 +25,8 @@ from .citations import ArticleText, Edition, format_citation
 HEADING = "Artículos:"
 QUESTION = "Pregunta: "
 DEROGADO = "(Derogado.)"
+EDITION = r"ed\. (?:\d{4}-\d{2}-\d{2}|s\. f\.)"
+CANONICAL = re.compile(rf"\((Art\. [^\n]*?, {EDITION})\)")  # the citation that an answer ends in
 
 # How a model says that it cannot answer: fixed openings, so that an abstention can be recognised and scored. They are
 # under eight words: no run of eight words is shared between training and test rows through them.
@@ -68,7 +70,7 @@ def read_grounded_prompt(prompt: str) -> tuple[str, list[Passage]]:
     passages = []
     for block in re.split(r"\n\n(?=\(Art\. )", middle):
         head, _, body = block.partition("\n")
-        match = re.match(r"\((?P<citation>.*?, ed\. (?:\d{4}-\d{2}-\d{2}|s\. f\.))\) ?(?P<rubric>.*)$", head)
+        match = re.match(rf"\((?P<citation>.*?, {EDITION})\) ?(?P<rubric>.*)$", head)
         if match:
             passages.append(Passage(match["citation"], match["rubric"], body))
     return question, passages

@@ -1,11 +1,6 @@
-"""What a base model's name tells without loading it: where it is, which weights it means, how it may be loaded.
+"""What a base model's name tells without loading it: its configuration, its weights' hash, whether it is here.
 
 Imports nothing heavy, so that adapters can be found and a finished comparison read without torch.
-
-    config_of(name)                 its config.json as a dict; a Hub model's from the cache, else downloaded
-    base_sha256(name)               which weights the name means: a hash over all shards, or the Hub's commit
-    same_base(one, other)           whether two names mean one base
-    Load                            "4bit" | "8bit" | "16bit"
 """
 
 import hashlib
@@ -22,8 +17,7 @@ from leylora.files import read_json, sha256_file
 
 Load = Literal["4bit", "8bit", "16bit"]
 
-TINY_BASES = Path("data/build/models")
-"""Where `demo --base-only` puts the small stand-in models."""
+TINY_BASES = Path("data/build/models")  # where `demo --base-only` puts the small models
 
 
 def config_of(name: str, revision: str | None = None) -> dict[str, Any]:
@@ -33,9 +27,8 @@ def config_of(name: str, revision: str | None = None) -> dict[str, Any]:
         LeyloraError: it is not there, may not be read, or is not a model.
     """
     check_path(name)
-    if (Path(name) / "config.json").is_file():
-        path = Path(name) / "config.json"
-    else:
+    path = Path(name) / "config.json"
+    if not path.is_file():
         from huggingface_hub import hf_hub_download  # half a second
 
         try:
@@ -67,9 +60,8 @@ def base_sha256(name: str, revision: str | None = None) -> str:
     return Path(cached).parent.name if isinstance(cached, str) else revision or "main"
 
 
-@cache
+@cache  # by size and time of change too: hashing 15 GB takes half a minute
 def _sha256_of_files(files: tuple[tuple[str, int, int], ...]) -> str:
-    """A hash over files given with size and time of change: hashing 15 GB takes half a minute, so once a process."""
     digests = [sha256_file(Path(path)) for path, _, _ in files]
     return digests[0] if len(digests) == 1 else hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
@@ -85,11 +77,7 @@ def is_here(name: str) -> bool:
 
 
 def check_path(name: str) -> None:
-    """Stop when ``name`` is a path and nothing is there; otherwise the Hub would be asked for it.
-
-    Raises:
-        LeyloraError: names the path, and the command that makes it if it is one of the small models.
-    """
+    """Raise LeyloraError when ``name`` is a path that does not exist; otherwise the Hub would be asked for it."""
     path = Path(name)
     if (path.is_absolute() or path.parts[:1] in {("data",), (".",), ("..",)}) and not path.is_dir():
         tiny = path.parent == TINY_BASES
@@ -98,7 +86,6 @@ def check_path(name: str) -> None:
 
 
 def cannot_load(name: str, error: BaseException) -> LeyloraError:
-    """What to tell when the Hub, or a folder, does not give a model's configuration."""
     return LeyloraError(
         f"The base model {name} cannot be loaded ({first_line(error)}). Check the name and the network; for "
         "a gated model such as Llama-2 accept its licence on its page, then run `hf auth login`."
@@ -106,20 +93,16 @@ def cannot_load(name: str, error: BaseException) -> LeyloraError:
 
 
 def without_network(name: str) -> bool:
-    """Whether ``name`` is a Hub model and the Hub cannot be reached, so that only its cache is to be asked.
-
-    huggingface_hub 1.x asks six times, over half a minute, before it says so. A proxy resolves names itself, so behind
-    one the Hub's own client is left to find out.
-    """
+    """Whether ``name`` is a Hub model and the Hub cannot be reached, so that only its cache is to be asked."""
     return not Path(name).is_dir() and not _hub_has_address()
 
 
-@cache
+@cache  # huggingface_hub 1.x asks six times, over half a minute, before it says that there is no network
 def _hub_has_address() -> bool:
     from huggingface_hub import constants
 
     host = urlsplit(constants.ENDPOINT).hostname
-    if getproxies() or not host:
+    if getproxies() or not host:  # a proxy resolves names itself
         return True
     try:
         socket.getaddrinfo(host, None)

@@ -1,11 +1,5 @@
 """The GPU: the one that is here or one that is assumed, what it can do, whether it is enough, and how it attends.
 
-    find_card()                 the GPU of this process, or None
-    assumed_card("T4 16GB")     one that a person describes
-    require_card(card, gib)     stop before anything is downloaded when it is missing or too small
-    peak_tflops(name)           its peak
-    resolve_attention(...)      the attention implementation to load a model with, and why
-
 ``auto`` attention means the flash-attention kernel of the Hub where the card, the ``kernels`` package and the network
 (or its cache) allow it, else PyTorch's own scaled dot-product attention. Both keep the documents of a packed row apart:
 flash attention by their positions, sdpa by a block-diagonal mask that transformers makes from the positions (and
@@ -14,15 +8,17 @@ flash attention by their positions, sdpa by a block-diagonal mask that transform
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import NamedTuple
 
 from leylora.errors import LeyloraError, UsageError, first_line
 
 GIB = 2**30
 HUB_KERNEL = "kernels-community/flash-attn2"
-FALLBACK = "sdpa"
 
+# The one table of GPUs: memory in GiB as drivers report it (less than the box says), whether the card computes in
+# bfloat16, and dense fp16 or bf16 tensor TFLOP/s with fp32 accumulation, from NVIDIA's data sheets (A10G: half of A10's
+# rate).
 KNOWN_CARDS: dict[str, tuple[float, bool, float]] = {
     "T4": (14.6, False, 65),
     "V100": (15.8, False, 125),
@@ -55,28 +51,18 @@ KNOWN_CARDS: dict[str, tuple[float, bool, float]] = {
     "GH200": (94.5, True, 989),
     "B200": (178.4, True, 2250),
 }
-"""The one table of GPUs: memory in GiB as drivers report it (less than the box says), whether the card computes in
-bfloat16, and dense fp16 or bf16 tensor TFLOP/s with fp32 accumulation, from NVIDIA's data sheets (A10G: half of A10's
-rate)."""
 
 
-@dataclass(frozen=True)
-class Card:
-    """An NVIDIA GPU.
-
-    Attributes:
-        name: as the driver reports it.
-        memory_gib: all of its memory. A "16 GB" T4 reports 14.6.
-        bf16: whether it computes in bfloat16 (Ampere and later).
-    """
+class Card(NamedTuple):
+    """An NVIDIA GPU, by the name the driver reports. All of its memory: a "16 GB" T4 has 14.6 GiB."""
 
     name: str
     memory_gib: float
-    bf16: bool
+    bf16: bool  # computes in bfloat16 (Ampere and later)
 
 
 def find_card() -> Card | None:
-    """The CUDA device this process would train on, or None."""
+    """The CUDA device this process would train on."""
     import torch
 
     if not torch.cuda.is_available():
@@ -100,10 +86,11 @@ def assumed_card(text: str) -> Card:
     plain = re.sub(r"[^A-Z0-9]", "", name.upper().replace("NVIDIA", "").replace("GEFORCE", "").replace("TESLA", ""))
     known = {re.sub(r"[^A-Z0-9]", "", card.upper()): card for card in KNOWN_CARDS}
     found = known.get(plain) or known.get(f"RTX{plain}") or known.get(plain.removeprefix("RTX"))
-    if found is None and size is None:
-        raise UsageError(f"assume_gpu '{text}' says no size; write 'NAME NNGB' or one of: {', '.join(KNOWN_CARDS)}.")
     if found is None:
-        return Card(name or "a card", float(size[1]) * 1e9 / GIB, bf16=True)  # type: ignore[index]  # size is there
+        if size is None:
+            known_names = ", ".join(KNOWN_CARDS)
+            raise UsageError(f"assume_gpu '{text}' says no size; write 'NAME NNGB' or one of: {known_names}.")
+        return Card(name or "a card", float(size[1]) * 1e9 / GIB, bf16=True)
     memory, bf16, _ = KNOWN_CARDS[found]
     if size and abs(float(size[1]) - memory) > 0.15 * memory:
         memory = float(size[1]) * 1e9 / GIB
@@ -112,24 +99,15 @@ def assumed_card(text: str) -> Card:
 
 def peak_tflops(card: str) -> float | None:
     """The peak of the card that the driver calls ``card``, or None when it is not in the table."""
-    words = card.replace("-", " ").split()
-    known = [
-        name
-        for name in KNOWN_CARDS
-        if any(words[at : at + len(name.split())] == name.split() for at in range(len(words)))
-    ]
+    words = f" {card.replace('-', ' ')} "
+    known = [name for name in KNOWN_CARDS if f" {name} " in words]
     return KNOWN_CARDS[max(known, key=len)][2] if known else None
 
 
 def require_card(card: Card | None, memory_gib: float, *, instead: str) -> None:
-    """Stop before anything is downloaded when the card is missing or too small.
+    """Raise LeyloraError when the card is missing or has less than ``memory_gib``, before anything is downloaded.
 
-    Args:
-        memory_gib: what the run needs.
-        instead: what the person can run here and now, as a command.
-
-    Raises:
-        LeyloraError: names what is missing and the alternative.
+    ``instead`` is the command that a person can run here and now.
     """
     if memory_gib <= 0:
         return
@@ -150,30 +128,27 @@ def resolve_attention(
 ) -> tuple[str, str]:
     """The implementation to load a model with, and one line on why.
 
-    Args:
-        asked: ``attn_implementation`` of the recipe; anything but ``auto``, None or `HUB_KERNEL` is taken as it is.
-        card: what the run computes on.
-        half_precision: whether it computes in bf16 or fp16; flash attention knows no float32.
-        fetch: gets a kernel by its name and raises if it cannot; transformers' own by default.
+    ``asked`` is the recipe's ``attn_implementation``; anything but ``auto``, None and `HUB_KERNEL` is taken as it is.
+    ``fetch`` gets a kernel by its name and raises if it cannot; by default transformers' own.
     """
     if asked not in (None, "auto", HUB_KERNEL):
         return str(asked), "as the recipe asks"
     if card is None:
-        return FALLBACK, "no NVIDIA card here"
+        return "sdpa", "no NVIDIA card here"
     if not card.bf16:
-        return FALLBACK, f"{card.name} is older than Ampere"
+        return "sdpa", f"{card.name} is older than Ampere"
     if not half_precision:
-        return FALLBACK, "flash attention needs bf16 or fp16"
+        return "sdpa", "flash attention needs bf16 or fp16"
     if fetch is None:
         if find_spec("kernels") is None:
-            return FALLBACK, 'faster with flash attention: pip install "leylora[gpu]"'
+            return "sdpa", 'faster with flash attention: pip install "leylora[gpu]"'
         from transformers.integrations.hub_kernels import load_and_register_attn_kernel
 
         fetch = load_and_register_attn_kernel  # knows which version of the kernel this transformers wants
     try:
         fetch(HUB_KERNEL)
     except Exception as error:  # no network, no build for this torch or driver: each raises another type
-        return FALLBACK, f"{HUB_KERNEL} cannot be had ({first_line(error)})"
+        return "sdpa", f"{HUB_KERNEL} cannot be had ({first_line(error)})"
     return HUB_KERNEL, "prebuilt kernel from the Hub"
 
 

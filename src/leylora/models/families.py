@@ -1,31 +1,26 @@
 """What must be known of a base model's architecture, by its ``model_type``, and the sizes that decide what it costs.
 
-A family says which linear layers a LoRA adapter covers (by explicit name: ``all-linear`` would be resolved
-differently by different PEFT versions) and which instruction template its recipes use when they name none.
-
-`KNOWN` holds the sizes of the base models of the shipped recipes, as their published ``config.json`` files say, so that
-a memory estimate needs neither a download nor an accepted licence.
+A family says which linear layers a LoRA adapter covers and which instruction template its recipes use when they name
+none. `KNOWN` holds the sizes of the base models of the shipped recipes, as their published ``config.json`` files say,
+so that a memory estimate needs neither a download nor an accepted licence.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from leylora.errors import LeyloraError, UsageError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # light: transformers takes seconds
     from transformers import PretrainedConfig
 
 GATED_MLP = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-@dataclass(frozen=True)
-class Family:
-    """One architecture.
+class Family(NamedTuple):
+    """One architecture, by its name in recipes and templates.
 
-    Attributes:
-        name: as in recipe and template names.
-        linear_layers: last name component of every linear layer of a block, the LoRA targets.
-        instruction_template: name of the file in INSTRUCTION-TEMPLATES its base models are trained with.
+    ``linear_layers`` are the LoRA targets, the last name component of every linear layer of a block: PEFT versions
+    resolve ``all-linear`` differently.
     """
 
     name: str
@@ -33,7 +28,7 @@ class Family:
     instruction_template: str
 
 
-FAMILIES = {
+FAMILIES = {  # by the ``model_type`` of their configuration
     "mistral": Family("mistral", GATED_MLP, "leylora-mistral"),
     "llama": Family("llama-2", GATED_MLP, "leylora-llama-2"),
     "qwen3": Family("qwen3", GATED_MLP, "leylora-qwen3"),
@@ -41,7 +36,6 @@ FAMILIES = {
         "falcon", ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"), "leylora-falcon"
     ),  # one fused projection for queries, keys and values; a parallel MLP without a gate
 }
-"""Families by the ``model_type`` of their configuration."""
 
 
 def family_of(config: "PretrainedConfig") -> Family:
@@ -61,29 +55,19 @@ def family_of(config: "PretrainedConfig") -> Family:
 
 @dataclass(frozen=True)
 class Shape:
-    """A decoder's sizes, in elements.
-
-    Attributes:
-        model_type: as in ``config.json``; a key of `FAMILIES`.
-        query_width: all query heads together; ``heads`` times the width of one.
-        key_value_width: all key heads together (as many value heads).
-        mlp_width: of the hidden layer of the MLP.
-        context: positions the model was made for.
-        window: how far back attention sees, or None when it sees everything.
-        tied: whether the output head is the embedding matrix itself.
-    """
+    """A decoder's sizes, in elements."""
 
     model_type: str
     hidden: int
     layers: int
     heads: int
-    query_width: int
-    key_value_width: int
+    query_width: int  # all query heads together
+    key_value_width: int  # all key heads together; as many value heads
     mlp_width: int
     vocabulary: int
-    context: int
-    window: int | None = None
-    tied: bool = False
+    context: int  # positions the model was made for
+    window: int | None = None  # how far back attention sees; None when it sees everything
+    tied: bool = False  # the output head is the embedding matrix itself
 
     @property
     def gated(self) -> bool:
@@ -136,7 +120,7 @@ class Shape:
 
 _LLAMA_2 = Shape("llama", 4096, 32, 32, 4096, 4096, 11008, vocabulary=32000, context=4096)
 
-KNOWN = {
+KNOWN = {  # by the name a recipe gives in ``model_name_or_path``
     "mistralai/Mistral-7B-v0.1": Shape(
         "mistral", 4096, 32, 32, 4096, 1024, 14336, vocabulary=32000, context=32768, window=4096
     ),
@@ -151,7 +135,6 @@ KNOWN = {
     "Qwen/Qwen3-8B": Shape("qwen3", 4096, 36, 32, 4096, 1024, 12288, vocabulary=151936, context=40960),
     "tiiuae/falcon-7b": Shape("falcon", 4544, 32, 71, 4544, 64, 18176, vocabulary=65024, context=2048, tied=True),
 }
-"""By the name a recipe gives in ``model_name_or_path``."""
 
 
 def shape_of(config: "PretrainedConfig") -> Shape:

@@ -1,8 +1,4 @@
-"""What a loaded model writes, and how likely it finds what others wrote. The one place where models generate and score.
-
-    generate(model, tokenizer, prompts, sampling)   answers to a batch of prompts, each cut where it ends
-    stream(model, tokenizer, prompt, sampling)      one answer, piece by piece, from a thread of its own
-    score(model, rows)                              log-likelihoods of given answers, batched by length
+"""What a loaded model writes, and how likely it finds what others wrote: the one place where models generate and score.
 
 Prompts and rows are token ids: a causal model's conversation as its template renders it, an encoder-decoder's source
 text. A batch that does not fit the GPU is split in halves until it does. The model is in evaluation mode while it
@@ -14,15 +10,14 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     GenerationConfig,
-    LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -36,17 +31,12 @@ from leylora.models.presets import GREEDY, Sampling
 from leylora.models.templates import Ending, special_tokens
 
 Tokens = Sequence[int]
-IGNORED = -100
-"""The label of a token that is not scored."""
-
-BATCH_TOKENS = 16_384
-"""Tokens, padding included, that `score` passes through a model at once."""
-
-_LEAD = 4  # tokens of the prompt that decide how the first new one is written
+IGNORED = -100  # the label of a token that is not scored
+BATCH_TOKENS = 16_384  # that `score` passes through a model at once, padding included
 
 
 class TooLongError(UsageError):
-    """A prompt does not fit the window. ``tokens`` is how long it is, ``allowed`` how long it may be."""
+    """A prompt of ``tokens`` does not fit the window, which has room for ``allowed``."""
 
     def __init__(self, tokens: int, allowed: int) -> None:
         self.tokens, self.allowed = tokens, allowed
@@ -64,23 +54,20 @@ class Generated(NamedTuple):
     finished: bool
 
 
-@dataclass(frozen=True)
-class Finish:
+class Finish(NamedTuple):
     """How a streamed answer ended: by itself or a stop text, at the length asked for, or because it was stopped."""
 
     reason: Literal["stop", "length", "stopped"]
     prompt_tokens: int
     completion_tokens: int
-    seconds: float
+    seconds: float  # reading the prompt and waiting for others included
 
     @property
     def tokens_per_second(self) -> float:
-        """Speed with everything: reading the prompt, waiting for others."""
         return self.completion_tokens / self.seconds if self.seconds > 0 else 0.0
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """The next piece of a streamed answer; the last one has ``finish``."""
 
     text: str
@@ -105,12 +92,11 @@ class Row(NamedTuple):
 
     @classmethod
     def of_labels(cls, ids: Tokens, labels: Tokens) -> "Row":
-        """A training row: ``labels`` say of each token in ``ids`` whether it is scored."""
+        """A training row; ``labels`` say of each token in ``ids`` whether it is scored."""
         return cls(tuple(ids[:-1]), tuple(labels[1:]))
 
     @classmethod
     def of_answer(cls, prompt: Tokens, answer: Tokens) -> "Row":
-        """An answer after a prompt."""
         return cls((*prompt, *answer[:-1]), (*[IGNORED] * (len(prompt) - 1), *answer))
 
 
@@ -127,11 +113,8 @@ def generate(
 ) -> list[Generated]:
     """Answers to a batch of prompts, which do not influence each other.
 
-    Args:
-        ending: token ids and texts that end an answer; by default the tokenizer's end-of-text token.
-        streamer: told the tokens of the answer as they come; for a single prompt.
-        halt: set it to end all answers after the token that is being computed.
-        more: further keys of transformers' GenerationConfig, such as ``num_beams``.
+    ``ending`` is by default the tokenizer's end-of-text token. Setting ``halt`` ends all answers after the token that
+    is being computed. A ``streamer`` goes with a single prompt; ``more`` are keys of transformers' GenerationConfig.
 
     Raises:
         LeyloraError: one prompt alone does not fit the GPU, or the model computes NaN.
@@ -142,11 +125,9 @@ def generate(
     encoder = bool(model.config.is_encoder_decoder)
     stops = sorted({*ending.texts, *filter(None, sampling.stop)})
     ids, mask = padded(prompts, int(tokenizer.pad_token_id or 0), left=not encoder)
-    criteria: list[StoppingCriteria] = (
-        [_AtStop(tokenizer, stops, start=0 if encoder else ids.shape[1])] if stops else []
-    )
+    criteria: list[Any] = [_AtStop(tokenizer, stops, start=0 if encoder else ids.shape[1])] if stops else []
     if halt is not None:
-        criteria.append(_Halted(halt))
+        criteria.append(lambda ids, scores, **_: torch.full((len(ids),), halt.is_set(), device=ids.device))
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     try:
         with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=devices):
@@ -156,7 +137,7 @@ def generate(
                 input_ids=ids.to(model.device),
                 attention_mask=mask.to(model.device),
                 generation_config=generation_config(sampling, ending, tokenizer, **more),
-                logits_processor=LogitsProcessorList([_Numbers()]),
+                logits_processor=LogitsProcessorList([_check_numbers]),
                 stopping_criteria=StoppingCriteriaList(criteria),
                 streamer=streamer,
             )[:, 1 if encoder else ids.shape[1] :].tolist()  # (B, new tokens)
@@ -210,21 +191,14 @@ def stream(
     halt: threading.Event | None = None,
     within: AbstractContextManager[Any] | None = None,
 ) -> Iterator[Piece]:
-    """One answer as it is written; the last piece has ``finish``.
+    """One answer as it is written; the last piece has ``finish``. It raises what `generate` raises.
 
-    Generation runs in a thread. Setting ``halt``, or leaving the loop (which sets it), ends the answer after the token
-    that is being computed.
-
-    Args:
-        within: entered in that thread for as long as it generates: the model's lock.
-
-    Raises:
-        LeyloraError: as `generate`.
+    Generation runs in a thread, within the context ``within`` (the model's lock). Setting ``halt``, or leaving the
+    loop, ends the answer after the token that is being computed.
     """
-    ending = ending or Ending(frozenset({int(tokenizer.eos_token_id)}), ())
     halt = halt or threading.Event()
     pieces: queue.SimpleQueue[str | Generated | BaseException] = queue.SimpleQueue()
-    streamer = TextPieces(tokenizer, (*ending.texts, *sampling.stop), prompt, pieces.put)
+    streamer = TextPieces(tokenizer, (*(ending.texts if ending else ()), *sampling.stop), prompt, pieces.put)
     started = time.perf_counter()
 
     def work() -> None:
@@ -263,9 +237,6 @@ def score(
     Rows with the same inputs (the letters of one question) are computed once. Padding is on the right: attention is
     causal, so no token sees it, and a row scores as it would alone.
 
-    Args:
-        batch_tokens: most tokens, padding included, that are computed together.
-
     Raises:
         LeyloraError: one row alone does not fit the GPU.
     """
@@ -297,15 +268,13 @@ def batches(lengths: Sequence[int], most_tokens: int, most_rows: int | None = No
 
 def padded(rows: Sequence[Tokens], pad: int, *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """``(B, T)`` ids and their attention mask."""
-    longest = max(map(len, rows))
-    fill = [longest - len(row) for row in rows]
-    if left:
-        ids = [[pad] * gap + list(row) for row, gap in zip(rows, fill, strict=True)]
-        mask = [[0] * gap + [1] * len(row) for row, gap in zip(rows, fill, strict=True)]
-    else:
-        ids = [list(row) + [pad] * gap for row, gap in zip(rows, fill, strict=True)]
-        mask = [[1] * len(row) + [0] * gap for row, gap in zip(rows, fill, strict=True)]
-    return torch.tensor(ids), torch.tensor(mask)
+    side = "left" if left else "right"
+
+    def filled(values: Iterable[Tokens], fill: int) -> torch.Tensor:
+        tensors = [torch.tensor(list(value), dtype=torch.long) for value in values]
+        return pad_sequence(tensors, batch_first=True, padding_value=fill, padding_side=side)
+
+    return filled(rows, pad), filled(([1] * len(row) for row in rows), 0)
 
 
 @contextmanager
@@ -320,14 +289,10 @@ def evaluating(model: PreTrainedModel) -> Iterator[None]:
 
 
 class TextPieces(BaseStreamer):
-    """Token ids in, text out as soon as it is certain: whole characters, and nothing that may begin a stop text.
+    """Token ids in, text out (to ``tell``) as soon as it is certain: whole characters, no part of a stop text.
 
-    The text of a token depends on the ones before it, so the last few are decoded together and what is new is the
-    difference (as in Hugging Face's text-generation-inference).
-
-    Args:
-        prompt: its last tokens decide how the first new one is written.
-        tell: given each piece of text.
+    The text of a token depends on the ones before it, the prompt's last tokens included, so the last few are decoded
+    together and what is new is the difference (as in Hugging Face's text-generation-inference).
     """
 
     def __init__(
@@ -340,21 +305,19 @@ class TextPieces(BaseStreamer):
         self._tokenizer, self._tell = tokenizer, tell
         self._stops = tuple(filter(None, stops))
         self._silent = special_tokens(tokenizer).keys()
-        self._ids: list[int] = [token for token in prompt[-_LEAD:] if token not in self._silent]
+        self._ids: list[int] = [token for token in prompt[-4:] if token not in self._silent]
         self._from, self._read = 0, len(self._ids)
         self._held, self._is_prompt = "", True
         self.stopped = False
 
     def put(self, value: torch.Tensor) -> None:
-        """What `generate` calls: first with the prompt, then with each token."""
-        if self._is_prompt:
+        if self._is_prompt:  # transformers hands over the prompt first
             self._is_prompt = False
         elif not self.stopped:
             for token in value.flatten().tolist():
                 self._tell(self.add(token))
 
     def end(self) -> None:
-        """What `generate` calls at the end of the answer."""
         if not self.stopped:
             self._tell(self.rest())
 
@@ -456,13 +419,10 @@ def _logits(model: PreTrainedModel, groups: list[list[Row]], pad: int) -> tuple[
     return model(input_ids=ids.to(model.device), logits_to_keep=keep, use_cache=False).logits, first
 
 
-class _Numbers(LogitsProcessor):
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        if not torch.isfinite(scores.max()):  # on a GPU drawing from NaN would break the process
-            raise LeyloraError(
-                "The model computed no usable numbers; load it as --load 4bit, or on a card with bfloat16."
-            )
-        return scores
+def _check_numbers(input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    if not torch.isfinite(scores.max()):  # on a GPU drawing from NaN would break the process
+        raise LeyloraError("The model computed no usable numbers; load it as --load 4bit, or on a card with bfloat16.")
+    return scores
 
 
 class _AtStop(StoppingCriteria):
@@ -479,11 +439,3 @@ class _AtStop(StoppingCriteria):
         tail = input_ids[:, max(self._start, input_ids.shape[1] - self._tail) :]
         texts = self._tokenizer.batch_decode(tail, skip_special_tokens=True)
         return torch.tensor([any(stop in text for stop in self._stops) for text in texts], device=input_ids.device)
-
-
-class _Halted(StoppingCriteria):
-    def __init__(self, event: threading.Event) -> None:
-        self._event = event
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        return torch.full((input_ids.shape[0],), self._event.is_set(), device=input_ids.device)

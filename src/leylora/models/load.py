@@ -1,13 +1,4 @@
-"""Base models and their tokenizers, loaded so that "4-bit" means 4 bits. The one place where models are loaded.
-
-    load_config(name)       transformers' configuration
-    load_tokenizer(name)    with a padding token that is not the end-of-text token
-    load_base(name, load)   a model to train adapters on or to ask; causal, or encoder-decoder if its config says so
-    default_dtype()         what matrices are multiplied in on this machine, unless a recipe says otherwise
-    silence_libraries()     what the libraries below say on every run and nobody can act on
-
-`base_sha256`, `same_base` and other facts that need no loading are in `leylora.models.bases`.
-"""
+"""Base models and their tokenizers, loaded so that "4-bit" means 4 bits. The one place where models are loaded."""
 
 import sys
 import warnings
@@ -33,11 +24,10 @@ from leylora.models.falcon import isolate_packed_documents, plain_linear_layers,
 
 
 def silence_libraries() -> None:
-    """Leave the terminal to our own progress and notes.
+    """Silence what nobody can act on: announcements of next major versions, progress bars of steps that take a second.
 
-    Silenced: announcements by transformers and TRL of their next major versions, and progress bars of steps that take
-    a second. Errors and other warnings stay. (bitsandbytes' note on a missing optional CPU kernel, which comes with
-    its first import, is silenced in ``leylora/__init__.py``.)
+    Errors and other warnings stay. (bitsandbytes' note on a missing optional CPU kernel, which comes with its first
+    import, is silenced in ``leylora/__init__.py``.)
     """
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\..*")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"trl\..*")
@@ -47,7 +37,7 @@ def silence_libraries() -> None:
 
 
 def default_dtype() -> torch.dtype:
-    """float32 on the CPU; on a GPU bfloat16, or float16 where it is older than Ampere."""
+    """What matrices are multiplied in unless a recipe says otherwise."""
     card = find_card()
     return torch.float32 if card is None else torch.bfloat16 if card.bf16 else torch.float16
 
@@ -107,7 +97,7 @@ def _padding_token(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
         if token is not None and token not in (tokenizer.bos_token, tokenizer.eos_token):
             return token
     raise LeyloraError(
-        f"The tokenizer of {name} has no special token besides its end-of-text token '{tokenizer.eos_token}' to pad "
+        f"The tokenizer of {name} has no special token other than its end-of-text token '{tokenizer.eos_token}' to pad "
         "with; set pad_token in its tokenizer_config.json to a token that texts do not use."
     )
 
@@ -124,13 +114,13 @@ def load_base(
     attn_implementation: str | None = None,
     device_map: dict[str, int] | bool | None = True,
 ) -> PreTrainedModel:
-    """Load a model in evaluation mode, ready for packed rows.
+    """Load a causal or encoder-decoder model in evaluation mode, ready for packed rows.
 
     Args:
         load: precision of the linear layers; 4 bits is what adapters are trained on, and so what suits them best.
+        quant_storage: dtype that carries the packed 4-bit weights; FSDP needs ``compute_dtype`` here.
         compute_dtype: what matrices are multiplied in, and what the layers outside 4-bit are held in; by default
             `default_dtype`.
-        quant_storage: dtype that carries the packed 4-bit weights; FSDP needs ``compute_dtype`` here.
         device_map: True puts the model on this process's GPU if there is one.
 
     Raises:
@@ -176,20 +166,13 @@ def load_base(
     if load == "4bit" and not config.is_encoder_decoder:
         check_quantized(model)
         if dtype == torch.float32:
-            _keep_float32_on_cpu(model)
+            # bitsandbytes 0.50 repacks the weights at the first forward pass in evaluation on CPUs with AVX512-BF16
+            # and from then on rounds every input to bfloat16 (nn/modules.py, backends/cpu/ops.py). Losses then depend
+            # on which variants were scored before: by up to 0.01 per logit on the small models.
+            for module in model.modules():
+                if isinstance(module, Linear4bit):
+                    module.support_avx512bf16_for_cpu = False
     return model
-
-
-def _keep_float32_on_cpu(model: PreTrainedModel) -> None:
-    """Let 4-bit layers compute on CPU in evaluation what they compute in training.
-
-    bitsandbytes 0.50 repacks the weights at the first forward pass in evaluation on CPUs with AVX512-BF16 and from
-    then on rounds every input to bfloat16 (nn/modules.py, backends/cpu/ops.py). Losses then depend on whether, and in
-    which order, variants were scored before: by up to 0.01 per logit on the small models.
-    """
-    for module in model.modules():
-        if isinstance(module, Linear4bit):
-            module.support_avx512bf16_for_cpu = False
 
 
 def quantized_fraction(model: PreTrainedModel) -> tuple[float, list[str]]:
@@ -210,11 +193,7 @@ def quantized_fraction(model: PreTrainedModel) -> tuple[float, list[str]]:
 
 
 def check_quantized(model: PreTrainedModel) -> None:
-    """Stop when a linear layer outside the output head is not 4-bit.
-
-    Raises:
-        LeyloraError: names the share and the first layer left.
-    """
+    """Raise LeyloraError when a linear layer outside the output head is not 4-bit."""
     fraction, unquantized = quantized_fraction(model)
     if fraction < 1.0:
         raise LeyloraError(

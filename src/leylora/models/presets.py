@@ -2,19 +2,13 @@
 
 A preset is a flat YAML mapping laid over neutral defaults. The webui checks nothing: through its API every key
 of the file overwrites the request, and a value of a wrong type gives an empty answer with status 200.
-
-    Sampling                   how one answer is generated (temperature, top_p, ... max_new_tokens, seed, stop)
-    preset(name)               the settings of a file in GENERATION-PRESETS, and the keys that have no effect here
-    preset_for(adapter)        the preset made for an adapter
-    parse_preset(bytes)        a preset file with its faults, as the webui would take it
-
 `leylora.models.generate` turns `Sampling` into transformers' GenerationConfig.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -23,7 +17,7 @@ from leylora.project import GENERATION_PRESETS, shown
 
 MAX_NEW_TOKENS = 512
 
-#: Every preset key with its neutral value, as of webui v4.9; a preset holds those that differ.
+# Every preset key with its neutral value, as of webui v4.9; a preset holds those that differ.
 DEFAULTS: dict[str, Any] = {
     "temperature": 1,
     "dynatemp_low": 1,
@@ -65,27 +59,18 @@ DEFAULTS: dict[str, Any] = {
     "dry_sequence_breakers": '"\\n", ":", "\\"", "*"',
 }
 
-#: Keys that were preset keys once and are ignored today.
+# Were preset keys once and are ignored today.
 RETIRED = frozenset(
     {"num_beams", "length_penalty", "early_stopping", "min_length", "additive_repetition_penalty", "custom_token_bans"}
 )
 
-_CONTRASTIVE_REMOVED = (4, 56)  # the transformers release that moved contrastive search out of the library
 
-
-@dataclass(frozen=True)
-class Preset:
-    """A preset file as read.
-
-    Attributes:
-        settings: what it sets.
-        faults: for these the webui answers with an error, with nothing, or with something else than asked.
-        remarks: worth knowing, harmless.
-    """
+class Preset(NamedTuple):
+    """A preset file as read: what it sets, and what is wrong with it."""
 
     settings: dict[str, Any]
-    faults: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()  # the webui answers with an error, with nothing, or with something else than asked
+    remarks: tuple[str, ...] = ()  # harmless
 
 
 def parse_preset(data: bytes, transformers: tuple[int, ...] | None = None) -> Preset:
@@ -107,11 +92,11 @@ def parse_preset(data: bytes, transformers: tuple[int, ...] | None = None) -> Pr
             faults.append(f"{key} is not a preset key; through the API it overwrites the request's own {key}")
         elif not same_kind(value, DEFAULTS[key]):
             kind = type(DEFAULTS[key]).__name__
-            faults.append(f"{key}: {value!r} is no {kind}; the webui would answer with an empty text")
+            faults.append(f"{key}: {value!r} is not of type {kind}; the webui would answer with an empty text")
     if content.get("temperature") == 0 and content.get("do_sample", True):
         faults.append("temperature: 0 gives an empty answer; write do_sample: false for greedy decoding")
     if content.get("penalty_alpha"):
-        if transformers is None or transformers[:2] >= _CONTRASTIVE_REMOVED:
+        if transformers is None or transformers[:2] >= (4, 56):  # which moved it out of the library
             faults.append("penalty_alpha (contrastive search) gives an empty answer in versions after about v3.12")
         else:
             remarks.append("penalty_alpha (contrastive search) works in this version, with the Transformers loader")
@@ -126,25 +111,16 @@ def same_kind(value: object, default: object) -> bool:
     return isinstance(value, str) if isinstance(default, str) else isinstance(value, int | float)
 
 
-_COLDEST = 1e-5
-_COUNTS = ("top_k", "no_repeat_ngram_size")
-_HARMLESS = ("repetition_penalty_range", "xtc_threshold", "dry_allowed_length", "dry_base", "adaptive_decay")
-
-
 @dataclass(frozen=True)
 class Sampling:
-    """One answer's settings, by the names of the webui's presets; the defaults are neutral.
-
-    ``epsilon_cutoff`` and ``eta_cutoff`` are in units of 1e-4. ``stop`` are texts that end the answer, in addition to
-    those of the template.
-    """
+    """One answer's settings, by the names of the webui's presets; the defaults are neutral."""
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
     typical_p: float = 1.0
-    epsilon_cutoff: float = 0.0
+    epsilon_cutoff: float = 0.0  # in units of 1e-4, as is the next
     eta_cutoff: float = 0.0
     repetition_penalty: float = 1.0
     encoder_repetition_penalty: float = 1.0
@@ -152,60 +128,47 @@ class Sampling:
     do_sample: bool = True
     max_new_tokens: int = MAX_NEW_TOKENS
     seed: int | None = None
-    stop: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()  # texts that end the answer, in addition to those of the template
 
     def __post_init__(self) -> None:
-        """Raise UsageError for a value that cannot be."""
-        share = {"top_p": self.top_p, "min_p": self.min_p, "typical_p": self.typical_p}
-        wrong = [
-            f"{key} must lie between 0 and 1, not be {value:g}" for key, value in share.items() if not 0 <= value <= 1
-        ]
-        positive = ("temperature", "top_k", "epsilon_cutoff", "eta_cutoff", "no_repeat_ngram_size")
-        wrong += [f"{key} must not be negative" for key in positive if getattr(self, key) < 0]
-        penalties = ("repetition_penalty", "encoder_repetition_penalty")
-        wrong += [f"{key} must be above 0" for key in penalties if getattr(self, key) <= 0]
-        wrong += [
-            f"{key} must be below 10,000 (a share of 1)"
-            for key in ("epsilon_cutoff", "eta_cutoff")
-            if getattr(self, key) >= 10_000
-        ]
+        for key in ("top_p", "min_p", "typical_p"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise UsageError(f"{key} must lie between 0 and 1, not be {getattr(self, key):g}.")
+        for key in ("temperature", "top_k", "epsilon_cutoff", "eta_cutoff", "no_repeat_ngram_size"):
+            if getattr(self, key) < 0:
+                raise UsageError(f"{key} must not be negative.")
+        for key in ("repetition_penalty", "encoder_repetition_penalty"):
+            if getattr(self, key) <= 0:
+                raise UsageError(f"{key} must be above 0.")
+        for key in ("epsilon_cutoff", "eta_cutoff"):
+            if getattr(self, key) >= 10_000:
+                raise UsageError(f"{key} must be below 10,000 (a share of 1).")
         if self.max_new_tokens < 1:
-            wrong.append("at least one token must be asked for")
-        if wrong:
-            raise UsageError(f"{wrong[0]}.")
+            raise UsageError("at least one token must be asked for.")
 
     @property
     def greedy(self) -> bool:
         """Whether the likeliest token is always taken. A temperature of 0 means that too, as in OpenAI's API, and so
         does one so small that dividing by it leaves no numbers."""
-        return not self.do_sample or self.temperature < _COLDEST
+        return not self.do_sample or self.temperature < 1e-5
 
 
 GREEDY = Sampling(do_sample=False)
 
-SAMPLERS = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "typical_p",
-    "epsilon_cutoff",
-    "eta_cutoff",
-    "repetition_penalty",
-    "encoder_repetition_penalty",
-    "no_repeat_ngram_size",
-    "do_sample",
-)
-"""The preset keys that are honoured."""
+SAMPLERS = tuple(field.name for field in fields(Sampling) if field.name in DEFAULTS)  # the keys that are honoured
+_HARMLESS = ("repetition_penalty_range", "xtc_threshold", "dry_allowed_length", "dry_base", "adaptive_decay")
 
 
 def sampling_of(settings: dict[str, Any], base: Sampling | None = None) -> tuple[Sampling, list[str]]:
-    """Preset keys over ``base``, and the keys that have no effect here.
-
-    Raises:
-        UsageError: a value that cannot be.
-    """
-    known = {key: _number(key, settings[key]) for key in SAMPLERS if key in settings}
+    """Preset keys over ``base``, and the keys that have no effect here. Raises UsageError for an impossible value."""
+    known = {key: settings[key] for key in SAMPLERS if key in settings}
+    for key, value in known.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{key} must be a finite number.")
+        if isinstance(value, float) and key in ("top_k", "no_repeat_ngram_size"):
+            if not value.is_integer():
+                raise UsageError(f"{key} must be a whole number, not {value:g}.")
+            known[key] = int(value)
     ignored = [
         key
         for key, value in settings.items()
@@ -217,30 +180,16 @@ def sampling_of(settings: dict[str, Any], base: Sampling | None = None) -> tuple
         raise UsageError(f"A sampling setting is not a number: {known}.") from None
 
 
-def _number(key: str, value: Any) -> Any:
-    """A setting as it is used. Raises UsageError for one that is infinite, or a part of a token."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{key} must be a finite number.")
-    if isinstance(value, float) and key in _COUNTS:
-        if not value.is_integer():
-            raise UsageError(f"{key} must be a whole number, not {value:g}.")
-        return int(value)
-    return value
-
-
 def presets(folder: Path = GENERATION_PRESETS) -> list[str]:
-    """The presets there are and that work here."""
+    """The names of the presets that work here."""
     return [path.stem for path in sorted(folder.glob("*.yaml")) if not parse_preset(path.read_bytes()).faults]
 
 
 def preset(name: str, base: Sampling | None = None, folder: Path = GENERATION_PRESETS) -> tuple[Sampling, list[str]]:
-    """A preset by name, over ``base`` (length, seed and stop texts are not part of a preset).
-
-    Returns:
-        The settings, and the keys that are not supported here.
+    """A preset by name over ``base`` (length, seed and stop texts are not part of one), and the keys ignored here.
 
     Raises:
-        UsageError: there is none of that name; the message lists them.
+        UsageError: there is no preset of that name.
         LeyloraError: the file is faulty.
     """
     path = folder / f"{name}.yaml"
@@ -249,8 +198,7 @@ def preset(name: str, base: Sampling | None = None, folder: Path = GENERATION_PR
     read = parse_preset(path.read_bytes())
     if read.faults:
         raise LeyloraError(f"{shown(path)} cannot be used: {read.faults[0]}.")
-    neutral = {key: DEFAULTS[key] for key in SAMPLERS}
-    return sampling_of(neutral | read.settings, base)
+    return sampling_of({key: DEFAULTS[key] for key in SAMPLERS} | read.settings, base)
 
 
 def preset_for(variant: str, folder: Path = GENERATION_PRESETS) -> str:

@@ -5,20 +5,13 @@ must learn to write (an answer and its end) is marked by the Jinja comments ``{#
 ``{# endgeneration #}``. The webui ignores comments; for training they become the ``{% generation %}`` block
 by which transformers tells which tokens the assistant wrote.
 
-    instruction_template(name)      the text, marks included
-    training_template(text)         as transformers trains on it
-    served_template(text)           as a server renders it
-    ending_of(template, tokenizer)  what ends an answer: token ids and stop strings
-    template_faults(content)        what the webui would make of a template file
-
 The webui derives the strings that end an answer from the template itself (`stop_strings`). A template whose turns are
 separated by nothing distinctive lets the model go on and play the user as well.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 from jinja2 import TemplateError
@@ -29,12 +22,13 @@ from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_text
 from leylora.project import INSTRUCTION_TEMPLATES, shown
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # light: transformers takes seconds
     from transformers import PreTrainedTokenizerBase
 
+# What the webui tries for a template's name, in this order; before v4.7 only ``.yaml`` was read.
 SUFFIXES = (".jinja", ".jinja2", ".yaml", ".yml")
-"""What the webui tries for a template's name, in this order; before v4.7 only ``.yaml`` was read."""
 
+# A conversation with everything a template must handle: a system message, two turns, an empty line.
 PROBE = [
     {"role": "system", "content": "Responde con la ley."},
     {"role": "user", "content": "¿Qué plazo hay para apelar?"},
@@ -42,18 +36,17 @@ PROBE = [
     {"role": "user", "content": "¿Y desde cuándo corre?"},
     {"role": "assistant", "content": "Desde la notificación.\n\nAsí lo dice la ley."},
 ]
-"""A conversation with everything a template must handle: a system message, two turns, an empty line."""
-
 _BRACKETS = {"<": ">", "[": "]", "(": ")", "{": "}"}
 _TURNS = ("first user message", "first assistant message", "second user message", "second assistant message")
+_TALK = [{"role": text.split()[1], "content": text} for text in _TURNS]
 OPEN, CLOSE = "{# generation #}", "{# endgeneration #}"
 
 
 def instruction_template(name: str, folder: Path = INSTRUCTION_TEMPLATES) -> str:
-    """The Jinja text of INSTRUCTION-TEMPLATES/``name``.yaml, as the webui reads it.
+    """The Jinja text of INSTRUCTION-TEMPLATES/``name``.yaml, marks included, as the webui reads it.
 
     Raises:
-        UsageError: there is no such template; the message lists those there are.
+        UsageError: there is no such template.
         LeyloraError: the file is not YAML or has no ``instruction_template`` text.
     """
     path = folder / f"{name}.yaml"
@@ -74,7 +67,7 @@ def training_template(text: str) -> str:
     """``text`` with the marked parts turned into ``{% generation %}`` blocks.
 
     Raises:
-        LeyloraError: nothing is marked, or the marks do not pair: training would have no answer to learn from.
+        LeyloraError: nothing is marked, or the marks do not pair.
     """
     opened, closed = text.count(OPEN), text.count(CLOSE)
     if opened == 0 or opened != closed:
@@ -91,14 +84,10 @@ def served_template(text: str) -> str:
 
 
 def turn_end(tokenizer: "PreTrainedTokenizerBase", template: str) -> int:
-    """The id of the token an answer ends with: the last one marked as the assistant's.
+    """The id of the token an answer ends with under a training template: the last one marked as the assistant's.
 
-    That is often the tokenizer's end-of-text token, but ``<|im_end|>`` may end a turn where it is not. Whatever it
-    is, generation must be able to stop at it: by its number if it is the end-of-text token, else as the stop string
-    that text-generation-webui derives from a bracketed mark after an answer.
-
-    Args:
-        template: the training template.
+    Generation must be able to stop at it: by its number if it is the end-of-text token, else (``<|im_end|>``) as the
+    stop string that text-generation-webui derives from a bracketed mark after an answer.
 
     Raises:
         LeyloraError: it is not a special token, or one that nothing would stop at.
@@ -116,9 +105,9 @@ def turn_end(tokenizer: "PreTrainedTokenizerBase", template: str) -> int:
     added = tokenizer.added_tokens_decoder.get(end)
     if added is None or not added.special or text[:1] not in "<[({":
         raise LeyloraError(
-            f"The instruction template lets an answer end with {tokenizer.decode([end])!r}, which is no end-of-turn "
-            f"token (the end-of-text token is {tokenizer.eos_token!r}); a model trained so never stops. Put eos_token "
-            "inside the marks, after the content."
+            f"The instruction template lets an answer end with {tokenizer.decode([end])!r}, which is not an "
+            f"end-of-turn token (the end-of-text token is {tokenizer.eos_token!r}); a model trained with it never "
+            "stops. Put eos_token inside the marks, after the content."
         )
     return end
 
@@ -126,14 +115,10 @@ def turn_end(tokenizer: "PreTrainedTokenizerBase", template: str) -> int:
 def check_served_as_trained(
     tokenizer: "PreTrainedTokenizerBase", template: str, trained: str, messages: list[dict[str, str]]
 ) -> None:
-    """Check that a server which renders ``template`` asks the model just as its training rows did.
+    """Check that a server which renders ``template`` (marks included) asks the model just as its training rows did.
 
-    The texts of the served and the training template are the same, and for each answer the tokens of the prompt
+    The texts of the served and the ``trained`` template are the same, and for each answer the tokens of the prompt
     before it are the first tokens of the conversation that is trained on.
-
-    Args:
-        template: as INSTRUCTION-TEMPLATES has it, marks included.
-        trained: what training renders, ``{% generation %}`` blocks included.
 
     Raises:
         LeyloraError: names where they part.
@@ -162,8 +147,7 @@ def check_served_as_trained(
             )
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(NamedTuple):
     """What ends an answer: token ids, or texts the model writes when it begins to play the user."""
 
     ids: frozenset[int]
@@ -171,17 +155,13 @@ class Ending:
 
 
 def ending_of(template: str, tokenizer: "PreTrainedTokenizerBase", eos: Sequence[int] = ()) -> Ending:
-    """The end of an answer under a served template.
+    """The end of an answer under a served template; ``eos`` are further end-of-text ids, of the model's configuration.
 
     Its texts are the webui's stop strings and the mark that opens the next question; the special tokens among them
     end an answer by their numbers, because they decode to no text.
-
-    Args:
-        eos: further end-of-text ids, from the model's generation config.
     """
     bos, end = tokenizer.bos_token or "", tokenizer.eos_token or ""
-    messages = [{"role": role, "content": _TURNS[at]} for at, role in enumerate(("user", "assistant", "user"))]
-    rendered = render(template, messages, bos_token=bos, eos_token=end)
+    rendered = render(template, _TALK[:3], bos_token=bos, eos_token=end)
     between = rendered[rendered.index(_TURNS[1]) + len(_TURNS[1]) : rendered.index(_TURNS[2])]
     special = {text: at for at, text in special_tokens(tokenizer).items() if text != tokenizer.unk_token}
     ids = {int(tokenizer.eos_token_id), *eos, *(at for token, at in special.items() if token in between)}
@@ -200,7 +180,7 @@ def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[int, str]:
 
 
 def template_text(content: str, suffix: str) -> tuple[str, list[str]]:
-    """The Jinja text in a template file of that suffix, and the faults for which the webui would take another."""
+    """The Jinja text in a template file, and the faults for which the webui would take another."""
     if suffix in (".jinja", ".jinja2"):
         return content, []
     try:
@@ -229,8 +209,12 @@ def render(
     Raises:
         LeyloraError: the template is not Jinja, or asks for what is not there.
     """
+
+    def refuse(message: str) -> None:
+        raise ValueError(message)
+
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    environment.globals["raise_exception"] = _raise
+    environment.globals["raise_exception"] = refuse
     try:
         return environment.from_string(template).render(
             messages=messages, bos_token=bos_token, eos_token=eos_token, add_generation_prompt=add_generation_prompt
@@ -245,21 +229,12 @@ def stop_strings(template: str, *, bos_token: str = "<s>", eos_token: str = "</s
     Two invented turns are rendered. Of the text after the first question, after the first answer and after the
     second, a leading bracketed mark is taken up to its closing bracket, or else everything up to the first colon.
     A string that begins with another one is dropped.
-
-    Raises:
-        LeyloraError: as `render`.
     """
-    roles = ("user", "assistant", "user", "assistant")
-    messages = [{"role": role, "content": text} for role, text in zip(roles, _TURNS, strict=True)]
-    prompt = render(template, messages, bos_token=bos_token, eos_token=eos_token)
-    after = {text: prompt.find(text) + len(text) for text in _TURNS}
-    pieces = (
-        prompt[after[_TURNS[0]] : prompt.find(_TURNS[1])],
-        prompt[after[_TURNS[1]] : prompt.find(_TURNS[2])],
-        prompt[after[_TURNS[3]] :],
-    )
+    prompt = render(template, _TALK, bos_token=bos_token, eos_token=eos_token)
+    starts = [prompt.find(text) for text in _TURNS]
+    ends = [start + len(text) for start, text in zip(starts, _TURNS, strict=True)]
     found = []
-    for piece in pieces:
+    for piece in (prompt[ends[0] : starts[1]], prompt[ends[1] : starts[2]], prompt[ends[3] :]):
         mark = piece.strip()
         closing = _BRACKETS.get(mark[:1])
         if closing and closing in mark:
@@ -280,9 +255,8 @@ def template_faults(content: str, suffix: str) -> tuple[list[str], list[str]]:
         return faults, []
     try:
         stops = stop_strings(text)
-        user, answer = ({"role": "user", "content": _TURNS[0]}, {"role": "assistant", "content": _TURNS[1]})
-        whole = render(text, [user, answer, user])
-        prompt = render(text, [user], add_generation_prompt=True)
+        whole = render(text, [*_TALK[:2], _TALK[0]])
+        prompt = render(text, _TALK[:1], add_generation_prompt=True)
     except LeyloraError as error:
         return [*faults, f"{error} The webui answers with status 500."], []
     if _TURNS[0] not in whole or _TURNS[1] not in whole:
@@ -298,7 +272,3 @@ def template_faults(content: str, suffix: str) -> tuple[list[str], list[str]]:
 def find_template(folder: Path, name: str) -> Path | None:
     """The file the webui reads for a template's name."""
     return next((file for suffix in SUFFIXES if (file := folder / f"{name}{suffix}").is_file()), None)
-
-
-def _raise(message: str) -> None:
-    raise ValueError(message)

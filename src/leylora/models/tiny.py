@@ -1,14 +1,9 @@
-"""Small models in the place of large ones: trained ones for a demo, random ones for tests and checks. No download.
-
-    make_tiny_base(family, texts, out)  Mistral, Llama 2 or Falcon with two million parameters, its own tokenizer and a
-                                        minute of pre-training
-    make_tiny_t5(texts, out)            a random T5 of Flan-T5's shape
-    make_stand_in(config, folder)       a random model of any of our architectures with two narrow layers
+"""Small models instead of large ones: trained ones for a demo, random ones for tests and checks. No download.
 
 The tiny bases have the architecture of the real ones (grouped-query attention and sliding window of Mistral, full
 attention of Llama 2, multi-query attention with a parallel MLP and a tied head of Falcon) and their special tokens.
 What a preflight check asks of a model (is every layer quantised, do packed documents stay apart, do the adapter's layer
-names fit) depends on its architecture and not on its weights: a stand-in answers it in seconds.
+names fit) depends on its architecture and not on its weights: a random stand-in answers it in seconds.
 """
 
 import hashlib
@@ -55,15 +50,9 @@ STAND_IN_LAYERS = 2
 
 
 def make_tiny_base(family: str, texts: list[str], out: Path, *, steps: int = 300, seed: int = 7) -> bool:
-    """Train a tokenizer and a small model on ``texts`` and save both to ``out``, unless it is already there.
+    """Train a tokenizer and a small model on ``texts`` and save both to ``out``; False when it is already there.
 
-    Args:
-        family: one of `FAMILIES`.
-        texts: plain paragraphs; repeated ones count once.
-        steps: optimizer steps of `BATCH` x `LENGTH` tokens.
-
-    Returns:
-        Whether a model was made; False when ``out`` holds the one that these arguments give.
+    It has two million parameters and takes a minute: ``steps`` of `BATCH` x `LENGTH` tokens.
 
     Raises:
         UsageError: an unknown family, or too little text to train a tokenizer on.
@@ -84,8 +73,7 @@ def make_tiny_base(family: str, texts: list[str], out: Path, *, steps: int = 300
     tokenizer = train_tokenizer(family, texts)
     set_seed(seed)
     model = new_model(family, tokenizer)
-    end = [tokenizer.eos_token_id]
-    tokens = [tokenizer.encode(text, add_special_tokens=False) + end for text in texts]
+    tokens = [[*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id] for text in texts]
     pretrain(model, tokens, steps, seed)
     with staged_folder(out, overwrite=True) as folder:
         model.to(torch.float32).save_pretrained(folder)
@@ -95,7 +83,6 @@ def make_tiny_base(family: str, texts: list[str], out: Path, *, steps: int = 300
 
 
 def check_family(family: str) -> None:
-    """Raise UsageError unless ``family`` is one of `FAMILIES`."""
     if family not in FAMILIES:
         raise UsageError(f"There is no small model '{family}'; there are {', '.join(FAMILIES)}.")
 
@@ -132,7 +119,6 @@ def train_tokenizer(family: str, texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 def new_model(family: str, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    """A model of the family's shape with random weights."""
     shared: dict[str, Any] = {
         "vocab_size": VOCABULARY,
         "hidden_size": HIDDEN,
@@ -194,12 +180,8 @@ def tiny_t5_of_samples() -> Path:
 
 
 def make_tiny_t5(texts: list[str], out: Path, *, seed: int = 7) -> None:
-    """Save a tokenizer trained on ``texts`` and a random T5 of Flan-T5's shape (gated GELU, untied head) to ``out``.
-
-    A model that is already there is replaced.
-    """
+    """Save a tokenizer trained on ``texts`` and a random T5 of Flan-T5's shape (gated GELU, untied head) to ``out``."""
     silence_libraries()
-
     tokenizer = train_t5_tokenizer(texts)
     set_seed(seed)
     model = T5ForConditionalGeneration(
@@ -229,12 +211,10 @@ def train_t5_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     special = ["<pad>", "</s>", "<unk>"]
-    tokenizer.train_from_iterator(
-        texts,
-        trainers.UnigramTrainer(
-            vocab_size=T5_VOCABULARY, special_tokens=special, unk_token="<unk>", show_progress=False
-        ),
+    trainer = trainers.UnigramTrainer(
+        vocab_size=T5_VOCABULARY, special_tokens=special, unk_token="<unk>", show_progress=False
     )
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
     )
@@ -244,33 +224,21 @@ def train_t5_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 def make_stand_in(config: PretrainedConfig, folder: Path, seed: int = 0) -> None:
-    """Save a model of ``config``'s architecture and vocabulary with two narrow layers to ``folder``.
+    """Save a random model of ``config``'s architecture and vocabulary with two narrow layers to ``folder``.
 
     Heads keep the ratio of queries to keys; windows, ties and biases are those of ``config``.
     """
-    small = type(config).from_dict({**config.to_dict(), **_narrow(config)})
+    whole = config.to_dict()
+    narrow: dict[str, Any] = {"hidden_size": 128, "num_hidden_layers": STAND_IN_LAYERS}
+    if config.model_type == "falcon":
+        narrow |= {"num_attention_heads": 2, "ffn_hidden_size": 512}  # of 64, one key and value head for both
+    else:
+        shared = max(1, 4 * config.num_key_value_heads // config.num_attention_heads)
+        narrow |= {"num_attention_heads": 4, "num_key_value_heads": shared, "head_dim": 32, "intermediate_size": 256}
+        if kinds := whole.get("layer_types"):
+            narrow["layer_types"] = kinds[:STAND_IN_LAYERS]
+    small = type(config).from_dict(whole | narrow)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(small, dtype=torch.float32)
     model.save_pretrained(folder)
-
-
-def _narrow(config: PretrainedConfig) -> dict[str, Any]:
-    if config.model_type == "falcon":
-        return {
-            "hidden_size": 128,
-            "num_attention_heads": 2,  # of 64, one key and value head for both
-            "ffn_hidden_size": 512,
-            "num_hidden_layers": STAND_IN_LAYERS,
-        }
-    shared = max(1, 4 * config.num_key_value_heads // config.num_attention_heads)
-    narrow = {
-        "hidden_size": 128,
-        "num_attention_heads": 4,
-        "num_key_value_heads": shared,
-        "head_dim": 32,
-        "intermediate_size": 256,
-        "num_hidden_layers": STAND_IN_LAYERS,
-    }
-    kinds = config.to_dict().get("layer_types")
-    return narrow | ({"layer_types": kinds[:STAND_IN_LAYERS]} if kinds else {})

@@ -81,6 +81,11 @@ def settings(arguments: Arguments, attention: tuple[str, str]) -> list[Fact]:
     unusable = {
         "chat_template_path": (training.chat_template_path, "give instruction_template, which the webui serves too"),
         "eos_token": (training.eos_token, "the template's marks decide what ends an answer"),
+        "pad_token": (training.pad_token, "padding is a token of the base that no text uses"),
+        "activation_offloading": (
+            training.activation_offloading and training.use_cpu,
+            "it moves activations off a GPU, and there is none",
+        ),
         "lora_modules_to_save": (model.lora_modules_to_save, "embeddings and head stay those of the base"),
         "lora_target_parameters": (model.lora_target_parameters, "name layers in lora_target_modules"),
         "load_in_8bit": (model.load_in_8bit, "use load_in_4bit, or neither"),

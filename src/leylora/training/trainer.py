@@ -34,7 +34,7 @@ from transformers.trainer_utils import rotate_checkpoints
 from trl import SFTConfig, SFTTrainer
 
 from leylora import console
-from leylora.errors import LeyloraError, first_line
+from leylora.errors import LeyloraError, UsageError, first_line, flattened
 from leylora.models.cards import find_card, peak_tflops
 from leylora.project import shown
 from leylora.training.adapter import TRAINED, keep_fp32_master_weights, load_trained
@@ -165,6 +165,9 @@ def build_trainer(
     """TRL's trainer over rows that are already labelled, with adapters in float32.
 
     Rows that nobody has packed yet are packed here.
+
+    Raises:
+        UsageError: TRL or transformers cannot use a key.
     """
     args, name = arguments.training, arguments.output.name
     args.output_dir = str(work)
@@ -183,15 +186,18 @@ def build_trainer(
     evaluated = None
     if held_out is not None:
         evaluated = held_out.packed or pack(held_out.dataset, args, packing=packs_evaluation(args))
-    trainer = LoraTrainer(
-        watch=DivergenceCallback(train, tokenizer, stop_on_divergence=arguments.run.stop_on_divergence),
-        bar=bar,
-        model=model,
-        args=args,
-        train_dataset=train.packed or pack(train.dataset, args, packing=args.packing),
-        eval_dataset=evaluated,
-        processing_class=tokenizer,
-    )
+    try:
+        trainer = LoraTrainer(
+            watch=DivergenceCallback(train, tokenizer, stop_on_divergence=arguments.run.stop_on_divergence),
+            bar=bar,
+            model=model,
+            args=args,
+            train_dataset=train.packed or pack(train.dataset, args, packing=args.packing),
+            eval_dataset=evaluated,
+            processing_class=tokenizer,
+        )
+    except (ValueError, ImportError) as error:  # keys that TRL or transformers refuse only here
+        raise UsageError(f"{arguments.recipe}: {flattened(error, 300)}") from None
     keep_fp32_master_weights(model)
     for unwanted in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(unwanted)

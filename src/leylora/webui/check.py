@@ -3,8 +3,8 @@
 import re
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from leylora.adapters.config import BASE_KEYS, CONFIG_FILE, AdapterConfig, check_adapter_name, parse_config
 from leylora.adapters.files import PICKLED_FILE, PREFIX, WEIGHTS_FILE
@@ -34,22 +34,15 @@ KEY_SINCE = {
 }
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What would become of one artifact.
-
-    Attributes:
-        faults: why it would not load, or not do what it says.
-        remarks: worth knowing; it works all the same.
-        loader: which loader of the webui can use it.
-    """
+class Verdict(NamedTuple):
+    """What would become of one artifact."""
 
     kind: Kind
     name: str
     path: Path
-    faults: tuple[str, ...]
-    remarks: tuple[str, ...] = ()
-    loader: str = "any"
+    faults: tuple[str, ...]  # why it would not load, or not do what it says
+    remarks: tuple[str, ...] = ()  # worth knowing; it works all the same
+    loader: str = "any"  # which loader of the webui can use it
 
 
 def check_install(path: Path) -> list[Verdict]:
@@ -78,8 +71,7 @@ def check_adapter(folder: Path, peft: tuple[int, ...] | None = None) -> Verdict:
         raw = read_json(folder / CONFIG_FILE)
         config = parse_config(raw, folder / CONFIG_FILE)
     except LeyloraError as error:
-        faults.append(str(error))
-        return Verdict("adapter", folder.name, folder, tuple(faults), tuple(remarks), "Transformers")
+        return Verdict("adapter", folder.name, folder, (*faults, str(error)), tuple(remarks), "Transformers")
     faults += _unknown_keys(raw, peft)
     if (folder / WEIGHTS_FILE).is_file():
         faults += _weight_faults(folder / WEIGHTS_FILE, config)
@@ -95,7 +87,7 @@ def check_adapter(folder: Path, peft: tuple[int, ...] | None = None) -> Verdict:
 
 
 def _adapters(install: Install) -> list[Verdict]:
-    peft = install.pin("peft")
+    peft = install.pins.get("peft")
     verdicts = []
     for entry in sorted(install.loras.iterdir()) if install.loras.is_dir() else []:
         if entry.name.startswith(".") or (entry.is_file() and entry.name.endswith(_UNLISTED)):
@@ -108,7 +100,7 @@ def _adapters(install: Install) -> list[Verdict]:
         verdict = check_adapter(entry, peft)
         if install.portable:
             faults = ("a portable build loads no LoRAs; use the full install", *verdict.faults)
-            verdict = Verdict("adapter", entry.name, entry, faults, verdict.remarks, "none")
+            verdict = verdict._replace(faults=faults, loader="none")
         verdicts.append(verdict)
     return verdicts
 
@@ -117,7 +109,7 @@ def _presets(install: Install) -> list[Verdict]:
     verdicts = []
     for file in sorted(install.presets.iterdir()) if install.presets.is_dir() else []:
         if file.suffix == ".yaml" and file.is_file():
-            preset = parse_preset(file.read_bytes(), install.pin("transformers"))
+            preset = parse_preset(file.read_bytes(), install.pins.get("transformers"))
             loader = "Transformers" if preset.settings.get("penalty_alpha") else "any"
             verdicts.append(Verdict("preset", file.stem, file, preset.faults, preset.remarks, loader))
         elif file.suffix in (".yml", ".YAML"):
@@ -153,9 +145,8 @@ def _extension(install: Install) -> list[Verdict]:
     remarks = []
     if not faults:
         try:
-            with closing(
-                sqlite3.connect(f"{(folder / EXTENSION_FILES[1]).resolve().as_uri()}?mode=ro", uri=True)
-            ) as db:
+            address = f"{(folder / EXTENSION_FILES[1]).resolve().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(address, uri=True)) as db:
                 count = db.execute("SELECT count(*) FROM articles").fetchone()[0]
             remarks.append(f"{count} articles; start the webui with --extensions {EXTENSION}")
         except sqlite3.Error as error:
@@ -171,8 +162,8 @@ def _unknown_keys(raw: dict[str, object], peft: tuple[int, ...] | None) -> list[
     unknown = sorted(key for key in raw if key not in known)
     if not unknown:
         return []
-    version = ".".join(map(str, peft))
-    return [f"PEFT {version} of this install stops at the config keys {', '.join(unknown)}; export the adapter again"]
+    version, keys = ".".join(map(str, peft)), ", ".join(unknown)
+    return [f"PEFT {version} of this install stops at the config keys {keys}; export the adapter again"]
 
 
 def _weight_faults(path: Path, config: AdapterConfig) -> list[str]:
@@ -190,17 +181,14 @@ def _weight_faults(path: Path, config: AdapterConfig) -> list[str]:
     if not factors:
         return [f"{path.name} holds no LoRA factors"]
     faults = []
-    strays = [key for key in factors if not key.startswith(PREFIX)]
-    if strays:
+    if strays := [key for key in factors if not key.startswith(PREFIX)]:
         faults.append(f"{strays[0]} lacks the prefix '{PREFIX}': the webui answers OK and nothing changes")
     pairs: dict[str, dict[str, list[int]]] = {}
     for key, match in factors.items():
         pairs.setdefault(match[1], {})[match[2]] = shapes[key]
     if half := [name for name, pair in pairs.items() if len(pair) < 2]:
         faults.append(f"{half[0]} has only one of its two factors")
-    wrong = [
-        name for name, pair in pairs.items() if "A" in pair and pair["A"][0] != config.rank(name.removeprefix(PREFIX))
-    ]
-    if wrong:
-        faults.append(f"{wrong[0]} has rank {pairs[wrong[0]]['A'][0]}, the config says {config.r}")
+    for name, pair in pairs.items():
+        if "A" in pair and pair["A"][0] != config.rank(name.removeprefix(PREFIX)):
+            return [*faults, f"{name} has rank {pair['A'][0]}, the config says {config.r}"]
     return faults

@@ -1,23 +1,25 @@
 """A client for text-generation-webui's API that notices what its answers hide; plain calls work with any OpenAI server.
 
-Takes prompts or messages and keywords, gives `Answer`, streamed `Chunk`s, `ModelInfo` and `LoraEffect`. Every failure
+Takes prompts or messages and keywords, gives `Answer` (whole or in pieces), `ModelInfo` and `LoraEffect`. Every failure
 is a `WebuiError` whose message says what to do. Requests go through the `openai` SDK; this is the only module that
 knows the paths of the webui's own calls (``/v1/internal``).
 """
 
 import json
+import os
+import re
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
 from typing import Any, Self, TypeVar, cast
+from urllib.parse import urlsplit
 
 import httpx2
 from openai import APIConnectionError, APIStatusError, APITimeoutError, Omit, OpenAI, OpenAIError, Stream
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
+from leylora.errors import UsageError
 from leylora.models.templates import instruction_template
 from leylora.webui.protocol import (
     Answer,
-    Chunk,
     EmptyAnswerError,
     LoraEffect,
     LoraError,
@@ -27,7 +29,6 @@ from leylora.webui.protocol import (
     RequestRefusedError,
     ServerDownError,
     ServerFailedError,
-    ServerSettings,
     StreamCutError,
     TimedOutError,
     UnauthorizedError,
@@ -35,44 +36,62 @@ from leylora.webui.protocol import (
     chat_body,
     completion_body,
     read_answer,
-    read_chunk,
-    server_words,
-    turns,
 )
-
-__all__ = [
-    "Answer",
-    "Chunk",
-    "Client",
-    "EmptyAnswerError",
-    "LoraEffect",
-    "LoraError",
-    "ModelInfo",
-    "NoModelError",
-    "RequestRefusedError",
-    "ServerDownError",
-    "ServerFailedError",
-    "ServerSettings",
-    "StreamCutError",
-    "TimedOutError",
-    "UnauthorizedError",
-    "WebuiError",
-]
 
 T = TypeVar("T")
 
-PROBES = ("La ley", "Pregunta: ¿", "1.")
-"""Prompts whose next-token probabilities tell whether a LoRA acts."""
-
+PROBES = ("La ley", "Pregunta: ¿", "1.")  # the next tokens after these tell whether a LoRA acts
 QUICK, GENERATION, LOADING = 30.0, 600.0, 3600.0  # seconds until an answer must have begun
 SILENCE = 120.0  # seconds without a byte until a stream is given up; the webui pings every 15
 CONNECT = 10.0  # seconds
 RETRIES = 2  # of a GET; a POST is never repeated, since the first generation may still be running
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)  # of JSON that is not as expected
 DRIFT = 1e-3  # a change of the base model's probabilities above this is not the rounding of a GPU
 
 _CAUSES = (
     "Usual causes: a preset with a wrong value or penalty_alpha, more tokens than the context, an unknown character."
 )
+
+
+class ServerSettings(BaseModel):
+    """Address and keys. A key is never shown: not in a repr, not in an error."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str = "http://127.0.0.1:5000"
+    api_key: SecretStr | None = None
+    admin_key: SecretStr | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _complete(cls, url: str) -> str:
+        """``host:port``, ``http://host:port/`` or ``…/v1`` as ``http://host:port``."""
+        full = url.strip() if "://" in url else f"http://{url.strip()}"
+        try:
+            parts = urlsplit(full)
+            sound = parts.scheme in ("http", "https") and parts.hostname and not re.search(r"\s", full)
+            _ = parts.port  # ValueError where it is not a number
+        except ValueError:
+            sound = False
+        if not sound:
+            raise UsageError(f"{url!r} is not a server address; write it as 127.0.0.1:5000 or https://host.")
+        return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}"
+
+    @classmethod
+    def from_environment(cls, url: str | None = None, api_key: str | None = None, admin_key: str | None = None) -> Self:
+        """What is given, or else WEBUI_URL, WEBUI_API_KEY and WEBUI_ADMIN_KEY, which defaults to the API key."""
+        key = api_key or os.environ.get("WEBUI_API_KEY")
+        admin = admin_key or os.environ.get("WEBUI_ADMIN_KEY") or key
+        return cls(
+            url=url or os.environ.get("WEBUI_URL") or "http://127.0.0.1:5000",
+            api_key=SecretStr(key) if key else None,
+            admin_key=SecretStr(admin) if admin else None,
+        )
+
+    def headers(self, *, admin: bool) -> dict[str, str]:
+        """The Authorization header of an ordinary call, or of one on models and LoRAs."""
+        key = self.admin_key if admin else self.api_key
+        return {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
 
 
 class Client:
@@ -99,28 +118,28 @@ class Client:
         self.settings = given
         self._timeout = timeout
         self._allow_empty = allow_empty
+        host = urlsplit(given.url).hostname or ""
         self._sdk = OpenAI(
             base_url=f"{given.url}/v1",
             api_key="-",  # the keys are sent call by call; without one here the SDK would take OpenAI's own
             admin_api_key="",
             default_headers=cast(Any, {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}),
             max_retries=0,
-            # No connection is kept: the webui drops one after a status 500, and the next call on it would break.
             http_client=httpx2.Client(
-                trust_env=not given.local, limits=httpx2.Limits(max_keepalive_connections=0), timeout=QUICK
+                # A proxy of the environment is not asked for this machine.
+                trust_env=host not in ("localhost", "::1") and not re.fullmatch(r"127(\.\d+){3}", host),
+                # No connection is kept: the webui drops one after a status 500, and the next call on it would break.
+                limits=httpx2.Limits(max_keepalive_connections=0),
             ),
         )
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
         self._sdk.close()
 
     # Asking
@@ -129,32 +148,31 @@ class Client:
         """Continue a text without a template."""
         return self._answer("/completions", "generate", completion_body(prompt, sampling))
 
-    def instruct(self, instruction: str, *, system: str | None = None, **options: Any) -> Answer:
+    def instruct(self, instruction: str, **options: Any) -> Answer:
         """Answer one instruction; ``options`` as for `chat`."""
-        return self.chat(turns(instruction, system), **options)
+        return self.chat([{"role": "user", "content": instruction}], **options)
 
     def chat(self, messages: Sequence[Message], **options: Any) -> Answer:
         """Answer the last of several messages (``{"role": "user", "content": "…"}``).
 
         Args:
-            options: those of `sampling_fields`, and the webui's own:
+            options: those of `sampling_fields`; ``system``, a message before the others; and the webui's own:
                 ``template``, an instruction template, of INSTRUCTION-TEMPLATES or of the server (default: the model's);
-                ``mode``, instruct (default), chat or chat-instruct, as in the webui's Chat tab;
-                ``character``, ``context`` (the character's description), ``name1`` and ``name2`` (the user's and the
-                character's name), for the two chat modes;
+                ``mode``, instruct (default), chat or chat-instruct; for the two chat modes ``character``, ``context``
+                (its description), ``name1`` and ``name2`` (the user's and its name);
                 ``continue_last``, to go on with the last message, the assistant's, instead of answering it.
         """
         return self._answer("/chat/completions", "chat", chat_body(messages, **options))
 
-    def stream_generate(self, prompt: str, **sampling: Any) -> Iterator[Chunk]:
+    def stream_generate(self, prompt: str, **sampling: Any) -> Iterator[Answer]:
         """As `generate`, piece by piece."""
         return self._stream("/completions", "generate", completion_body(prompt, sampling))
 
-    def stream_instruct(self, instruction: str, *, system: str | None = None, **options: Any) -> Iterator[Chunk]:
+    def stream_instruct(self, instruction: str, **options: Any) -> Iterator[Answer]:
         """As `instruct`, piece by piece."""
-        return self.stream_chat(turns(instruction, system), **options)
+        return self.stream_chat([{"role": "user", "content": instruction}], **options)
 
-    def stream_chat(self, messages: Sequence[Message], **options: Any) -> Iterator[Chunk]:
+    def stream_chat(self, messages: Sequence[Message], **options: Any) -> Iterator[Answer]:
         """As `chat`, piece by piece. Leaving the loop early closes the connection, which stops the generation."""
         return self._stream("/chat/completions", "chat", chat_body(messages, **options))
 
@@ -165,12 +183,11 @@ class Client:
 
     def encode(self, text: str) -> list[int]:
         """Token numbers of a text, with the BOS that the webui puts in front."""
-        return self._call("/internal/encode", "encode", lambda found: list(found["tokens"]), {"text": text}, model=True)
+        return self._call("/internal/encode", "encode", lambda found: list(found["tokens"]), {"text": text})
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of token numbers."""
         body = {"tokens": list(tokens)}
-        return self._call("/internal/decode", "decode", lambda found: str(found["text"]), body, model=True)
+        return self._call("/internal/decode", "decode", lambda found: str(found["text"]), body)
 
     def logits(self, prompt: str, top: int = 50) -> dict[str, float]:
         """The likeliest next tokens, as the vocabulary spells them, with their probabilities."""
@@ -179,7 +196,7 @@ class Client:
             return {str(token): float(probability) for token, probability in found.items()}
 
         body = {"prompt": prompt, "use_samplers": False, "top_logits": top}
-        return self._call("/internal/logits", "ask for probabilities", read, body, patience=GENERATION, model=True)
+        return self._call("/internal/logits", "ask for probabilities", read, body, patience=GENERATION)
 
     def stop(self) -> None:
         """Stop everything the server is generating, for everyone."""
@@ -202,10 +219,6 @@ class Client:
         """Load a model and see that it is there; ``args`` as in the Model tab: ``{"load_in_4bit": True}``.
 
         It takes every LoRA off, and a failed load also loses the model that was loaded before.
-
-        Raises:
-            RequestRefusedError: the server has no model of that name.
-            ServerFailedError: it could not be loaded.
         """
         available = self._names("/internal/model/list", "list the models", "model_names")
         if name not in available:
@@ -229,7 +242,7 @@ class Client:
 
     def unload_model(self) -> None:
         """Free the memory."""
-        self._call("/internal/model/unload", "unload the model", str, {}, admin=True, patience=LOADING)
+        self._change("/internal/model/unload", "unload the model", {})
 
     # LoRAs
 
@@ -238,158 +251,142 @@ class Client:
         return self._names("/internal/lora/list", "list the LoRAs", "lora_names")
 
     def load_lora(self, name: str, args: dict[str, Any] | None = None) -> LoraEffect:
-        """Apply one LoRA in place of any other, and prove that it acts.
+        """Apply one LoRA in place of any other, and prove that it acts; a `LoraError` leaves the base model usable.
 
         The webui says OK to a LoRA without effect; after a bad LoRA it refuses every further one until the model is
         loaded again; and after two at once it may report none while one still acts. So the LoRA is loaded, measured,
-        taken off, measured again, and put back: only the difference that taking it off makes is a proof.
-
-        Args:
-            name: the folder's name in the webui's loras.
-            args: how the model was loaded (such as ``{"load_in_4bit": True}``), in case it must be loaded again.
-
-        Raises:
-            NoModelError: no model is loaded.
-            LoraError: there is no such LoRA, or it does not fit, or changes nothing; the base model is usable.
+        taken off, measured again, and put back: only the difference that taking it off makes is a proof. ``args`` says
+        how the model was loaded (``{"load_in_4bit": True}``), in case it must be loaded again.
         """
         available = self.loras()
         if name not in available:
             raise LoraError(f"The server has no LoRA '{name}' (there: {', '.join(available) or 'none'}).")
-        before = self.info()
-        if not before.loaded:
-            raise NoModelError("No model is loaded; load the base model first: python scripts/webui.py load NAME.")
+        before = self._loaded()
         if before.loader and before.loader != "Transformers":
             raise LoraError(f"The model is loaded with {before.loader}; only the Transformers loader applies LoRAs.")
         if before.lora_names:
-            self.unload_lora(args)
+            self._take_off(before, args)
         try:
-            on, off, noise = self._measure(name, before, args)
-            change = again = _largest_change(on, off)
-            if change > 2 * noise:
-                self._load_lora(name)
-                again = _largest_change(off, self._probabilities())
-        except WebuiError as error:
-            dot = " Its name holds a dot, which the webui cannot load: rename the folder." if "." in name else ""
-            raise LoraError(
-                f"The LoRA '{name}' does not load. {error} {self._bring_back(before, args)}{dot} To see why: "
-                "python scripts/export_webui.py --check WEBUI."
-            ) from None
-        if change <= 2 * noise or again <= 2 * noise:
-            raise LoraError(
+            change = self._measure(name, before, args)
+            problem = (
                 f"The server said OK, but the LoRA '{name}' changes nothing: its weights are named for another model, "
                 "or are all zero, or an earlier failure of another program still holds the server (load the model "
-                f"again then). {self._bring_back(before, args)}"
+                "again then)."
             )
-        return LoraEffect(name=name, change=change)
+        except WebuiError as error:
+            change = 0.0
+            dot = " Its name holds a dot, which the webui cannot load: rename the folder." if "." in name else ""
+            problem = (
+                f"The LoRA '{name}' does not load. {error}{dot} To see why: python scripts/export_webui.py --check "
+                "WEBUI."
+            )
+        if not change:
+            try:
+                state = self._take_off(before, args)
+            except WebuiError as error:
+                state = f"The base model could not be loaded again either ({error})"
+            raise LoraError(f"{problem} {state}")
+        return LoraEffect(name, change)
 
     def unload_lora(self, args: dict[str, Any] | None = None) -> ModelInfo:
-        """Take every LoRA off, by loading the model again (with ``args``) if the server cannot.
+        """Take every LoRA off, by loading the model again (with ``args``) if the server cannot."""
+        self._take_off(self._loaded(), args)
+        return self.info()
 
-        Raises:
-            NoModelError: no model is loaded.
-        """
-        before = self.info()
-        if not before.loaded:
-            raise NoModelError("No model is loaded, so there is no LoRA to take off.")
+    def _loaded(self) -> ModelInfo:
+        found = self.info()
+        if not found.loaded:
+            raise NoModelError("No model is loaded; load one first: python scripts/webui.py load NAME.")
+        return found
+
+    def _take_off(self, before: ModelInfo, args: dict[str, Any] | None) -> str:
+        """Take every LoRA off; returns in what way, as a sentence."""
         try:
-            self._unload_loras()
-        except ServerFailedError:  # the state a failed swap leaves behind
-            self._load(str(before.model_name), args)
-        after = self.info()
-        if after.lora_names:
-            self._load(str(before.model_name), args)
-            after = self.info()
-        return after
+            self._change("/internal/lora/unload", "unload the LoRA", {})
+            self._probabilities()
+            if not self.info().lora_names:
+                return "The base model is loaded, without a LoRA."
+        except (ServerFailedError, NoModelError):
+            pass  # the state a failed swap leaves behind
+        self._load(str(before.model_name), args)
+        return "The base model was loaded again, without a LoRA."
 
-    def _measure(
-        self, name: str, before: ModelInfo, args: dict[str, Any] | None
-    ) -> tuple[list[dict[str, float]], list[dict[str, float]], float]:
-        """Probabilities with the LoRA and, once it is off again, without; and how much two equal calls differ.
-
-        Where the base was not the same before as after, a LoRA acted that the server did not report: the model is
-        loaded again and everything measured once more.
-        """
+    def _measure(self, name: str, before: ModelInfo, args: dict[str, Any] | None) -> float:
+        """Apply a LoRA and return by how much it changes a probability; 0 if by no more than two equal calls differ."""
+        load = ("/internal/lora/load", f"load the LoRA {name}", {"lora_names": [name]})
         for fresh in (False, True):
             first = self._probabilities()
-            self._load_lora(name)
+            self._change(*load)
             on = self._probabilities()
-            self._unload_loras()
+            self._change("/internal/lora/unload", "unload the LoRA", {})
             off = self._probabilities()
             noise = _largest_change(off, self._probabilities())  # 0 on a CPU; a GPU may differ from call to call
             if fresh or _largest_change(first, off) <= max(2 * noise, DRIFT):
                 break
-            self._load(str(before.model_name), args)
-        return on, off, noise
-
-    def _bring_back(self, before: ModelInfo, args: dict[str, Any] | None) -> str:
-        """Bring the base model back after a failed LoRA; returns what was done, as a sentence."""
-        try:
-            self._unload_loras()
-            self._probabilities()
-            if not self.info().lora_names:
-                return "The base model is loaded, without a LoRA."
-        except WebuiError:
-            pass
-        try:
-            self._load(str(before.model_name), args)
-        except WebuiError as error:
-            return f"The base model could not be loaded again either ({error})"
-        return "The base model was loaded again, without a LoRA."
+            self._load(str(before.model_name), args)  # a LoRA acted that the server did not report
+        change = _largest_change(on, off)
+        if change <= 2 * noise:
+            return 0.0
+        self._change(*load)
+        return change if _largest_change(off, self._probabilities()) > 2 * noise else 0.0
 
     def _load(self, name: str, args: dict[str, Any] | None, template: str | None = None) -> None:
         text = instruction_template(template) if template else None
         body = {"model_name": name, "args": args, "instruction_template_str": text}
         given = {key: value for key, value in body.items() if value is not None}
-        what = f"load the model {name}"
-        self._call("/internal/model/load", what, str, given, admin=True, patience=LOADING)
-
-    def _load_lora(self, name: str) -> None:
-        body, what = {"lora_names": [name]}, f"load the LoRA {name}"
-        self._call("/internal/lora/load", what, str, body, admin=True, patience=LOADING)
-
-    def _unload_loras(self) -> None:
-        self._call("/internal/lora/unload", "unload the LoRA", str, {}, admin=True, patience=LOADING)
-
-    def _names(self, path: str, what: str, key: str) -> list[str]:
-        return self._call(path, what, lambda found: [str(name) for name in found[key]], admin=True)
+        self._change("/internal/model/load", f"load the model {name}", given)
 
     def _probabilities(self) -> list[dict[str, float]]:
         return [self.logits(probe) for probe in PROBES]
 
     # Requests
 
+    def _names(self, path: str, what: str, key: str) -> list[str]:
+        return self._call(path, what, lambda found: [str(name) for name in found[key]], admin=True)
+
+    def _change(self, path: str, what: str, body: dict[str, Any]) -> None:
+        """A call on models or LoRAs, which may take its time."""
+        self._call(path, what, str, body, admin=True, patience=LOADING)
+
     def _answer(self, path: str, what: str, body: dict[str, Any]) -> Answer:
-        answer = self._call(path, what, read_answer, body, patience=GENERATION, model=True)
+        answer = self._call(path, what, read_answer, body, patience=GENERATION)
         if not (answer.text or answer.tool_calls):
             self._check_empty(answer)
         return answer
 
-    def _stream(self, path: str, what: str, body: dict[str, Any]) -> Iterator[Chunk]:
+    def _stream(self, path: str, what: str, body: dict[str, Any]) -> Iterator[Answer]:
         text, thoughts, finish = "", "", None
-        options = self._request(self._timeout or SILENCE)
+        failure: WebuiError | None = None
+        body, options = body | {"stream": True}, self._options(self._timeout or SILENCE)
         try:
-            try:
-                with self._sdk.post(
-                    path,
-                    cast_to=object,
-                    body=body | {"stream": True},
-                    options=options,
-                    stream=True,
-                    stream_cls=Stream[object],
-                ) as events:
-                    for event in events:
-                        chunk = read_chunk(event)
-                        text, thoughts = text + chunk.text, thoughts + chunk.reasoning
-                        finish = chunk.finish_reason or finish
-                        if chunk != Chunk():
-                            yield chunk
-            except (OpenAIError, ValueError) as error:
-                raise self._stream_error(what, error, text) from None
-            if finish is None:
-                raise self._stream_error(what, None, text)
-        except (ServerFailedError, StreamCutError):  # a cut stream is also how the webui says that no model is loaded
-            self._require_model()
-            raise
+            with self._sdk.post(
+                path, cast_to=object, body=body, options=options, stream=True, stream_cls=Stream[object]
+            ) as events:
+                for piece in map(read_answer, events):
+                    text, thoughts = text + piece.text, thoughts + piece.reasoning
+                    finish = piece.finish_reason or finish
+                    if piece.text or piece.reasoning or piece.finish_reason or piece.tool_calls or piece.usage:
+                        yield piece
+        except UnicodeDecodeError:
+            failure = StreamCutError("The stream is not UTF-8; the server, or a proxy on the way, damaged it.", text)
+        except UNREADABLE as error:
+            failure = ServerFailedError(f"The stream holds an event that cannot be read ({error!r}).")
+        except OpenAIError as error:
+            finish = None
+            if isinstance(error, APITimeoutError) and text:
+                failure = StreamCutError(f"The stream fell silent after {len(text)} characters.", text)
+            elif not isinstance(error.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError):
+                failure = self._error(what, error)
+        if failure is None and finish is None:
+            failure = StreamCutError(
+                f"The stream was cut after {len(text)} characters: the generation failed on the server, or the server "
+                f"ended; its log says why. {_CAUSES}",
+                text,
+            )
+        if isinstance(failure, ServerFailedError | StreamCutError):
+            self._require_model()  # a cut stream is also how the webui says that no model is loaded
+        if failure:
+            raise failure
         if not text:
             self._check_empty(Answer(reasoning=thoughts, finish_reason=finish))
 
@@ -408,11 +405,11 @@ class Client:
     def _require_model(self) -> None:
         """Raise `NoModelError` if the server says that no model is loaded; not if it cannot tell."""
         try:
-            loaded = self.info().loaded
+            self._loaded()
+        except NoModelError:
+            raise
         except WebuiError:
-            return  # not the webui, or down: the first error says more
-        if not loaded:
-            raise NoModelError("No model is loaded; load one first: python scripts/webui.py load NAME.")
+            pass  # not the webui, or down: the first error says more
 
     def _call(
         self,
@@ -423,59 +420,50 @@ class Client:
         *,
         admin: bool = False,
         patience: float = QUICK,
-        model: bool = False,
     ) -> T:
-        """One request: a POST with a body, or a GET without.
+        """One request, a POST with a body or a GET without; ``read`` makes the result of the answer's JSON.
 
-        Args:
-            what: what it does, for error messages.
-            read: makes the result of the answer's JSON.
-            patience: seconds to wait for the answer; ``timeout`` of the client replaces those of long calls.
-            model: a failure may mean that no model is loaded, and is then said so.
+        ``what`` is for error messages. The client's ``timeout`` replaces ``patience`` (seconds) in long calls.
         """
-        options = self._request(self._timeout if self._timeout and patience > QUICK else patience, admin)
+        options = self._options(self._timeout if self._timeout and patience > QUICK else patience, admin)
+        address, found = f"{self.settings.url}/v1{path}", cast(Any, "")
+        failure: WebuiError = ServerFailedError(
+            f"{address} answered with something that is not JSON; is this the API's port (5000 by default) and not "
+            "the web page's (7860)?"
+        )
         try:
-            try:
-                if body is None:
-                    options["max_retries"] = RETRIES
-                    found = self._sdk.get(path, cast_to=object, options=options)
-                else:
-                    found = self._sdk.post(path, cast_to=object, body=body, options=options)
-            except json.JSONDecodeError:
-                found = ""
-            except OpenAIError as error:
-                raise self._error(what, error, admin) from None
-            if isinstance(found, str) and found != "OK":  # the SDK hands out another content type as text
-                raise ServerFailedError(
-                    f"{self.settings.url}/v1{path} answered with something that is not JSON; is this the API's port "
-                    "(5000 by default) and not the web page's (7860)?"
-                )
-            try:
+            if body is None:
+                found = self._sdk.get(path, cast_to=object, options=options | {"max_retries": RETRIES})
+            else:
+                found = self._sdk.post(path, cast_to=object, body=body, options=options)
+            if not isinstance(found, str) or found == "OK":  # the SDK hands out another content type as text
                 return read(found)
-            except (KeyError, IndexError, TypeError, ValueError, AttributeError, ValidationError):
-                raise ServerFailedError(
-                    f"/v1{path} answered with something else than expected ({str(found)[:120]}); is it the API of "
-                    "text-generation-webui, or of a server compatible with OpenAI's?"
-                ) from None
-        except ServerFailedError:
-            if model:
-                self._require_model()
-            raise
+        except OpenAIError as error:
+            failure = self._error(what, error, admin)
+        except json.JSONDecodeError:
+            pass
+        except UNREADABLE:
+            failure = ServerFailedError(
+                f"{address} answered with something else than expected ({str(found)[:120]}); is it the API of "
+                "text-generation-webui, or of a server compatible with OpenAI's?"
+            )
+        if isinstance(failure, ServerFailedError) and "/model/" not in path:
+            self._require_model()  # without a model the webui also answers with status 500
+        raise failure
 
-    def _request(self, patience: float, admin: bool = False) -> Any:
+    def _options(self, patience: float, admin: bool = False) -> Any:
         """The SDK's options of a request: its key and its time."""
         timeout = httpx2.Timeout(patience, connect=CONNECT, write=60.0, pool=CONNECT)
         return {"headers": {"Authorization": Omit(), **self.settings.headers(admin=admin)}, "timeout": timeout}
 
     def _error(self, what: str, error: OpenAIError, admin: bool = False) -> WebuiError:
         """What a status or a broken connection means, in words."""
-        url = self.settings.url
         if isinstance(error, APIStatusError):
-            return self._status_error(what, error.status_code, error.response.text, admin)
+            return self._status_error(what, error, admin)
         if isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout):
             return ServerDownError(
-                f"Nothing answers at {url}; start the webui with --api, and look which port it prints (it takes "
-                "another one if 5000 is busy)."
+                f"Nothing answers at {self.settings.url}; start the webui with --api, and look which port it prints "
+                "(it takes another one if 5000 is busy)."
             )
         if isinstance(error, APITimeoutError):
             return TimedOutError(
@@ -486,44 +474,26 @@ class Client:
             return ServerFailedError(f"The connection broke ({what}): {error.__cause__ or error}.")
         return ServerFailedError(f"The server broke off the stream: {error}.")  # an error event inside it
 
-    def _status_error(self, what: str, status: int, text: str, admin: bool) -> WebuiError:
+    def _status_error(self, what: str, error: APIStatusError, admin: bool) -> WebuiError:
+        status = error.status_code
         if status in (401, 403):
-            name, variable, option = (
-                ("admin key", "WEBUI_ADMIN_KEY", "--admin-key") if admin else ("API key", "WEBUI_API_KEY", "--api-key")
-            )
+            key, variable = ("admin key", "WEBUI_ADMIN_KEY") if admin else ("API key", "WEBUI_API_KEY")
             if self.settings.headers(admin=admin):
-                return UnauthorizedError(f"The server does not accept this {name} to {what}; check {variable}.")
-            return UnauthorizedError(f"The server wants its {name} to {what}; give it as {variable} or {option}.")
-        detail = server_words(text)
-        if status == 404:
-            return RequestRefusedError(
-                f"{self.settings.url} cannot {what} (status 404: {detail.rstrip('.')}); the webui's own calls need "
-                "text-generation-webui, started with --api."
-            )
-        if status == 400 and "host header" in detail.lower():
-            return RequestRefusedError(
-                f"The server does not accept calls under the name {self.settings.url}; start it with --listen, or "
-                "call it at 127.0.0.1."
-            )
-        if 400 <= status < 500:
-            return RequestRefusedError(f"The server refused to {what} (status {status}): {detail}")
-        return ServerFailedError(f"The server failed to {what} (status {status}): {detail}")
-
-    def _stream_error(self, what: str, error: Exception | None, text: str) -> WebuiError:
-        """What ended a stream after ``text``; without an error, it stopped before its last chunk."""
-        if isinstance(error, UnicodeDecodeError):
-            return StreamCutError("The stream is not UTF-8; the server, or a proxy on the way, damaged it.", text)
-        if isinstance(error, ValueError):
-            return ServerFailedError(f"The stream holds an event that is not JSON ({error}).")
-        if error is None or isinstance(error.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError):
-            return StreamCutError(
-                f"The stream was cut after {len(text)} characters: the generation failed on the server, or the server "
-                f"ended; its log says why. {_CAUSES}",
-                text,
-            )
-        if isinstance(error, APITimeoutError) and text:
-            return StreamCutError(f"The stream fell silent after {len(text)} characters.", text)
-        return self._error(what, cast(OpenAIError, error))
+                return UnauthorizedError(f"The server does not accept this {key} to {what}; check {variable}.")
+            option = f"--{key.lower().replace(' ', '-')}"
+            return UnauthorizedError(f"The server wants its {key} to {what}; give it as {variable} or {option}.")
+        # In the server's words: FastAPI's {"detail": ...}, OpenAI's {"message": ...}, or plain text.
+        body: Any = error.body
+        body = (body.get("detail") or body.get("message") or body) if isinstance(body, dict) else body
+        if isinstance(body, list) and body and isinstance(body[0], dict):  # FastAPI's list of invalid fields
+            body = "; ".join(f"{'.'.join(map(str, entry.get('loc', ())))}: {entry.get('msg')}" for entry in body)
+        said = str(body or "no reason given").strip()[:300].rstrip(".")
+        hint = "; the webui's own calls need text-generation-webui, started with --api" if status == 404 else ""
+        if status == 400 and "host header" in said.lower():
+            hint = "; start it with --listen, or call it at 127.0.0.1"
+        if status < 500:
+            return RequestRefusedError(f"{self.settings.url} refused to {what} (status {status}: {said}){hint}.")
+        return ServerFailedError(f"{self.settings.url} failed to {what} (status {status}: {said}).")
 
 
 def _largest_change(before: Sequence[dict[str, float]], after: Sequence[dict[str, float]]) -> float:

@@ -8,9 +8,10 @@ import yaml
 
 from leylora import console
 from leylora.errors import UsageError
+from leylora.webui.protocol import Answer
 
 if TYPE_CHECKING:  # the client brings the openai SDK, which --help does not need
-    from leylora.webui.client import Chunk, Client
+    from leylora.webui.client import Client
 
 Prompt = Annotated[str, typer.Argument(help="The text, or - to read it from standard input.")]
 Preset = Annotated[str | None, typer.Option(help="A preset of GENERATION-PRESETS, or of the server.")]
@@ -224,13 +225,13 @@ def _pairs(texts: list[str] | None, option: str) -> dict[str, Any]:
     return found
 
 
-def _show(stream: "Iterator[Chunk]") -> str:
+def _show(stream: Iterator[Answer]) -> str:
     """Print a stream as it comes; returns its text."""
     text = ""
     try:
-        for chunk in stream:
-            print(chunk.text if text else chunk.text.lstrip(), end="", flush=True)
-            text += chunk.text
+        for piece in stream:
+            print(piece.text if text else piece.text.lstrip(), end="", flush=True)
+            text += piece.text
     finally:
         print()  # an error's message starts on a line of its own
     return text

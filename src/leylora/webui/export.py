@@ -13,8 +13,9 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -22,62 +23,50 @@ from pydantic import BaseModel, ValidationError
 from leylora.adapters.config import CONFIG_FILE, check_adapter_name, plain_config
 from leylora.adapters.discover import template_name
 from leylora.adapters.files import PREFIX, WEIGHTS_FILE, open_adapter
-from leylora.errors import LeyloraError, UsageError
+from leylora.errors import LeyloraError
 from leylora.files import read_json, read_text, sha256_file
 from leylora.models.presets import parse_preset
 from leylora.models.templates import template_faults
-from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES, LORA
+from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES, LORA, shown
 from leylora.webui import config_user
 from leylora.webui.install import Install, find_install
 
 Kind = Literal["adapter", "preset", "template", "extension"]
+# same: there already; updated: ours, unchanged or partly gone; replaced: the user's, with overwrite; kept: the user's,
+# or changed since the export; skipped: of no use there; gone: before the removal.
 State = Literal["new", "same", "updated", "replaced", "kept", "skipped", "removed", "gone"]
+Job = tuple[Path, Callable[[Path], object]]  # what to write at its final place, and how
 
-FOLDERS: tuple[Kind, ...] = ("adapter", "extension")
-"""The kinds that are folders; the others are one file each."""
-
-LEGACY_PRESETS = frozenset({"contrastive-search-legacy"})
-"""Presets that break current installs; they are exported only by name."""
-
-ADAPTER_USES = ("combined", "instructions", "law")
-"""How our adapters' and presets' names end; a base model's default parameters are those of the first there is."""
-
+FOLDERS: tuple[Kind, ...] = ("adapter", "extension")  # the other kinds are one file each
+LEGACY_PRESETS = frozenset({"contrastive-search-legacy"})  # break current installs; exported only by name
+ADAPTER_USES = ("combined", "instructions", "law")  # how our adapters' and presets' names end; see `model_entries`
 MANIFEST_FILE = "leylora-export.json"
-
 _SHOWN_WITH_ADAPTER = ("README.md", "run.json")  # who opens the folder later learns what it is
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One thing to copy: its files by name, each as a path to copy or as a text to write. Names of files of an
-    extension may lie in subfolders.
-
-    ``base_model`` and ``template`` are an adapter's: what it was trained on, and with which prompt format.
-    """
+    """One thing to copy."""
 
     kind: Kind
     name: str
-    files: dict[str, Path | str]
-    base_model: str | None = None
-    template: str | None = None
+    files: dict[str, Path | str]  # by name, which may hold folders: a path to copy or a text to write
+    base_model: str | None = None  # what an adapter was trained on,
+    template: str | None = None  # and with which prompt format
     notes: tuple[str, ...] = ()
 
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of every file as it will be written."""
+    def digests(self, path: Path) -> dict[Path, str]:
+        """SHA-256 of every file as it will be written, by its place when the artifact goes to ``path``."""
         return {
-            name: sha256_file(source) if isinstance(source, Path) else hashlib.sha256(source.encode()).hexdigest()
+            path / name if self.kind in FOLDERS else path: (
+                sha256_file(source) if isinstance(source, Path) else hashlib.sha256(source.encode()).hexdigest()
+            )
             for name, source in self.files.items()
         }
 
 
-@dataclass(frozen=True)
-class Item:
-    """What became of one artifact, and where.
-
-    ``state``: new, same (already there), updated (ours, not changed by the user, or partly gone), replaced (with
-    overwrite), kept (the user's, left alone), skipped (of no use there); after a removal: removed, kept (changed
-    since), gone.
-    """
+class Item(NamedTuple):
+    """What became of one artifact, and where."""
 
     kind: Kind | Literal["entry"]
     name: str
@@ -101,13 +90,10 @@ class ExportReport:
 
 
 class Manifest(BaseModel):
-    """``leylora-export.json``: SHA-256 by path of every file put there, and the entries in config-user.yaml.
-
-    Paths are relative to the folder of the manifest where they lie inside it.
-    """
+    """``leylora-export.json``: what was put there."""
 
     version: int = 1
-    files: dict[str, str] = {}
+    files: dict[str, str] = {}  # SHA-256 by path, which is relative to the manifest's folder if it is inside it
     model_entries: dict[str, dict[str, Any]] = {}
 
 
@@ -126,12 +112,10 @@ def export(
     Args:
         webui: the installation, as `leylora.webui.install.find_install` takes it.
         names: adapters (their template and preset come along), presets, templates; none means all there are.
-        lora_root: the folder that holds the adapter folders.
         extension: an extension to add, such as `leylora.webui.extension.artifact` makes.
 
     Raises:
-        UsageError: there is no installation, or a name is unknown.
-        LeyloraError: an artifact is faulty, config-user.yaml cannot be edited, a folder cannot be written.
+        LeyloraError: a name is unknown, an artifact is faulty, or something in the installation cannot be changed.
     """
     install = find_install(webui)
     artifacts = [*collect(names, lora_root), *([extension] if extension else [])]
@@ -145,25 +129,22 @@ def export(
     report = ExportReport(install, (*items, *entry_items), tuple(artifacts), dry_run, notes)
     if dry_run:
         return report
+    jobs: list[Job] = []
     written = dict(known.files)
+    for artifact, item in zip(artifacts, items, strict=True):
+        digests = {_manifest_key(install, path): digest for path, digest in artifact.digests(item.path).items()}
+        if item.state in ("new", "updated", "replaced"):
+            jobs.append((item.path, partial(_fill, artifact, item.path)))
+            written |= digests
+        elif item.state == "same":  # of files that were the same already, only those we wrote earlier are ours
+            written |= {key: digest for key, digest in digests.items() if key in known.files}
+    if text is not None:
+        jobs.append(((install.models / config_user.FILE).resolve(), partial(_copy, text)))
+    new = Manifest(files=dict(sorted(written.items())), model_entries={**known.model_entries, **entries})
+    if new != known:
+        jobs.append((install.data / MANIFEST_FILE, partial(_copy, new.model_dump_json(indent=2) + "\n")))
     try:
-        with _Transaction() as transaction:
-            for artifact, item in zip(artifacts, items, strict=True):
-                digests = {
-                    _manifest_key(install, _target(artifact, item.path, name)): digest
-                    for name, digest in artifact.digests().items()
-                }
-                if item.state in ("new", "updated", "replaced"):
-                    _stage(transaction, artifact, item.path)
-                    written |= digests
-                elif item.state == "same":  # of files that were the same already, only those we wrote earlier are ours
-                    written |= {key: digest for key, digest in digests.items() if key in known.files}
-            if text is not None:
-                transaction.stage((install.models / config_user.FILE).resolve(), _writer(text))
-            new = Manifest(files=dict(sorted(written.items())), model_entries={**known.model_entries, **entries})
-            if new != known:
-                transaction.stage(install.data / MANIFEST_FILE, _writer(new.model_dump_json(indent=2) + "\n"))
-            transaction.commit()
+        _write_all(jobs)
     except OSError as error:
         raise _unwritable(error) from None
     return report
@@ -173,7 +154,6 @@ def remove(webui: Path, dry_run: bool = False) -> ExportReport:
     """Take out what `export` put in, except what the user has changed since.
 
     Raises:
-        UsageError: there is no installation.
         LeyloraError: nothing was exported there, or a file cannot be edited or deleted.
     """
     install = find_install(webui)
@@ -201,9 +181,7 @@ def remove(webui: Path, dry_run: bool = False) -> ExportReport:
     left = config_user.without_entries(text, ours, str(config))
     try:
         if left != text:
-            with _Transaction() as transaction:
-                transaction.stage(config, _writer(left))
-                transaction.commit()
+            _write_all([(config, partial(_copy, left))])
             if not left.strip():
                 config.unlink()
         for item in report.states("removed"):
@@ -217,49 +195,43 @@ def remove(webui: Path, dry_run: bool = False) -> ExportReport:
     return report
 
 
-def _remove_empty(folder: Path, home: Path) -> None:
-    """Remove a folder of ours, and those it lies in, once it holds nothing but what Python compiled from our files."""
-    while folder != home and all(entry.name == "__pycache__" for entry in folder.iterdir()):
-        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
-        folder.rmdir()
-        folder = folder.parent
-
-
 # What there is to export
 
 
 def collect(names: Sequence[str], lora_root: Path = LORA) -> list[Artifact]:
     """The artifacts of these names, with the template and the preset that belong to each adapter; all, for no name.
 
-    A name is that of an adapter, preset or template, or a path to an adapter folder.
-
-    Raises:
-        UsageError: a name is none of these, or one the webui cannot load.
-        LeyloraError: an adapter, preset or template is faulty; the message says which and why.
+    A name is that of an adapter, preset or template, or the path of an adapter or preset. The preset of an adapter that
+    is not there is exported by its path only, because whoever gives its name means the adapter.
     """
     folders = {path.parent.name: path.parent for path in sorted(lora_root.glob(f"*/{CONFIG_FILE}"))}
-    presets = sorted(path.stem for path in GENERATION_PRESETS.glob("*.yaml"))
-    templates = sorted(path.stem for path in INSTRUCTION_TEMPLATES.glob("*.yaml"))
-    wanted = list(names) or [*folders, *(name for name in presets if name not in LEGACY_PRESETS), *templates]
+    presets = {path.stem: path for path in sorted(GENERATION_PRESETS.glob("*.yaml"))}
+    templates = {path.stem: path for path in sorted(INSTRUCTION_TEMPLATES.glob("*.yaml"))}
     found: dict[tuple[Kind, str], Artifact] = {}
-    for name in wanted:
-        path = Path(name)  # such as LORA/mistral-7b-law, or /elsewhere/adapter
-        folder = folders.get(name) or (path if len(path.parts) > 1 and (path / CONFIG_FILE).is_file() else None)
-        if folder is None and name not in presets and name not in templates:
-            known = ", ".join(dict.fromkeys([*folders, *presets, *templates]))
-            raise UsageError(f"There is no adapter in {lora_root}, preset or template named '{name}' (there: {known}).")
-        if folder is not None:
+    for name in names or [*folders, *(name for name in presets if name not in LEGACY_PRESETS), *templates]:
+        path = Path(name)
+        if folder := folders.get(name) or (path if len(path.parts) > 1 and (path / CONFIG_FILE).is_file() else None):
             adapter = adapter_artifact(folder)
             found["adapter", adapter.name] = adapter
-            if adapter.template:
-                found["template", adapter.template] = template_artifact(adapter.template)
+            if template := adapter.template:
+                found["template", template] = file_artifact("template", INSTRUCTION_TEMPLATES / f"{template}.yaml")
             name = adapter.name
+        elif path.resolve() in presets.values():
+            name = path.stem
+        elif names and name in presets and name.rpartition("-")[2] in ADAPTER_USES:
+            raise LeyloraError(
+                f"There is no adapter '{name}' in {lora_root} yet (there: {', '.join(folders) or 'none'}); "
+                f"LORA/README.md says how it is made, and {shown(presets[name])} exports its preset alone."
+            )
+        elif name not in presets and name not in templates:
+            known = ", ".join(dict.fromkeys([*folders, *presets, *templates]))
+            raise LeyloraError(
+                f"There is no adapter in {lora_root}, preset or template named '{name}' (there: {known})."
+            )
         if name in presets:
-            lonely = bool(names) and folder is None and name.rpartition("-")[2] in ADAPTER_USES
-            note = f"only the preset; there is no adapter {name} in {lora_root} yet"
-            found["preset", name] = preset_artifact(name, (note,) if lonely else ())
+            found["preset", name] = file_artifact("preset", presets[name])
         if name in templates:
-            found["template", name] = template_artifact(name)
+            found["template", name] = file_artifact("template", templates[name])
     return list(found.values())
 
 
@@ -268,12 +240,7 @@ def by_kind(artifacts: Iterable[Artifact], kind: Kind) -> list[Artifact]:
 
 
 def adapter_artifact(folder: Path) -> Artifact:
-    """An adapter, with its config cut to the keys every PEFT reads.
-
-    Raises:
-        UsageError: its folder's name cannot be loaded by the webui.
-        LeyloraError: the weights are damaged or would have no effect, or the config would lose something that counts.
-    """
+    """An adapter, with its config cut to the keys every PEFT reads."""
     name = check_adapter_name(folder.resolve().name)
     adapter = open_adapter(folder)
     for module in adapter.modules.values():
@@ -292,28 +259,21 @@ def adapter_artifact(folder: Path) -> Artifact:
     }
     files |= {extra: folder / extra for extra in _SHOWN_WITH_ADAPTER if (folder / extra).is_file()}
     base, template = config["base_model_name_or_path"], template_name(folder)
-    notes: tuple[str, ...] = ()
+    note = "" if template else f"its prompt format is not known; choose its template by hand (base model {base})"
     if not base:
-        notes = (f"{CONFIG_FILE} names no base model, so no template is pinned for it",)
-    elif not template:
-        notes = (f"its prompt format is not known; choose its template by hand (base model {base})",)
-    return Artifact("adapter", name, files, base, template, notes)
+        note = f"{CONFIG_FILE} names no base model, so no template is pinned for it"
+    return Artifact("adapter", name, files, base, template, (note,) if note else ())
 
 
-def preset_artifact(name: str, notes: tuple[str, ...] = ()) -> Artifact:
-    path = GENERATION_PRESETS / f"{name}.yaml"
-    preset = parse_preset(path.read_bytes(), transformers=(4, 34) if name in LEGACY_PRESETS else None)
-    if preset.faults:
-        raise LeyloraError(f"{path}: {preset.faults[0]}; mend the preset.")
-    return Artifact("preset", name, {path.name: path}, notes=notes)
-
-
-def template_artifact(name: str) -> Artifact:
-    path = INSTRUCTION_TEMPLATES / f"{name}.yaml"
-    faults, _ = template_faults(read_text(path), path.suffix)
+def file_artifact(kind: Kind, path: Path) -> Artifact:
+    """A preset or a template."""
+    if kind == "preset":
+        faults = parse_preset(path.read_bytes(), transformers=(4, 34) if path.stem in LEGACY_PRESETS else None).faults
+    else:
+        faults = tuple(template_faults(read_text(path), path.suffix)[0])
     if faults:
-        raise LeyloraError(f"{path}: {faults[0]}; mend the template.")
-    return Artifact("template", name, {path.name: path})
+        raise LeyloraError(f"{path}: {faults[0]}; mend the {kind}.")
+    return Artifact(kind, path.stem, {path.name: path})
 
 
 def model_entries(artifacts: Sequence[Artifact]) -> dict[str, dict[str, Any]]:
@@ -322,23 +282,15 @@ def model_entries(artifacts: Sequence[Artifact]) -> dict[str, dict[str, Any]]:
     A ``preset`` key would have no effect there, so that the preset's own parameters are written. They are those of
     the combined adapter's preset where there is one, then of the instructions', then of the law's.
     """
-
-    def rank(name: str) -> tuple[int, str]:
-        use = name.rpartition("-")[2]
-        return (ADAPTER_USES.index(use) if use in ADAPTER_USES else len(ADAPTER_USES), name)
-
-    presets = {artifact.name: artifact for artifact in by_kind(artifacts, "preset")}
+    rank = {use: number for number, use in enumerate(ADAPTER_USES)}
+    adapters = [one for one in by_kind(artifacts, "adapter") if one.base_model and one.template]
     entries: dict[str, dict[str, Any]] = {}
-    for adapter in sorted(by_kind(artifacts, "adapter"), key=lambda artifact: rank(artifact.name)):
-        if not adapter.base_model or not adapter.template:
-            continue
-        key = config_user.base_pattern(adapter.base_model)
-        if key in entries:
-            continue
-        entries[key] = {"instruction_template": adapter.template}
-        if adapter.name in presets:
-            source = next(iter(presets[adapter.name].files.values()))
-            entries[key] |= yaml.safe_load(read_text(Path(str(source))))
+    for adapter in sorted(adapters, key=lambda one: (rank.get(one.name.rpartition("-")[2], len(rank)), one.name)):
+        key = config_user.base_pattern(str(adapter.base_model))
+        preset = GENERATION_PRESETS / f"{adapter.name}.yaml"
+        if key not in entries:
+            parameters = parse_preset(preset.read_bytes()).settings if preset.is_file() else {}
+            entries[key] = {"instruction_template": adapter.template, **parameters}
     return entries
 
 
@@ -347,33 +299,30 @@ def model_entries(artifacts: Sequence[Artifact]) -> dict[str, dict[str, Any]]:
 
 def _plan(artifact: Artifact, install: Install, known: Manifest, overwrite: bool) -> Item:
     folder = install.folder(artifact.kind)
-    if artifact.kind in FOLDERS:
-        path = folder / artifact.name
-        if install.portable and artifact.kind == "adapter":
-            return Item("adapter", artifact.name, path, "skipped", "a portable build cannot load LoRAs")
-    else:
-        path = folder / next(iter(artifact.files))
+    path = folder / (artifact.name if artifact.kind in FOLDERS else next(iter(artifact.files)))
+    item = Item(artifact.kind, artifact.name, path, "new", "; ".join(artifact.notes))
+    if install.portable and artifact.kind == "adapter":
+        return item._replace(state="skipped", note="a portable build cannot load LoRAs")
+    if artifact.kind not in FOLDERS and folder.is_dir():
         # A file of the same name in other capitals is the same file on Windows and macOS.
-        there = folder.iterdir() if folder.is_dir() else ()
-        twin = next((e for e in there if e.name.casefold() == path.name.casefold() and e.name != path.name), None)
-        if twin is not None:
+        twins = (file for file in folder.iterdir() if file.name.casefold() == path.name.casefold())
+        if twin := next((file for file in twins if file.name != path.name), None):
             alike = yaml.safe_load(read_text(twin)) == yaml.safe_load(read_text(Path(str(artifact.files[path.name]))))
-            return Item(artifact.kind, artifact.name, twin, "same" if alike else "kept", f"there as {twin.stem}")
-    notes = "; ".join(artifact.notes)
+            return item._replace(path=twin, state="same" if alike else "kept", note=f"there as {twin.stem}")
     if path.is_symlink():
-        return Item(artifact.kind, artifact.name, path, "kept", "a symbolic link; delete it to have a copy there")
+        return item._replace(state="kept", note="a symbolic link; delete it to have a copy there")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return Item(artifact.kind, artifact.name, path, "new", notes)
-    wanted = {_target(artifact, path, name): digest for name, digest in artifact.digests().items()}
+        return item
+    wanted = artifact.digests(path)
     present = {target: sha256_file(target) if target.is_file() else None for target in wanted}
     if present == wanted:
-        return Item(artifact.kind, artifact.name, path, "same", notes)
+        return item._replace(state="same")
     ours = {target: known.files.get(_manifest_key(install, target)) for target in wanted}
     if any(ours.values()) and all(digest in (None, ours[target]) for target, digest in present.items()):
-        return Item(artifact.kind, artifact.name, path, "updated", notes)
+        return item._replace(state="updated")
     if overwrite:
-        return Item(artifact.kind, artifact.name, path, "replaced", notes)
-    return Item(artifact.kind, artifact.name, path, "kept", "one of that name is there; --overwrite replaces it")
+        return item._replace(state="replaced")
+    return item._replace(state="kept", note="one of that name is there; --overwrite replaces it")
 
 
 def _plan_entries(
@@ -401,10 +350,6 @@ def _plan_entries(
     return to_write, items, config_user.with_entries(text, to_write, str(config)) if to_write else None
 
 
-def _target(artifact: Artifact, path: Path, name: str) -> Path:
-    return path / name if artifact.kind in FOLDERS else path
-
-
 def _manifest_key(install: Install, path: Path) -> str:
     return path.relative_to(install.data).as_posix() if path.is_relative_to(install.data) else path.as_posix()
 
@@ -420,86 +365,61 @@ def _read_manifest(install: Install) -> Manifest:
 # Writing
 
 
-class _Transaction:
-    """Replaces several files and folders together: all of them, or none.
+def _write_all(jobs: Sequence[Job]) -> None:
+    """Write several files and folders together: all of them, or none.
 
-    First everything is written next to its final place (`stage`); if that fails half-way, nothing is left of it.
-    `commit` only renames, and undoes its renames if one fails.
+    First everything is written next to its final place; then there are only renames, which are undone if one fails.
     """
-
-    NEW, OLD = ".leylora-new", ".leylora-old"
-
-    def __init__(self) -> None:
-        self._staged: list[tuple[Path, Path]] = []
-
-    def stage(self, final: Path, write: Callable[[Path], object]) -> None:
-        """Let ``write`` make the new file or folder at the path it is given; it becomes ``final`` on commit."""
-        final.parent.mkdir(parents=True, exist_ok=True)
-        staged = final.with_name(f".{final.name}{self.NEW}")
-        _delete(staged)  # left by a run that was killed
-        self._staged.append((staged, final))
-        write(staged)
-
-    def commit(self) -> None:
-        moved: list[tuple[Path, Path]] = []  # in order: from, to
-        try:
-            for staged, final in self._staged:
-                if final.exists():
-                    aside = final.with_name(f".{final.name}{self.OLD}")
-                    _delete(aside)
-                    os.replace(final, aside)
-                    moved.append((final, aside))
-                os.replace(staged, final)
-                moved.append((staged, final))
-        except BaseException:
-            for source, target in reversed(moved):
-                os.replace(target, source)
-            raise
-        for _, target in moved:
-            if target.name.endswith(self.OLD):
-                _delete(target)
-        self._staged.clear()
-
-    def __enter__(self) -> "_Transaction":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for staged, _final in self._staged:
+    staged = {final: final.with_name(f".{final.name}.leylora-new") for final, _ in jobs}
+    moved: list[tuple[Path, Path]] = []  # in order: from, to
+    try:
+        for final, write in jobs:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            _delete(staged[final])  # left by a run that was killed
+            write(staged[final])
+        for final, new in staged.items():
+            if final.exists():
+                old = final.with_name(f".{final.name}.leylora-old")
+                _delete(old)
+                os.replace(final, old)
+                moved.append((final, old))
+            os.replace(new, final)
+            moved.append((new, final))
+    except BaseException:
+        for source, target in reversed(moved):
+            os.replace(target, source)
+        for new in staged.values():
             with suppress(OSError):
-                _delete(staged)
+                _delete(new)
+        raise
+    for final, target in moved:
+        if final in staged:  # an old one, moved aside
+            _delete(target)
 
 
-def _stage(transaction: _Transaction, artifact: Artifact, path: Path) -> None:
+def _fill(artifact: Artifact, path: Path, staged: Path) -> None:
+    """Write an artifact that will be at ``path`` to ``staged``; files that the user put beside ours stay."""
     if artifact.kind not in FOLDERS:
-        source = next(iter(artifact.files.values()))
-        transaction.stage(path, lambda staged: _copy(source, staged))
+        _copy(next(iter(artifact.files.values())), staged)
         return
-
-    def fill(folder: Path) -> None:
-        folder.mkdir()
-        ours = {Path(name).parts[0] for name in artifact.files}
-        for extra in path.iterdir() if path.is_dir() else ():  # files the user put beside ours stay
-            if extra.name not in ours:
-                (shutil.copytree if extra.is_dir() else shutil.copy2)(extra, folder / extra.name)
-        for name, source in artifact.files.items():
-            _copy(source, folder / name)
-
-    transaction.stage(path, fill)
+    staged.mkdir()
+    ours = {Path(name).parts[0] for name in artifact.files}
+    for extra in path.iterdir() if path.is_dir() else ():
+        if extra.name not in ours:
+            (shutil.copytree if extra.is_dir() else shutil.copy2)(extra, staged / extra.name)
+    for name, source in artifact.files.items():
+        _copy(source, staged / name)
 
 
 def _copy(source: Path | str, target: Path) -> None:
+    """Copy a file, or write a text as UTF-8, its line ends untouched."""
     target.parent.mkdir(parents=True, exist_ok=True)  # an extension's modules lie in folders
     if isinstance(source, str):
-        _writer(source)(target)
+        target.write_text(source, encoding="utf-8", newline="")
         return
     shutil.copyfile(source, target)
     if sha256_file(source) != sha256_file(target):
         raise LeyloraError(f"{source} changed while it was copied; run the export again.")
-
-
-def _writer(text: str) -> Callable[[Path], object]:
-    """Writes ``text`` as UTF-8, its line ends untouched."""
-    return lambda path: path.write_text(text, encoding="utf-8", newline="")
 
 
 def _delete(path: Path) -> None:
@@ -507,6 +427,13 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path, home: Path) -> None:
+    """Remove a folder of ours, and those it lies in, once it holds nothing but what Python compiled from our files."""
+    while folder != home and all(entry.name == "__pycache__" for entry in folder.iterdir()):
+        shutil.rmtree(folder)
+        folder = folder.parent
 
 
 def _unwritable(error: OSError) -> LeyloraError:

@@ -14,7 +14,8 @@ command line of the server cannot be seen from here.
 import os
 import re
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from leylora.errors import LeyloraError, UsageError
@@ -34,7 +35,7 @@ class Install:
         root: the folder of ``server.py``; None when only a user_data folder is known.
         data: the folder the others lie in by default, which also takes our manifest.
         portable: a portable build, which has no Transformers and so no LoRA.
-        pins: the versions of peft and transformers its requirements ask for, as far as they could be read.
+        pins: the versions of peft and transformers its requirements ask for, such as (0, 18), where they can be read.
         notes: what a user should know about this installation, one sentence each.
     """
 
@@ -45,7 +46,7 @@ class Install:
     templates: Path
     models: Path
     portable: bool = False
-    pins: tuple[tuple[str, str], ...] = ()
+    pins: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -55,18 +56,9 @@ class Install:
         return own if self.root is None or own.is_dir() else self.root / "extensions"
 
     def folder(self, kind: str) -> Path:
-        """Where artifacts of a kind ("adapter", "preset", "template", "extension") go."""
-        return {
-            "adapter": self.loras,
-            "preset": self.presets,
-            "template": self.templates,
-            "extension": self.extensions,
-        }[kind]
-
-    def pin(self, package: str) -> tuple[int, ...] | None:
-        """The pinned version of a package, such as (0, 18); None if it is not known."""
-        text = dict(self.pins).get(package)
-        return tuple(int(part) for part in text.split(".")) if text else None
+        """Where artifacts of a kind go."""
+        folders = {"adapter": self.loras, "preset": self.presets, "template": self.templates}
+        return folders.get(kind, self.extensions)
 
 
 def find_install(path: Path) -> Install:
@@ -84,7 +76,7 @@ def find_install(path: Path) -> Install:
     if (path.parent / "server.py").is_file() and path.name == "user_data":
         return _from_root(path.parent)
     if _is_data_folder(path):
-        return _folders(None, path)
+        return _from_data(path)
     candidates = [path / name for name in _INSIDE] + sorted([*path.glob("textgen-*"), *path.glob("textgen-*/app")])
     candidates += [path.parent / "user_data"]
     for candidate in candidates:
@@ -92,7 +84,7 @@ def find_install(path: Path) -> Install:
             return _from_root(candidate)
     for candidate in candidates:
         if candidate.is_dir() and _is_data_folder(candidate):
-            return _folders(None, candidate)
+            return _from_data(candidate)
     raise UsageError(
         f"{path} holds no text-generation-webui: neither server.py nor a user_data folder with loras, presets and "
         "instruction-templates; name the folder you start the webui from."
@@ -103,15 +95,27 @@ def _is_data_folder(path: Path) -> bool:
     return all((path / name).is_dir() for name in ("loras", "presets", "instruction-templates"))
 
 
+def _from_data(data: Path) -> Install:
+    return Install(None, data, data / "loras", data / "presets", data / "instruction-templates", data / "models")
+
+
 def _from_root(root: Path) -> Install:
     flags_file = next((f for f in (root / "user_data" / FLAGS_FILE, root / FLAGS_FILE) if f.is_file()), None)
     flags = _flags(flags_file) if flags_file else []
-    portable = _is_portable(root, flags)
+    # By its own Python: the start scripts of the full installation also speak of --portable.
+    portable = "--portable" in flags or (root / "portable_env").is_dir()
     default = _default_data(root, portable)
-    if default is None:
-        return _old_layout(root, flags)
-    data = _moved(root, flags, "--user-data-dir") or default
+    old = default == root
+    data = default if old else _moved(root, flags, "--user-data-dir") or default
+    templates = data / "instruction-templates"
     notes = []
+    if old:
+        portable = False
+        if not templates.is_dir() and (root / _OLDEST_TEMPLATES).is_dir():
+            templates = root / _OLDEST_TEMPLATES
+        bundled = templates / "Alpaca.yaml"
+        if bundled.is_file() and "turn_template" in read_text(bundled):
+            notes.append("This webui is older than December 2023 and does not read Jinja templates; update it.")
     if data != default and "--lora-dir" not in " ".join(flags):
         notes.append(
             f"{flags_file} moves user_data to {data}, but the webui goes on reading LoRAs and models from {default} "
@@ -122,59 +126,21 @@ def _from_root(root: Path) -> Install:
         notes.append(f"{left} is left over from a version before 3.1 and is no longer read; {data / 'loras'} is.")
     if portable:
         notes.append("This is a portable build, which runs llama.cpp only: it cannot load LoRAs; use the full install.")
-    return _folders(
+    return Install(
         root,
         data,
         loras=_moved(root, flags, "--lora-dir") or default / "loras",
+        presets=data / "presets",
+        templates=templates,
         models=_moved(root, flags, "--model-dir") or default / "models",
         portable=portable,
-        notes=notes,
+        pins=_pins(root),
+        notes=tuple(notes),
     )
 
 
-def _old_layout(root: Path, flags: list[str]) -> Install:
-    templates = root / "instruction-templates"
-    if not templates.is_dir() and (root / _OLDEST_TEMPLATES).is_dir():
-        templates = root / _OLDEST_TEMPLATES
-    notes = []
-    bundled = templates / "Alpaca.yaml"
-    if bundled.is_file() and "turn_template" in read_text(bundled):
-        notes.append("This webui is older than December 2023 and does not read Jinja templates; update it.")
-    return _folders(
-        root,
-        root,
-        loras=_moved(root, flags, "--lora-dir"),
-        models=_moved(root, flags, "--model-dir"),
-        templates=templates,
-        notes=notes,
-    )
-
-
-def _folders(
-    root: Path | None,
-    data: Path,
-    *,
-    loras: Path | None = None,
-    models: Path | None = None,
-    templates: Path | None = None,
-    portable: bool = False,
-    notes: list[str] | None = None,
-) -> Install:
-    return Install(
-        root=root,
-        data=data,
-        loras=loras or data / "loras",
-        presets=data / "presets",
-        templates=templates or data / "instruction-templates",
-        models=models or data / "models",
-        portable=portable,
-        pins=_pins(root) if root else (),
-        notes=tuple(notes or ()),
-    )
-
-
-def _default_data(root: Path, portable: bool) -> Path | None:
-    """The user_data folder the webui finds by itself (its modules/paths.py); None for the old layout."""
+def _default_data(root: Path, portable: bool) -> Path:
+    """The user_data folder the webui finds by itself (its modules/paths.py); ``root`` for the old layout."""
     if portable:
         if (root.parent / "app").exists() and (root.parent.parent / "user_data").exists():
             return root.parent.parent / "user_data"
@@ -183,13 +149,8 @@ def _default_data(root: Path, portable: bool) -> Path | None:
     if (root / "user_data").exists():
         return root / "user_data"
     if (root / "presets").is_dir() or (root / "loras").is_dir():
-        return None
+        return root
     raise UsageError(f"{root} holds server.py but neither user_data nor loras and presets; start the webui once first.")
-
-
-def _is_portable(root: Path, flags: list[str]) -> bool:
-    """By its own Python; the start scripts of the full installation also speak of ``--portable``."""
-    return "--portable" in flags or (root / "portable_env").is_dir()
 
 
 def _flags(file: Path) -> list[str]:
@@ -217,10 +178,10 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 (Path.resolve would follow the links)
 
 
-def _pins(root: Path) -> tuple[tuple[str, str], ...]:
-    files = [root / "requirements.txt", root / "requirements" / "full" / "requirements.txt"]
-    found: dict[str, str] = {}
-    for file in files:
+def _pins(root: Path) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for file in (root / "requirements.txt", root / "requirements" / "full" / "requirements.txt"):
         if file.is_file():
-            found |= dict(_PIN.findall(file.read_text(encoding="utf-8", errors="replace")))
-    return tuple(sorted(found.items()))
+            pins = _PIN.findall(file.read_text(encoding="utf-8", errors="replace"))
+            found |= {package: tuple(map(int, version.split("."))) for package, version in pins}
+    return found

@@ -1,20 +1,17 @@
-"""What goes to a server and what comes back: address and keys, the fields of a request, answers, errors.
+"""What goes to a server and what comes back: the fields of a request, answers, errors.
 
-Takes keywords and gives the JSON of a request; takes the JSON of an answer and gives `Answer` or `Chunk`. The webui
-answers status 200 to an unknown key, to a preset it does not have and to settings that its preset overwrites, so all of
-these are checked here before they are sent, and a preset or template of ours is sent by its content.
+Takes keywords and gives the JSON of a request; takes the JSON of an answer and gives an `Answer`. The webui answers
+status 200 to an unknown key, to a preset it does not have and to settings that its preset overwrites, so all of these
+are checked here before they are sent, and a preset or template of ours is sent by its content.
 """
 
-import ipaddress
-import json
-import os
 from collections.abc import Sequence
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict
 
 from leylora.errors import LeyloraError, UsageError
 from leylora.models.presets import DEFAULTS, parse_preset, same_kind
@@ -24,89 +21,13 @@ from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES
 MODES = ("instruct", "chat", "chat-instruct")
 Message = dict[str, Any]
 
-_OTHERS = {"truncation_length": 0, "ban_eos_token": False, "skip_special_tokens": True}  # no keys of a preset
+_SETTINGS = DEFAULTS | {"max_tokens": 1, "seed": 1, "truncation_length": 0}
+_SETTINGS |= {"ban_eos_token": False, "skip_special_tokens": True}
 _WHOLE = {"top_k", "seed", "max_tokens", "truncation_length", "dry_allowed_length", "mirostat_mode"}
 _WHOLE |= {"no_repeat_ngram_size", "repetition_penalty_range"}
-_LIMITS: dict[str, tuple[float, float]] = {
-    "max_tokens": (1, float("inf")),
-    "truncation_length": (1, float("inf")),
-    "temperature": (0, float("inf")),
-    "top_k": (0, float("inf")),
-    "top_p": (0, 1),
-    "min_p": (0, 1),
-}
+_LIMITS = dict.fromkeys(("max_tokens", "truncation_length"), (1.0, inf))
+_LIMITS |= dict.fromkeys(("temperature", "top_k"), (0.0, inf)) | dict.fromkeys(("top_p", "min_p"), (0.0, 1.0))
 _NOT_SENT = ("sampler_priority", "dry_sequence_breakers")  # the server's own order and breakers stay
-
-
-class ServerSettings(BaseModel):
-    """Address and keys. A key is never shown: not in a repr, not in an error."""
-
-    model_config = ConfigDict(frozen=True)
-
-    url: str = "http://127.0.0.1:5000"
-    api_key: SecretStr | None = None
-    admin_key: SecretStr | None = None
-
-    @field_validator("url")
-    @classmethod
-    def _complete(cls, url: str) -> str:
-        return base_url(url)
-
-    @classmethod
-    def from_environment(
-        cls, url: str | None = None, api_key: str | None = None, admin_key: str | None = None
-    ) -> "ServerSettings":
-        """What is given, or else WEBUI_URL, WEBUI_API_KEY and WEBUI_ADMIN_KEY; the admin key defaults to the API key.
-
-        Raises:
-            UsageError: the address cannot be one.
-        """
-        key = api_key or os.environ.get("WEBUI_API_KEY") or None
-        admin = admin_key or os.environ.get("WEBUI_ADMIN_KEY") or key
-        address = url or os.environ.get("WEBUI_URL") or "http://127.0.0.1:5000"
-        try:
-            complete = base_url(address)
-        except ValueError as error:
-            raise UsageError(f"{address!r} is not a server address ({error}); write 127.0.0.1:5000.") from None
-        return cls(
-            url=complete,
-            api_key=SecretStr(key) if key else None,
-            admin_key=SecretStr(admin) if admin else None,
-        )
-
-    def headers(self, *, admin: bool) -> dict[str, str]:
-        """The Authorization header of an ordinary call, or of one on models and LoRAs."""
-        key = self.admin_key if admin else self.api_key
-        return {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
-
-    @property
-    def local(self) -> bool:
-        """Whether the server runs on this machine; a proxy of the environment is not asked for it."""
-        host = urlsplit(self.url).hostname or ""
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
-
-
-def base_url(text: str) -> str:
-    """``host:port``, ``http://host:port/`` or ``…/v1`` as ``http://host:port``.
-
-    Raises:
-        ValueError: it has no host, or another scheme than http and https.
-    """
-    full = text.strip() if "://" in text else f"http://{text.strip()}"
-    parts = urlsplit(full)
-    if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in full):
-        raise ValueError("a host is needed, after http:// or https://")
-    _ = parts.port  # raises ValueError for a port that is not a number
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}"
-
-
-def turns(instruction: str, system: str | None = None) -> list[Message]:
-    """An instruction, and the system message before it if there is one, as messages."""
-    first = [{"role": "system", "content": system}] if system else []
-    return [*first, {"role": "user", "content": instruction}]
 
 
 def completion_body(prompt: str, sampling: dict[str, Any]) -> dict[str, Any]:
@@ -131,17 +52,15 @@ def sampling_fields(
         extra: fields that only one server knows; sent as they are.
         settings: max_tokens, seed, truncation_length, ban_eos_token, skip_special_tokens and every key of a preset
             (`leylora.models.presets.DEFAULTS`); None means not set.
-
-    Raises:
-        UsageError: an unknown setting, or one with an impossible value.
     """
     given = {key: value for key, value in settings.items() if value is not None}
     for key, value in given.items():
         _check(key, value)
-    if "stream" in (extra or {}) or (extra or {}).get("n", 1) != 1:
+    extra = extra or {}
+    if "stream" in extra or extra.get("n", 1) != 1:
         raise UsageError("'stream' and 'n' do not go into 'extra': call a stream_ method, or ask once for each answer.")
     fields: dict[str, Any] = {}
-    if preset and is_ours(preset, GENERATION_PRESETS, "preset"):
+    if preset and _is_ours(preset, GENERATION_PRESETS, "preset"):
         fields = {key: value for key, value in DEFAULTS.items() if key not in _NOT_SENT}
         fields |= parse_preset((GENERATION_PRESETS / f"{preset}.yaml").read_bytes()).settings
     elif preset:
@@ -152,12 +71,13 @@ def sampling_fields(
         fields = {"preset": preset}
     if stop:
         fields["stop"] = [stop] if isinstance(stop, str) else list(stop)
-    return fields | given | ({"model": model} if model else {}) | (extra or {})
+    return fields | given | ({"model": model} if model else {}) | extra
 
 
 def chat_body(
     messages: Sequence[Message],
     *,
+    system: str | None = None,
     mode: str | None = None,
     template: str | None = None,
     context: str | None = None,
@@ -171,9 +91,6 @@ def chat_body(
 
     In mode "chat" the webui ignores a system message and reads ``context``, so the text is moved there. A template of
     INSTRUCTION-TEMPLATES is sent as text: the webui silently takes Alpaca for a name it does not know.
-
-    Raises:
-        UsageError: no message, an unknown mode, or an empty ``context``, which would mean the default character's.
     """
     if not messages:
         raise UsageError("A chat needs at least one message.")
@@ -181,12 +98,11 @@ def chat_body(
         raise UsageError(f"There is no mode {mode!r}; there are instruct, chat and chat-instruct.")
     if context is not None and not context.strip():
         raise UsageError("An empty context would bring the server's default character; leave it out or write one.")
-    rest = list(messages)
+    rest = [*([{"role": "system", "content": system}] if system else []), *messages]
     if mode == "chat":
-        system = [str(message.get("content") or "") for message in rest if message.get("role") == "system"]
+        told = [str(message.get("content") or "") for message in rest if message.get("role") == "system"]
         rest = [message for message in rest if message.get("role") != "system"]
-        context = "\n".join(filter(None, [context, *system])) or None
-    ours = template is not None and is_ours(template, INSTRUCTION_TEMPLATES, "template")
+        context = "\n".join(filter(None, [context, *told])) or None
     fields: dict[str, Any] = {
         "messages": rest,
         "mode": mode,
@@ -194,19 +110,17 @@ def chat_body(
         "character": character,
         "name1": name1,  # the schema's user_name and bot_name are not read by the server
         "name2": name2,
-        "continue_": True if continue_last else None,
-        "instruction_template_str": instruction_template(template) if template and ours else None,
-        "instruction_template": None if ours else template,
+        "continue_": continue_last or None,
     }
+    if template and _is_ours(template, INSTRUCTION_TEMPLATES, "template"):
+        fields["instruction_template_str"] = instruction_template(template)
+    else:
+        fields["instruction_template"] = template
     return {key: value for key, value in fields.items() if value is not None} | sampling_fields(**sampling)
 
 
-def is_ours(name: str, folder: Path, what: str) -> bool:
-    """Whether a preset or template is a file of ours; the server is silent about a name it does not know.
-
-    Raises:
-        UsageError: it differs from one of ours by a typing error.
-    """
+def _is_ours(name: str, folder: Path, what: str) -> bool:
+    """Whether a preset or template is a file of ours; one that almost is, is a typing error."""
     if Path(name).name == name and (folder / f"{name}.yaml").is_file():
         return True
     near = get_close_matches(name.casefold(), [path.stem for path in folder.glob("*.yaml")], n=1, cutoff=0.92)
@@ -218,19 +132,18 @@ def is_ours(name: str, folder: Path, what: str) -> bool:
 
 
 def _check(key: str, value: Any) -> None:
-    known = DEFAULTS | _OTHERS | {"max_tokens": 1, "seed": 1}
-    if key not in known:
-        near = get_close_matches(key, [*known, "preset", "stop", "model", "extra"], n=1)
+    if key not in _SETTINGS:
+        near = get_close_matches(key, [*_SETTINGS, "preset", "stop", "model", "extra"], n=1)
         hint = f"did you mean {near[0]}?" if near else "what only one server knows goes into 'extra'."
         raise UsageError(f"{key} is not a generation setting; {hint}")
-    if not same_kind(value, known[key]) or (key in _WHOLE and value != int(value)):
-        kind = (
-            "a text" if isinstance(known[key], str) else "true or false" if isinstance(known[key], bool) else "a number"
-        )
-        raise UsageError(f"{key}: {value!r} is not {'a whole number' if key in _WHOLE else kind}.")
-    lowest, highest = _LIMITS.get(key, (float("-inf"), float("inf")))
+    default = _SETTINGS[key]
+    if not same_kind(value, default) or (key in _WHOLE and value != int(value)):
+        kinds = {str: "a text", bool: "true or false"}
+        kind = "a whole number" if key in _WHOLE else kinds.get(type(default), "a number")
+        raise UsageError(f"{key}: {value!r} is not {kind}.")
+    lowest, highest = _LIMITS.get(key, (-inf, inf))
     if not isinstance(value, str) and not lowest <= value <= highest:
-        most = f" and at most {highest:g}" if highest != float("inf") else ""
+        most = f" and at most {highest:g}" if highest != inf else ""
         raise UsageError(f"{key}: {value:g} must be at least {lowest:g}{most}.")
 
 
@@ -281,7 +194,7 @@ class LoraError(WebuiError):
 class _Answered(BaseModel):
     """Unknown fields are ignored and missing ones have defaults, because servers differ."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
 class Usage(_Answered):
@@ -291,23 +204,18 @@ class Usage(_Answered):
     completion_tokens: int = 0
 
 
-class Chunk(_Answered):
-    """A piece of a streamed answer; the last one has a ``finish_reason``."""
+class Answer(_Answered):
+    """An answer, or a piece of a streamed one, of which only the last has a ``finish_reason``.
+
+    That is "stop" (the model ended it, or a stop string did), "length" (max_tokens) or "tool_calls". ``reasoning`` is
+    what a thinking model wrote before its answer.
+    """
 
     text: str = ""
     reasoning: str = ""
     finish_reason: str | None = None
-    usage: Usage | None = None
-
-
-class Answer(Chunk):
-    """A whole answer.
-
-    ``finish_reason`` is "stop" (the model ended it, or a stop string did), "length" (max_tokens) or "tool_calls".
-    ``reasoning`` is what a thinking model wrote before its answer.
-    """
-
     tool_calls: tuple[dict[str, Any], ...] = ()
+    usage: Usage | None = None
     model: str | None = None
 
 
@@ -323,7 +231,7 @@ class ModelInfo(_Answered):
         return self.model_name not in (None, "", "None")
 
 
-class LoraEffect(_Answered):
+class LoraEffect(NamedTuple):
     """A LoRA that was applied and seen to act: the largest change it made to a probability of the next token."""
 
     name: str
@@ -331,43 +239,14 @@ class LoraEffect(_Answered):
 
 
 def read_answer(found: Any) -> Answer:
-    choice = found["choices"][0]
-    message = choice.get("message") or {"content": choice.get("text")}
+    """Of the JSON of an answer or of a streamed event; the event with the usage has no choices."""
+    choice = found["choices"][0] if found["choices"] else {}
+    part = choice.get("message") or choice.get("delta") or {}
     return Answer(
-        text=message.get("content") or "",
+        text=choice.get("text") or part.get("content") or "",
+        reasoning=part.get("reasoning_content") or "",
         finish_reason=choice.get("finish_reason"),
-        reasoning=message.get("reasoning_content") or "",
-        tool_calls=tuple(message.get("tool_calls") or ()),
-        usage=found.get("usage"),
+        tool_calls=tuple(part.get("tool_calls") or ()),
+        usage=found.get("usage") or None,
         model=found.get("model"),
     )
-
-
-def read_chunk(event: Any) -> Chunk:
-    """A streamed event as a chunk; the one with the usage has no choices, and the webui's last delta is {}."""
-    try:
-        choice = event["choices"][0] if event["choices"] else {}
-        delta = choice.get("delta") or {}
-        return Chunk(
-            text=choice.get("text") or delta.get("content") or "",
-            reasoning=delta.get("reasoning_content") or "",
-            finish_reason=choice.get("finish_reason"),
-            usage=event.get("usage") or None,
-        )
-    except (KeyError, IndexError, TypeError, AttributeError, ValidationError):
-        raise ServerFailedError(f"The stream holds an event of an unknown form: {str(event)[:120]}.") from None
-
-
-def server_words(text: str) -> str:
-    """The server's own words, from ``{"detail": …}``, ``{"error": {"message": …}}`` or plain text."""
-    try:
-        body = json.loads(text)
-    except ValueError:
-        body = text
-    if isinstance(body, dict):
-        error = body.get("error")
-        body = body.get("detail") or (error.get("message") if isinstance(error, dict) else error) or body
-    if isinstance(body, list) and body and isinstance(body[0], dict):  # FastAPI's list of invalid fields
-        body = "; ".join(f"{'.'.join(map(str, entry.get('loc', ())))}: {entry.get('msg')}" for entry in body)
-    said = str(body).strip()[:300] or "no reason given"
-    return said if said.endswith(".") else f"{said}."
