@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from leylora.data.generate import TaskSettings
+from leylora.data.compose import TaskSettings
 from leylora.data.mixture import WriterSettings
 from leylora.data.model_written import read_pairs, support, write_rows
 from leylora.data.verify import CitableLaws, verify_row

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from leylora.data.conversation import Conversation, Message
 from leylora.data.law_text import subject
+from leylora.data.verify import whole_law_citation
 from leylora.grounding.citations import Named
 from leylora.grounding.prompt import Passage, bracketed, grounded_prompt, law_system_prompt, passage
 from leylora.grounding.quantities import references
@@ -58,7 +59,7 @@ class Item:
         kind: the share of the mixture the item counts for.
         article: the one that answers, and to which the row belongs.
         phrasings: wordings with ``{slots}``; ``{law}``, ``{of_law}``, ``{the_law}`` and ``{number}`` are always filled.
-        answer: without the citation, which is added when ``cites`` is set.
+        answer: without the citation that ends it: of the article when ``cites`` is set, else of the law.
         supplied: whether the prompt carries articles; a closed-book item never has any.
         also_given, other_edition: articles, and an article of another edition, that the prompt must carry too.
     """
@@ -95,7 +96,7 @@ def compose(
     question = question.replace(" a el ", " al ").replace(" de el ", " del ")
     question = roughen(question, chance, settings.rough_questions)
     question = question[:1].upper() + question[1:]
-    answer = f"{item.answer} {bracketed(law.cite(item.article.number))}" if item.cites else item.answer
+    answer = f"{item.answer} {bracketed(law.cite(item.article.number) if item.cites else whole_law_citation(law))}"
     system = law_system_prompt([law] if item.other_edition is None else [law, item.other_edition[0]])
     room = settings.max_characters - len(system) - len(answer)
     prompt = question

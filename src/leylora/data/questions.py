@@ -12,7 +12,6 @@ from datetime import date, timedelta
 
 from leylora.data.compose import Item, LawLookup, lowered, of_law, spelled
 from leylora.data.law_text import deadlines, defined, exceptions, first_sentence, is_deictic, sentences, single_penalty
-from leylora.data.verify import whole_law_citation
 from leylora.grounding.prompt import NO_SUCH_ARTICLE, NOT_SUPPLIED, OTHER_COUNTRY, OTHER_EDITION, REPEALED, UNKNOWN_LAW
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
@@ -426,16 +425,14 @@ def temporal(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     chance = lookup.random(law.id, law.edition, article.number, "temporal")
     day = date.fromisoformat(law.edition) + timedelta(days=chance.choice((-1, 1)) * chance.randint(200, 3_000))
     if not any(other.id == law.id and other.edition == day.isoformat() for other in lookup.laws):
-        answer, slots = f"{OTHER_EDITION} Tengo esta: {_here(law)}", {"day": day.isoformat()}
+        answer, slots = f"{OTHER_EDITION} Tengo esta:", {"day": day.isoformat()}
         yield _declined("other-edition", article, EDITION_OF_DAY, answer, slots)
     for other in lookup.laws:
         if other.id == law.id and other.edition != law.edition and article.number in other:
-            then, slots = other.article(article.number), {"day": law.edition}
-            if then.in_force and then.body != article.body:
-                both = (other, then)
-                yield Item(
-                    "temporal-editions", "grounded", article, EDITION_OF_DAY, f"«{quote}»", slots, other_edition=both
-                )
+            then, slots = (other, other.article(article.number)), {"day": law.edition}
+            if then[1].in_force and then[1].body != article.body:
+                task, answer = "temporal-editions", f"«{quote}»"
+                yield Item(task, "grounded", article, EDITION_OF_DAY, answer, slots, other_edition=then)
 
 
 ABROAD = (
@@ -462,24 +459,20 @@ def abstain(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     yield from _wrong_law(law, article, lookup)
     last = lookup.facts(law).last_number
     missing = str(last + 1 + chance.randrange(10**6) % max(60, last // 2))
-    answer = f"{NO_SUCH_ARTICLE} No consta el {missing}. {_here(law)}"
+    answer = f"{NO_SUCH_ARTICLE} No consta el {missing}."
     yield _declined("no-such-article", article, VERBATIM, answer, {"number": missing})
     name = GENERIC_NAME.match(law.name)
     if name and chance.random() < 0.3:
         slots = {"country": chance.choice(COUNTRIES), "of_law": of_law(law, name.group(0))}
-        yield _declined("other-country", article, ABROAD, f"{OTHER_COUNTRY} {_here(law)}", slots)
+        yield _declined("other-country", article, ABROAD, OTHER_COUNTRY, slots)
     if chance.random() < 0.3:
         known = {name for one in lookup.laws for name in (one.id, one.name)}
         absent = [entry for entry in catalog() if known.isdisjoint((entry.id, entry.name))]
         if absent:
             other = chance.choice(absent)
             slots = {"law": other.name, "of_law": of_law(other, other.name)}
-            answer = f"{UNKNOWN_LAW} Tengo esta: {_here(law)}"
+            answer = f"{UNKNOWN_LAW} Tengo esta:"
             yield _declined("unknown-law", article, VERBATIM, answer, slots)
-
-
-def _here(law: Law) -> str:
-    return f"({whole_law_citation(law)})"
 
 
 def _declined(reason: str, article: Article, wordings: tuple[str, ...], answer: str, slots: dict[str, str]) -> Item:
@@ -492,9 +485,9 @@ def _not_supplied(law: Law, article: Article, lookup: LawLookup) -> Item:
     for item in ask(("sanction", "deadline", "exception", "governing-article"), law, article, lookup):
         words = item.slots.get("topic")
         if item.kind == "grounded" and words:
-            answer = f"{NOT_SUPPLIED} Ninguno trata «{words}». {_here(law)}"
+            answer = f"{NOT_SUPPLIED} Ninguno trata «{words}»."
             return Item("abstain-not-supplied", "abstain", article, item.phrasings, answer, item.slots, cites=False)
-    answer = f"{NOT_SUPPLIED} Falta el {spelled(article.number)}. {_here(law)}"
+    answer = f"{NOT_SUPPLIED} Falta el {spelled(article.number)}."
     return Item("abstain-not-supplied", "abstain", article, VERBATIM, answer, cites=False)
 
 
@@ -508,7 +501,7 @@ def _wrong_law(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     foreign = chance.choice(other.articles)
     words = lookup.topic(other, foreign) if foreign.in_force and foreign.rubric else None
     if words is not None and words.lower() not in lookup.facts(law).text:
-        answer = f"{NOT_SUPPLIED} Ninguno trata «{words}». {_here(law)}"
+        answer = f"{NOT_SUPPLIED} Ninguno trata «{words}»."
         yield Item("abstain-wrong-law", "abstain", article, TOPIC, answer, {"topic": words}, cites=False)
 
 
