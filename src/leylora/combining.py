@@ -39,14 +39,7 @@ from leylora.adapters.report import Method
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.loss import compare_losses, held_out_rows
 from leylora.evaluation.statistics import bootstrap_interval, kept_share
-from leylora.evaluation.weight_search import (
-    MOST_POINTS,
-    Criterion,
-    Surface,
-    save_surface,
-    search_weights,
-    surface_table,
-)
+from leylora.evaluation.weight_search import Criterion, Surface, save_surface, search_weights, surface_table
 from leylora.files import read_json, sha256_file, write_json
 from leylora.models.bases import Load, base_sha256
 from leylora.models.load import silence_libraries
@@ -335,17 +328,14 @@ class Combination:
     def _search(self) -> Surface:
         settings = self._training("law").settings
         out = self.result("search")
-        with console.progress() as bar:
-            task = bar.add_task("weights", total=MOST_POINTS)
-            return search_weights(
-                self.adapter("instructions"),
-                self.adapter("law"),
-                {skill: self.dataset(skill) for skill in SKILLS},
-                out.with_name(f".{out.name}.search.json"),
-                criterion=self.criterion,
-                load="4bit" if settings.get("load_in_4bit", True) else "16bit",
-                tick=lambda done, total: bar.update(task, completed=done, total=total),
-            )
+        return search_weights(
+            self.adapter("instructions"),
+            self.adapter("law"),
+            {skill: self.dataset(skill) for skill in SKILLS},
+            out.with_name(f".{out.name}.search.json"),
+            criterion=self.criterion,
+            load="4bit" if settings.get("load_in_4bit", True) else "16bit",
+        )
 
 
 def compare_variants(

@@ -14,7 +14,7 @@ from leylora.evaluation import results as r
 from leylora.evaluation.report import plain, print_report, write_report
 from leylora.evaluation.report.answers import EACH, LONGEST, chosen, cut_out
 from leylora.evaluation.report.charts import Curve, heat_strip, loss_chart
-from leylora.evaluation.report.texts import Language, Texts, dictionary
+from leylora.evaluation.report.texts import TEXTS, Language, Texts
 from leylora.evaluation.report.view import Section, make_view, sentence
 from leylora.evaluation.results import Citation, Finding, Results, load_results
 from leylora.evaluation.scoring import METRICS
@@ -121,7 +121,7 @@ def test_english_says_the_same_in_english(folder: Path, tmp_path: Path) -> None:
 
 def test_every_text_is_there_in_both_languages() -> None:
     places = re.compile(r"{(\w*)}")
-    for key, texts in dictionary().items():
+    for key, texts in TEXTS.items():
         assert set(texts) == {"es", "en"}, key
         assert sorted(places.findall(texts["es"])) == sorted(places.findall(texts["en"])), key
 

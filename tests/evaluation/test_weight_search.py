@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
+from leylora import console
 from leylora.adapters.adapted import AdaptedModel
 from leylora.adapters.discover import BASE, Variant
 from leylora.adapters.merge import Parent, merge
@@ -42,24 +44,20 @@ def bowl_loss(weights: Weights) -> dict[str, float]:
 
 
 def empty(criterion: Criterion) -> Surface:
-    return Surface(
-        adapters=("i", "l"),
-        adapters_sha256=("", ""),
-        base_model="b",
-        criterion=criterion,
-        rows={"law": 1},
-        rows_sha256={},
-        base_loss={},
-        single_loss={},
-        points=[],
-    )
+    named: dict[str, Any] = {"adapters": ("i", "l"), "adapters_sha256": ("", ""), "base_model": "b"}
+    return Surface(criterion=criterion, rows={"law": 1}, rows_sha256={}, **named)
 
 
 @pytest.mark.parametrize("criterion", ["minimum", "mean"])
 def test_the_grid_closes_in_on_the_best_weights(criterion: Criterion) -> None:
-    told: list[tuple[int, int]] = []
+    scored: list[Weights] = []
+
+    def loss_at(weights: Weights) -> dict[str, float]:
+        scored.append(weights)
+        return bowl_loss(weights)
+
     surface = empty(criterion)
-    walk(surface, bowl_loss, lambda done, total: told.append((done, total)))
+    walk(surface, loss_at)
     assert surface.base_loss == bowl_loss((0.0, 0.0))
     assert surface.points[: len(COARSE) ** 2][0].weights == (COARSE[0], COARSE[0])
     finest = surface.best
@@ -71,8 +69,7 @@ def test_the_grid_closes_in_on_the_best_weights(criterion: Criterion) -> None:
         score = min(shares) if criterion == "minimum" else sum(shares) / 2
         assert score < finest.score + 0.01  # no weights anywhere are better by more than the grid is coarse
     assert len({point.weights for point in surface.points}) == len(surface.points)  # none is scored twice
-    assert len(told) <= MOST_POINTS + 1
-    assert told[-1][0] == told[-1][1]
+    assert len(scored) == len(surface.points) + 3 <= MOST_POINTS
 
 
 def test_minimum_gives_up_no_skill_where_mean_would() -> None:
@@ -149,8 +146,11 @@ def test_a_point_is_the_merge_at_its_weights(
 ) -> None:
     monkeypatch.setattr("leylora.evaluation.weight_search.COARSE", (0.5, 1.25))
     development = {skill: pair / skill for skill in ANSWERS}
+    bar = console.progress()
+    monkeypatch.setattr(console, "progress", lambda: bar)
     surface = search_weights(pair / "a", pair / "b", development, tmp_path / "scores.json")
     assert len(surface.points) > 4 + 8
+    assert bar.tasks[0].completed == bar.tasks[0].total == len(surface.points) + 3
 
     base = str(tiny_base("tiny-mistral"))
     picked = [surface.points[1], surface.best]

@@ -17,15 +17,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from leylora.data.benchmark import BenchmarkItem, load_benchmark
 from leylora.data.compose import LawLookup, of_law
 from leylora.data.conversation import Conversation
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.grading import passes
 from leylora.evaluation.results import Finding, Item, Suite
 from leylora.files import read_jsonl, read_text
 from leylora.grounding.citations import Edition, IndexedLaw, format_citation
@@ -57,8 +56,6 @@ OPTIONS = 4  # of a multiple-choice question made from a law
 ALSO_GROUNDED = ("multiple-choice", "sanction", "deadline", "definition")
 TEMPORAL = ("temporal", "abstain-other-edition")
 DECLINED = {"no existe": NO_SUCH_ARTICLE, "derogado": REPEALED, "otro país": OTHER_COUNTRY}
-
-R = TypeVar("R", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def questions(names: Sequence[str], sources: Sources, *, limit: int | None = Non
             rows, findings = _held_out(sources.instruction_rows, seed)
             if not rows:
                 findings.append(Finding(kind="no-instruction-rows"))
-            found = [*held_out_instruction_items(rows), *format_items()]
+            found = [*held_out_items(rows, "instructions"), *format_items()]
             files, empty = [*sources.instruction_rows, FORMATS], "its sources are empty."
         else:
             found, findings = _law_items(sources, asked.laws, seed)
@@ -173,6 +170,30 @@ def _held_out(folders: Sequence[Path], seed: int) -> tuple[list[Conversation], l
     return rows, findings
 
 
+def held_out_items(rows: Iterable[Conversation], suite: Literal["law", "instructions"]) -> Iterator[Item]:
+    """Held-out rows of a dataset that belong to a suite, asked as they would have been trained."""
+    for row in rows:
+        if bool(row.law_id) != (suite == "law"):
+            continue
+        about: dict[str, Any] = {"task": "held-out", "cluster": row.id, "accepted": [row.answer]}
+        if row.law_id:
+            prompt = next(turn.content for turn in reversed(row.messages) if turn.role == "user")
+            _, passages = read_grounded_prompt(prompt)
+            about = {
+                "task": "temporal" if row.task in TEMPORAL else "held-out",
+                "setting": "grounded" if passages else "closed-book",
+                "cluster": f"{row.law_id}@{row.edition}:{row.article}",
+                "accepted": [CANONICAL.sub("", row.answer).strip()],
+                "law_id": row.law_id,
+                "article": row.article if CANONICAL.search(row.answer) else "",
+                "edition": row.edition,
+                "supplied": [given.citation for given in passages],
+                "abstain": is_abstention(row.answer),
+            }
+        messages = [turn.model_dump() for turn in row.messages[:-1]]
+        yield Item(suite=suite, id=row.id, messages=messages, reference=row.answer, **about)
+
+
 # The law
 
 
@@ -187,7 +208,7 @@ def _law_items(sources: Sources, laws: Sequence[Law], seed: int) -> tuple[list[I
         if (law.id, law.edition) not in asked:
             numbers = {row.article for row in rows if (row.law_id, row.edition) == (law.id, law.edition)}
             found += benchmark_items(choices_from_law(law, numbers, seed), [law])[0]
-    return [*found, *held_out_law_items(rows)], [*findings, *drawn]
+    return [*found, *held_out_items(rows, "law")], [*findings, *drawn]
 
 
 def benchmark_items(benchmark: Sequence[BenchmarkItem], laws: Sequence[Law]) -> tuple[list[Item], list[Finding]]:
@@ -286,31 +307,6 @@ def _item(entry: BenchmarkItem, law: Edition, supplied: Sequence[Article] = ()) 
     )
 
 
-def held_out_law_items(rows: Sequence[Conversation]) -> Iterator[Item]:
-    """Held-out rows of a law dataset, asked as they would have been trained."""
-    for row in rows:
-        if not row.law_id:
-            continue
-        prompt = next(turn.content for turn in reversed(row.messages) if turn.role == "user")
-        _, passages = read_grounded_prompt(prompt)
-        yield Item(
-            suite="law",
-            id=row.id,
-            task="temporal" if row.task in TEMPORAL else "held-out",
-            ask="generate",
-            setting="grounded" if passages else "closed-book",
-            cluster=f"{row.law_id}@{row.edition}:{row.article}",
-            messages=[turn.model_dump() for turn in row.messages[:-1]],
-            reference=row.answer,
-            accepted=[CANONICAL.sub("", row.answer).strip()],
-            law_id=row.law_id,
-            article=row.article if CANONICAL.search(row.answer) else "",
-            edition=row.edition,
-            supplied=[given.citation for given in passages],
-            abstain=is_abstention(row.answer),
-        )
-
-
 def choices_from_law(law: Law, numbers: Collection[str], seed: int = 0) -> list[BenchmarkItem]:
     """Multiple choice made by rule, for laws that the benchmark does not hold.
 
@@ -354,96 +350,39 @@ def choices_from_law(law: Law, numbers: Collection[str], seed: int = 0) -> list[
 # Instructions, Spanish and free prompts
 
 
-class FormatRow(BaseModel):
-    """A line of ``formats.jsonl``; `leylora.evaluation.grading` lists the rules."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: str
-    prompt: str
-    checks: list[dict[str, Any]] = Field(min_length=1)
-
-
-class SpanishRow(BaseModel):
-    """A line of ``spanish.jsonl``. ``text`` is read, summarised, or translated from English."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: str
-    task: Literal["qa", "summary", "translation"]
-    text: str
-    question: str = ""
-    answers: list[str] = Field(min_length=1)
-
-    @property
-    def prompt(self) -> str:
-        """The user turn, worded as the readers of `leylora.data.readers` word such rows for training."""
-        if self.task == "qa":
-            return f"Responda con base en el texto.\n\nTexto: {self.text}\n\nPregunta: {self.question}"
-        if self.task == "summary":
-            return f"Resume el siguiente artículo:\n\n{self.text}"
-        return f"Traduce al español el siguiente texto en inglés:\n\n{self.text}"
-
-
-def format_items(path: Path = FORMATS) -> Iterator[Item]:
-    for row in _rows(path, FormatRow):
-        for check in row.checks:
-            passes(check, "prueba")  # a rule that does not exist stops here, not after an hour
+def format_items() -> Iterator[Item]:
+    """Our own format tasks."""
+    for _, row in read_jsonl(FORMATS):
         yield Item(
             suite="instructions",
-            id=row.id,
+            id=row["id"],
             task="format",
-            ask="generate",
-            cluster=row.id,
-            messages=[{"role": "user", "content": row.prompt}],
-            checks=row.checks,
+            cluster=row["id"],
+            messages=[{"role": "user", "content": row["prompt"]}],
+            checks=row["checks"],
         )
 
 
-def spanish_items(path: Path = SPANISH) -> Iterator[Item]:
-    """The language tasks; questions on one text are one cluster."""
-    for row in _rows(path, SpanishRow):
+def spanish_items() -> Iterator[Item]:
+    """Our own language tasks, worded as `leylora.data.readers` words such rows for training.
+
+    A row's text is read, summarised, or translated from English; questions on one text are one cluster.
+    """
+    for _, row in read_jsonl(SPANISH):
+        prompt = {
+            "qa": "Responda con base en el texto.\n\nTexto: {text}\n\nPregunta: {question}",
+            "summary": "Resume el siguiente artículo:\n\n{text}",
+            "translation": "Traduce al español el siguiente texto en inglés:\n\n{text}",
+        }[row["task"]]
         yield Item(
             suite="spanish",
-            id=row.id,
-            task=row.task,
-            ask="generate",
-            cluster=row.text[:60],
-            messages=[{"role": "user", "content": row.prompt}],
-            reference=row.answers[0],
-            accepted=row.answers,
+            id=row["id"],
+            task=row["task"],
+            cluster=row["text"][:60],
+            messages=[{"role": "user", "content": prompt.format(**row)}],
+            reference=row["answers"][0],
+            accepted=row["answers"],
         )
-
-
-def held_out_instruction_items(rows: Sequence[Conversation]) -> Iterator[Item]:
-    for row in rows:
-        if not row.law_id:
-            yield Item(
-                suite="instructions",
-                id=row.id,
-                task="held-out",
-                ask="generate",
-                cluster=row.id,
-                messages=[turn.model_dump() for turn in row.messages[:-1]],
-                reference=row.answer,
-                accepted=[row.answer],
-            )
-
-
-def _rows(path: Path, kind: type[R]) -> Iterator[R]:
-    seen: set[str] = set()
-    for line, value in read_jsonl(path):
-        try:
-            row = kind.model_validate(value)
-        except ValidationError as error:
-            fault = error.errors()[0]
-            key = ".".join(map(str, fault["loc"])) or "the row"
-            raise LeyloraError(f"{path}, line {line}, {key}: {fault['msg']}.") from None
-        name = str(value["id"])
-        if name in seen:
-            raise LeyloraError(f"{path}, line {line}: the id {name} is there twice.")
-        seen.add(name)
-        yield row
 
 
 def prompt_items(sources: Sources, seed: int = 0) -> Iterator[Item]:
@@ -455,7 +394,6 @@ def prompt_items(sources: Sources, seed: int = 0) -> Iterator[Item]:
                 suite="prompts",
                 id=" ".join(filter(None, parts)),
                 task="prompt",
-                ask="generate",
                 cluster=parts[0],
                 messages=messages,
                 preset=preset,

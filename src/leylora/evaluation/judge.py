@@ -43,22 +43,15 @@ VERDICT = re.compile(r"VEREDICTO\W{0,6}(EMPATE|[AB])\b", re.IGNORECASE)
 
 
 class EndpointJudge:
-    """A judge behind an endpoint with OpenAI's API, asked without sampling.
+    """A judge behind an endpoint with OpenAI's API (``url`` with or without ``/v1``), asked without sampling.
 
-    Args:
-        url: of the server, with or without ``/v1``.
-        name: of the model there.
-        key: sent as bearer token, and never shown.
-
-    Raises:
-        UsageError: the address cannot be one.
+    ``key`` is sent as bearer token and never shown. UsageError where the address cannot be one.
     """
 
     def __init__(self, url: str, name: str, key: str | None = None) -> None:
-        given = ServerSettings.from_environment(url)
         self.name = name
-        # The webui's own key must not go to another server.
-        settings = ServerSettings(url=given.url, api_key=SecretStr(key) if key else None)
+        # Only the address is taken from the environment's settings: the webui's own key must not go to another server.
+        settings = ServerSettings(url=ServerSettings.from_environment(url).url, api_key=SecretStr(key) if key else None)
         self._client = Client(settings, allow_empty=True)
 
     def __call__(self, system: str, prompt: str) -> str:
@@ -70,12 +63,11 @@ class EndpointJudge:
 def judge(
     results: Results, ask: EndpointJudge, pairs: Sequence[tuple[str, str]], *, limit: int | None = None
 ) -> JudgeSummary:
-    """Judge the generated answers of the variants in ``pairs``, and write both files into the folder of results.
+    """Judge the generated answers of ``pairs`` (variant, against), and write both files into the folder of results.
 
     A verdict already in the folder, of the same judge on the same prompt, is not asked for again.
 
     Args:
-        pairs: (variant, the one it is compared with).
         limit: most questions of each suite.
 
     Raises:
@@ -98,10 +90,18 @@ def judge(
                     who = [mine.model, mine.suite, mine.item, first.variant, second.variant]
                     key = sha256_of([ask.name, SYSTEM, prompt, *who])
                     raw = known[key].raw if key in known else ask(SYSTEM, prompt)
-                    names_of = {"model": mine.model, "variant": mine.variant, "against": other.variant}
-                    of = {"suite": mine.suite, "item": mine.item, "first": first.variant}
-                    choice = read_choice(raw, first is mine)
-                    verdicts.append(JudgeVerdict(key=key, raw=raw, choice=choice, **names_of, **of))
+                    verdict = JudgeVerdict(
+                        key=key,
+                        model=mine.model,
+                        variant=mine.variant,
+                        against=other.variant,
+                        suite=mine.suite,
+                        item=mine.item,
+                        first=first.variant,
+                        raw=raw,
+                        choice=read_choice(raw, first is mine),
+                    )
+                    verdicts.append(verdict)
     finally:
         new = {verdict.key for verdict in verdicts}
         if kept := [*verdicts, *(verdict for key, verdict in known.items() if key not in new)]:
@@ -158,9 +158,9 @@ def rows(results: Results, verdicts: Sequence[JudgeVerdict]) -> list[JudgeRow]:
         outcomes: list[str] = []
         firsts: list[bool] = []
         longer: list[bool] = []
-        lengths: list[tuple[int, int]] = []
+        lengths: list[list[int]] = []
         for item, both in items.items():
-            mine, other = (len(results.answers[model, name, suite, item].text) for name in (variant, against))
+            mine, other = sizes = [len(results.answers[model, name, suite, item].text) for name in (variant, against)]
             choices = [one.choice for one in both]
             if "none" in choices or len(choices) != 2:
                 outcome = "none"
@@ -168,15 +168,12 @@ def rows(results: Results, verdicts: Sequence[JudgeVerdict]) -> list[JudgeRow]:
                 outcome = choices[0]
             else:
                 outcome = "tie" if "tie" in choices else "flipped"
+            decided = [one for one in both if one.choice in ("variant", "against")]
+            firsts += [(one.choice == "variant") == (one.first == variant) for one in decided]
             if outcome in ("variant", "against") and mine != other:
                 longer.append((mine > other) == (outcome == "variant"))
-            firsts += [
-                (one.choice == "variant") == (one.first == variant)
-                for one in both
-                if one.choice in ("variant", "against")
-            ]
             outcomes.append(outcome)
-            lengths.append((mine, other))
+            lengths.append(sizes)
         row = JudgeRow(
             model=model,
             variant=variant,

@@ -28,15 +28,10 @@ LONGEST = 4096  # tokens: what a row may have at most where nothing else is said
 
 @dataclass(frozen=True)
 class RowLosses:
-    """One variant on one held-out set.
+    """One variant on one held-out set."""
 
-    Attributes:
-        nll: ``(N,)`` summed negative log-likelihood of each row's answer, in nats.
-        tokens: ``(N,)`` trained tokens of each row.
-    """
-
-    nll: np.ndarray
-    tokens: np.ndarray
+    nll: np.ndarray  # (N,) summed negative log-likelihood of each row's answer, in nats
+    tokens: np.ndarray  # (N,) trained tokens of each row
 
     @property
     def sums(self) -> Sums:
@@ -60,15 +55,10 @@ def held_out_rows(
     max_length: int | None = None,
     most: int | None = None,
 ) -> dict[str, TokenizedDataset]:
-    """Tokenised rows of each dataset folder, by the names in ``folders``.
+    """Tokenised rows of each dataset folder, by the names in ``folders``; at most ``most``, always the same.
 
-    Args:
-        template: a name in INSTRUCTION-TEMPLATES; by default the family's.
-        max_length: longer rows are left out; by default `LONGEST`, or the base's context where that is shorter.
-        most: take this many rows of each, drawn the same way every time.
-
-    Raises:
-        LeyloraError: the base, a folder or a split is missing, or a row is faulty.
+    ``template`` is a name in INSTRUCTION-TEMPLATES, by default the family's. Rows longer than ``max_length`` are left
+    out; by default `LONGEST`, or the base's context where that is shorter.
     """
     config = load_config(base, revision)
     tokenizer = load_tokenizer(base, revision)
@@ -96,11 +86,7 @@ def row_losses(
 def compare_losses(
     model: AdaptedModel, variants: Sequence[Variant], sets: Mapping[str, TokenizedDataset]
 ) -> dict[str, dict[str, RowLosses]]:
-    """Losses by variant and by held-out set.
-
-    Raises:
-        LeyloraError: an adapter is missing or does not fit the base.
-    """
+    """Losses by variant and by held-out set. LeyloraError where an adapter is missing or does not fit the base."""
     losses: dict[str, dict[str, RowLosses]] = {}
     with console.progress() as bar:
         task = bar.add_task("held-out rows", total=len(variants) * len(sets))

@@ -49,23 +49,14 @@ SCORING = ("numpy", "scipy", "sacrebleu", "rouge-score")  # packages, besides th
 
 @dataclass(frozen=True)
 class Settings:
-    """How to ask.
+    """How to ask."""
 
-    Attributes:
-        load: precision of the base.
-        max_new_tokens: bound of a generated answer.
-        limit: most items of a suite.
-        template: name in INSTRUCTION-TEMPLATES; by default the one the adapters were trained with.
-        batch_size: most rows asked at once.
-        seed: of the draw of items, of the bootstrap, and of answers that are sampled.
-    """
-
-    load: Load = "4bit"
+    load: Load = "4bit"  # precision of the base
     max_new_tokens: int = 192
-    limit: int | None = None
-    template: str | None = None
-    batch_size: int = 64
-    seed: int = 0
+    limit: int | None = None  # most items of a suite
+    template: str | None = None  # in INSTRUCTION-TEMPLATES; by default the one the adapters were trained with
+    batch_size: int = 64  # most rows asked at once
+    seed: int = 0  # of the draw of items, of the bootstrap, and of answers that are sampled
 
 
 def compare(
@@ -96,7 +87,7 @@ def compare(
         UsageError: arguments that exclude each other, or ``out`` holds something else.
         LeyloraError: no model, or a source, can be used; nothing that was answered is lost.
     """
-    started, clock = now(), time.monotonic()
+    started = time.time()
     settings = settings or Settings()
     check_out(out)
     planned, findings = plan(models, adapters, endpoints, settings, lora)
@@ -104,37 +95,15 @@ def compare(
     how = {"load": settings.load, "max_new_tokens": settings.max_new_tokens}
 
     def open_backend(model: Model) -> Backend:
+        common: dict[str, Any] = {**how, "seed": settings.seed}
         if model.endpoint:
-            return EndpointModel(
-                model.endpoint,
-                model.source,
-                load=settings.load,
-                template=model.template or None,
-                max_new_tokens=settings.max_new_tokens,
-                seed=settings.seed,
-            )
-        return LocalModel(
-            model.source,
-            instruction_template(model.template),
-            load=settings.load,
-            max_new_tokens=settings.max_new_tokens,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-        )
+            return EndpointModel(model.endpoint, model.source, template=model.template or None, **common)
+        template = instruction_template(model.template)
+        return LocalModel(model.source, template, batch_size=settings.batch_size, **common)
 
     gathered = ask_models(planned, asked, out, open_backend, how, findings)
-    decoding = {"decoding": "greedy", "load": settings.load, "max_new_tokens": settings.max_new_tokens}
-    return finish(
-        out,
-        asked,
-        gathered,
-        decoding,
-        command=command,
-        started=started,
-        clock=clock,
-        seed=settings.seed,
-        limit=settings.limit,
-    )
+    decoding = {"decoding": "greedy", **how}
+    return finish(out, asked, gathered, decoding, command, started, settings.seed, settings.limit)
 
 
 # Plan
@@ -143,12 +112,7 @@ def compare(
 def plan(
     models: Sequence[str], adapters: str | Sequence[str], endpoints: Sequence[str], settings: Settings, lora: Path
 ) -> tuple[list[Model], list[Finding]]:
-    """What will be compared, every folder looked at before anything is loaded; and what is to be said about it.
-
-    Raises:
-        UsageError: no model, two of the same name, or endpoints or adapters that do not go with the models.
-        LeyloraError: no model can be used, or the adapters of one were trained with different templates.
-    """
+    """What will be compared, every folder looked at before anything is loaded; and what is to be said about it."""
     if settings.template is not None:
         instruction_template(settings.template)  # that it is there
     if not models:
@@ -157,7 +121,7 @@ def plan(
         raise UsageError(
             f"{len(models)} models and {len(endpoints)} endpoints: give one endpoint for all, or one each."
         )
-    addresses = list(endpoints) * (len(models) if len(endpoints) == 1 else 1) or [""] * len(models)
+    addresses = endpoints if len(endpoints) == len(models) else [endpoints[0] if endpoints else ""] * len(models)
     wanted = [adapters] * len(models) if isinstance(adapters, str) else list(adapters)
     if len(wanted) != len(models):
         raise UsageError(f"{len(models)} models and {len(wanted)} lists of adapters: give one for all, or one each.")
@@ -167,9 +131,9 @@ def plan(
     for name, label, address, words in zip(models, labels_of(models), addresses, wanted, strict=True):
         try:
             model, noticed = _plan_model(name, label, address, words, settings, lora)
-        except UsageError:
-            raise
         except LeyloraError as error:
+            if isinstance(error, UsageError):
+                raise
             errors.append(error)
             findings.append(Finding(kind="not-answered", model=label, error=str(error)))
             continue
@@ -261,10 +225,8 @@ def finish(
     asked: Questions,
     gathered: Gathered,
     decoding: Mapping[str, Any],
-    *,
     command: str,
-    started: str,
-    clock: float,
+    started: float,
     seed: int,
     limit: int | None,
 ) -> Results:
@@ -273,13 +235,7 @@ def finish(
     Until then what an earlier run left in ``out`` stays whole: a run that is stopped adds answers and changes nothing.
     """
     marks, scores = tally(
-        gathered.models,
-        asked.items,
-        gathered.answers,
-        laws=asked.laws,
-        costs=gathered.costs,
-        findings=gathered.findings,
-        seed=seed,
+        gathered.models, asked.items, gathered.answers, asked.laws, gathered.costs, gathered.findings, seed
     )
     (out / "scores.json").unlink(missing_ok=True)
     for name, items in asked.items.items():
@@ -289,11 +245,12 @@ def finish(
         by_variant.setdefault((model, variant), []).extend(mark.model_dump(exclude_none=True) for mark in found)
     for (model, variant), rows in by_variant.items():
         write_jsonl(marks_file(out, model, variant), rows)
+    ended = time.time()
     provenance = Provenance(
         command=command or " ".join(sys.argv),
-        started=started,
-        finished=now(),
-        seconds=time.monotonic() - clock,
+        started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        finished=datetime.fromtimestamp(ended, UTC).isoformat(timespec="seconds"),
+        seconds=ended - started,
         seed=seed,
         limit=limit,
         device=gathered.device,
@@ -312,8 +269,3 @@ def check_out(out: Path) -> None:
     ours = {"items", "answers", "marks", "scores.json", "provenance.json"}
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not ours & {path.name for path in out.iterdir()}):
         raise UsageError(f"{out} exists and is not a comparison's folder; choose another name for --out.")
-
-
-def now() -> str:
-    """The time, in UTC, as the record has it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

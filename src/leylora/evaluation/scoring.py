@@ -6,12 +6,17 @@ between for overlap with a reference (`leylora.evaluation.grading`).
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product, zip_longest
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from leylora.evaluation.contamination import contamination, duplicate_variants, memorised
+from leylora.adapters.discover import Variant
+from leylora.data import duplicates
+from leylora.evaluation import statistics
 from leylora.evaluation.grading import KnownArticles, grade
 from leylora.evaluation.results import (
     Answer,
@@ -26,25 +31,21 @@ from leylora.evaluation.results import (
     Score,
     Scores,
 )
-from leylora.evaluation.statistics import (
-    Sums,
-    bootstrap_interval,
-    by_cluster,
-    detectable,
-    draws,
-    holm,
-    mcnemar,
-    paired_difference,
-    retention,
-    risk_coverage_area,
-    wilson,
-)
+from leylora.evaluation.statistics import Sums
+from leylora.files import read_json, read_jsonl
+from leylora.grounding.prompt import read_grounded_prompt
 from leylora.laws.law import Law
 
 LEVEL = 0.05  # of every test
 HEADLINE = "score"
 SKILL_OF = {"law": "law", "instructions": "instructions", "spanish": "instructions"}
 """Whose gain a merged adapter is measured against, by suite."""
+
+FAVOURITE = 0.6  # share of the orders in which one place is chosen
+BOILERPLATE = 3
+LEAKED = 0.5  # of a question's runs of eight words
+NO_ARTICLE = "row "
+NAMED = re.compile(r"cite el artículo\. (.*)\. No es asesoría legal")
 
 Place = tuple[str, str, str]  # model, variant, suite
 Ratio = tuple[float, float] | None  # what one mark adds above and below; None where the metric does not apply
@@ -130,7 +131,6 @@ def tally(
     models: Sequence[Model],
     items: Mapping[str, Sequence[Item]],
     answers: Mapping[Place, Sequence[Answer]],
-    *,
     laws: Sequence[Law] = (),
     costs: Sequence[Cost] = (),
     findings: Sequence[Finding] = (),
@@ -167,7 +167,13 @@ def tally(
                 for score in (suite_scores(clean, kept, seed) if kept else [])
                 if score.part == "all"
             ]
-    noticed = [*findings, *leaks, *(copy for model in models for copy in duplicate_variants(model))]
+    noticed = [*findings, *leaks]
+    noticed += [
+        Finding(kind="duplicate-variant", model=model.label, variant=variant.name, names=[variant.same_as])
+        for model in models
+        for variant in model.variants
+        if variant.same_as
+    ]
     noticed += [found for one in marked for found in memorised(one.model, one.variant, one.suite, one.marks, seed)]
     compared = differences(marked, models, seed)
     kept_gains = retentions(marked, models, compared, seed)
@@ -177,7 +183,7 @@ def tally(
 def sums(metric: Metric, marks: Iterable[Mark]) -> Sums | None:
     """A metric's sums over the marks it applies to; None when there are none."""
     counted = [(mark.cluster, *ratio) for mark in marks if (ratio := metric.ratio(mark)) is not None]
-    return by_cluster(*zip(*counted, strict=True)) if counted else None
+    return statistics.by_cluster(*zip(*counted, strict=True)) if counted else None
 
 
 def suite_scores(marked: Marked, items: Sequence[Item], seed: int = 0) -> list[Score]:
@@ -222,16 +228,16 @@ def _place(marked: Marked, metric: str, part: str) -> dict[str, Any]:
 
 def _interval(metric: Metric, total: Sums, seed: int) -> tuple[float | None, float | None, Interval]:
     if metric.binary and len(total.clusters) == total.n:
-        return *wilson(float(total.numerator.sum()), total.n), "wilson"
+        return *statistics.wilson(float(total.numerator.sum()), total.n), "wilson"
     if len(total.clusters) < 2:
         return None, None, "none"
-    low, high = bootstrap_interval(total, seed)
+    low, high = statistics.bootstrap_interval(total, seed)
     if math.isnan(low):
         return None, None, "none"
     if low == high and metric.unit == "share" and 0 <= total.value <= 1:
         # All alike: resampling what does not vary says nothing of what was not seen.
         clusters = len(total.clusters)
-        return *wilson(total.value * clusters, clusters), "wilson"
+        return *statistics.wilson(total.value * clusters, clusters), "wilson"
     # No metric is negative and no share passes 1, though Student's interval of few clusters may.
     return max(low, 0.0), min(high, 1.0) if metric.unit == "share" else high, "cluster-bootstrap"
 
@@ -245,10 +251,10 @@ def _risk_coverage(marked: Marked, seed: int) -> list[Score]:
     wrong = np.array([1.0 - bool(mark.correct) for mark in marks])
     names = sorted({mark.cluster for mark in marks})
     index = np.array([names.index(mark.cluster) for mark in marks])
-    value = float(risk_coverage_area(confidence, wrong)[0])
+    value = float(statistics.risk_coverage_area(confidence, wrong)[0])
     low = high = None
     if len(names) > 1:
-        areas = risk_coverage_area(confidence, wrong, draws(len(names), seed)[:, index])
+        areas = statistics.risk_coverage_area(confidence, wrong, statistics.draws(len(names), seed)[:, index])
         low, high = (float(bound) for bound in np.percentile(areas, [2.5, 97.5]))
     score = Score(
         **_place(marked, "aurc", "all"),
@@ -293,7 +299,7 @@ def differences(all_marked: Sequence[Marked], models: Sequence[Model], seed: int
                     for label, first, second in both
                     if (one := _difference(metric, label, at[*first, suite], at[*second, suite], seed)) is not None
                 ]
-                corrected = holm([one.p for one in family])
+                corrected = statistics.holm([one.p for one in family])
                 found += [one.model_copy(update={"p_holm": p}) for one, p in zip(family, corrected, strict=True)]
     return found
 
@@ -304,7 +310,7 @@ def _difference(metric: Metric, label: str, first: Marked, second: Marked, seed:
     one, two = sums(metric, (a for a, _ in both)), sums(metric, (b for _, b in both))
     if one is None or two is None or len(one.clusters) < 2:
         return None
-    result = paired_difference(one, two, seed)
+    result = statistics.paired_difference(one, two, seed)
     if math.isnan(result.value):
         return None
 
@@ -319,7 +325,7 @@ def _difference(metric: Metric, label: str, first: Marked, second: Marked, seed:
     share = metric.unit == "share"
     # Where no pair differs: the error of the difference of two independent shares of one half.
     error = result.standard_error or (math.sqrt(0.5 / one.n) if share else math.nan)
-    least = detectable(error, len(one.clusters))
+    least = statistics.detectable(error, len(one.clusters))
     return Difference(
         model=label,
         suite=first.suite,
@@ -331,7 +337,7 @@ def _difference(metric: Metric, label: str, first: Marked, second: Marked, seed:
         low=max(result.low, -1.0) if share else result.low,
         high=min(result.high, 1.0) if share else result.high,
         test="mcnemar" if exact else "randomisation",
-        p=mcnemar(better, worse) if exact else result.p,
+        p=statistics.mcnemar(better, worse) if exact else result.p,
         p_holm=1.0,
         family=f"{first.suite} {metric.name}",
         n=one.n,
@@ -349,46 +355,142 @@ def retentions(
 
     A gain that is not significant among the differences ``compared``, corrected by Holm, has no share.
     """
-    significant = {
-        (one.model, one.suite, one.metric, one.variant)
-        for one in compared
-        if one.against == "base" and one.p_holm < LEVEL
-    }
+    tested = [one for one in compared if one.p_holm < LEVEL]
+    significant = {(one.model, one.suite, one.metric, one.variant, one.against) for one in tested}
     at = {(one.model, one.variant, one.suite): one.marks for one in all_marked}
     found = []
     for model in models:
-        role = {variant.role: variant.name for variant in reversed(model.variants)}
+        role: dict[str, str] = {variant.role: variant.name for variant in reversed(model.variants)}
         merged = [variant.name for variant in model.variants if variant.role in ("merged", "other")]
-        for suite, skill in SKILL_OF.items():
-            if skill not in role or (model.label, role[skill], suite) not in at:
+        alone = [(suite, role.get(skill, "")) for suite, skill in SKILL_OF.items()]
+        alone = [(suite, name) for suite, name in alone if (model.label, name, suite) in at]
+        kept_by = [metric for metric in METRICS if metric.name in (HEADLINE, "bits_per_byte")]
+        for (suite, single), metric, name in product(alone, kept_by, merged):
+            three = [at[model.label, one, suite] for one in ("base", single, name)]
+            rows = [row for row in zip(*three, strict=True) if all(metric.ratio(mark) is not None for mark in row)]
+            base, gained, kept = (sums(metric, [row[which] for row in rows]) for which in range(3))
+            if base is None or gained is None or kept is None:
                 continue
-            for metric in (metric for metric in METRICS if metric.name in (HEADLINE, "bits_per_byte")):
-                gained = (model.label, suite, metric.name, role[skill]) in significant
-                for name in merged:
-                    three = [at[model.label, one, suite] for one in ("base", role[skill], name)]
-                    rows = [r for r in zip(*three, strict=True) if all(metric.ratio(mark) is not None for mark in r)]
-                    base, single, kept = (sums(metric, [row[which] for row in rows]) for which in range(3))
-                    if base is None or single is None or kept is None:
-                        continue
-                    result = retention(base, single, kept, seed) if gained and len(base.clusters) > 1 else None
-                    undefined: Literal["", "no-significant-gain", "worse-than-base"] = ""
-                    if result is None:
-                        undefined = "no-significant-gain"
-                    elif (single.value < base.value) == metric.higher_is_better:
-                        result, undefined = None, "worse-than-base"
-                    value, low, high = result or (None, None, None)
-                    one = Retention(
-                        model=model.label,
-                        suite=suite,
-                        metric=metric.name,
-                        part="all",
-                        variant=name,
-                        single=role[skill],
-                        value=value,
-                        low=low,
-                        high=high,
-                        n=base.n,
-                        undefined=undefined,
-                    )
-                    found.append(one)
+            gain = (model.label, suite, metric.name, single, "base")
+            is_known = gain in significant and len(base.clusters) > 1
+            result = statistics.retention(base, gained, kept, seed) if is_known else None
+            undefined: Literal["", "no-significant-gain", "worse-than-base"] = ""
+            if result is None:
+                undefined = "no-significant-gain"
+            elif (gained.value < base.value) == metric.higher_is_better:
+                result, undefined = None, "worse-than-base"
+            value, low, high = result or (None, None, None)
+            one = Retention(
+                model=model.label,
+                suite=suite,
+                metric=metric.name,
+                part="all",
+                variant=name,
+                single=single,
+                value=value,
+                low=low,
+                high=high,
+                n=base.n,
+                undefined=undefined,
+            )
+            found.append(one)
+    return found
+
+
+# Did a variant see the questions before?
+#
+# Statutes are in every pre-training corpus; what must not be shared is our own questions. Where no training rows are at
+# hand, a variant that memorised the letters of a benchmark gives itself away: it answers right only while the options
+# are in the published order.
+
+
+def training_rows(variant: Variant) -> list[Path]:
+    """The training files a variant's run.json names and that are there; of a merge, those of its parents."""
+    folders: list[str | None] = []
+    if variant.run is not None:
+        folders += [variant.run.get("dataset"), variant.run.get("replay_dataset")]
+    if variant.merge is not None and variant.adapter:
+        for parent in variant.merge.get("parents", []):
+            record = Path(variant.adapter).resolve() / str(parent["path"]) / "run.json"
+            if record.is_file():
+                run = read_json(record)
+                folders += [run.get("dataset"), run.get("replay_dataset")]
+    files = [Path(folder) / "train.jsonl" for folder in dict.fromkeys(folders) if folder]
+    return [file for file in files if file.is_file()]
+
+
+def seen_in_training(items: Sequence[Item], files: Iterable[Path]) -> list[str]:
+    """Ids of the items half of whose runs of eight words, supplied articles apart, occur in training rows.
+
+    A question of four to seven words must occur whole. Questions only: the text of an article may well be in a
+    training prompt with another question. The names of laws do not count, nor does wording that `BOILERPLATE`
+    questions, or training rows, about different articles share, for that is a template's; and a training row on one
+    article is not a leak of a question on another.
+    """
+    asked = {item.id: duplicates.marks(own_question(item.messages)) for item in items}
+    shared: dict[int, set[str]] = {}
+    for item in items:
+        for mark in asked[item.id]:
+            shared.setdefault(mark, set()).add(item.cluster)
+    wanted = {mark for mark, clusters in shared.items() if len(clusters) < BOILERPLATE}
+    found: dict[int, set[str]] = {}  # a run of words -> the articles of the training rows that have it
+    for file in files:
+        for line, row in read_jsonl(file):
+            messages = [turn for turn in row.get("messages", []) if turn["role"] != "assistant"]
+            for mark in duplicates.marks(own_question(messages)) & wanted:
+                found.setdefault(mark, set()).add(str(row.get("article") or f"{NO_ARTICLE}{file}, {line}"))
+    seen = {mark: about for mark, about in found.items() if len(about) < BOILERPLATE}
+
+    leaked: list[str] = []
+    for item in items:
+        own, article = asked[item.id] & wanted, item.cluster.rpartition(":")[2]
+        count = sum(any(one == article or one.startswith(NO_ARTICLE) for one in seen.get(mark, ())) for mark in own)
+        if count and count >= LEAKED * len(own):
+            leaked.append(item.id)
+    return leaked
+
+
+def own_question(messages: Sequence[Mapping[str, str]]) -> str:
+    """The last question, without the articles supplied with it and without the names of the laws it is about."""
+    question, _ = read_grounded_prompt(messages[-1]["content"])
+    for turn in messages:
+        named = NAMED.search(turn["content"]) if turn["role"] == "system" else None
+        for law in named[1].split("; ") if named else []:
+            question = question.replace(law.rpartition(", ed. ")[0] or law, "LEY")
+    return question
+
+
+def contamination(model: Model, items: Mapping[str, Sequence[Item]]) -> list[Finding]:
+    """A finding for each variant and suite whose questions occur in its training rows.
+
+    Training rows are available where ``run.json`` names a dataset folder that still exists.
+    """
+    found = []
+    cache: dict[tuple[str, tuple[Path, ...]], list[str]] = {}
+    for variant in model.variants:
+        files = tuple(training_rows(variant))
+        for suite, asked in items.items():
+            if files and (suite, files) not in cache:
+                cache[suite, files] = seen_in_training(asked, files)
+            if seen := cache.get((suite, files), []):
+                about: dict[str, Any] = {"model": model.label, "variant": variant.name, "suite": suite}
+                found.append(Finding(kind="seen-in-training", items=seen, total=len(asked), **about))
+    return found
+
+
+def memorised(model: str, variant: str, suite: str, marked: Sequence[Mark], seed: int = 0) -> list[Finding]:
+    """Whether multiple choice goes better in the published order than in others, and whether one letter is favoured."""
+    rows = [mark for mark in marked if mark.published_order is not None and mark.other_orders is not None]
+    clusters = [mark.cluster for mark in rows]
+    if len(set(clusters)) < 2:
+        return []
+    found = []
+    gaps = [float(mark.published_order or 0) - (mark.other_orders or 0) for mark in rows]
+    gap = statistics.by_cluster(clusters, gaps, [1.0] * len(rows))
+    if statistics.bootstrap_interval(gap, seed)[0] > 0 and gap.value > 0.1:
+        found.append(Finding(kind="memorised", model=model, variant=variant, suite=suite, share=gap.value))
+    shares = [float(np.mean(column)) for column in zip_longest(*(mark.places for mark in rows), fillvalue=0.0)]
+    if max(shares) > FAVOURITE:
+        liked: dict[str, Any] = {"place": int(np.argmax(shares)), "share": max(shares)}
+        found.append(Finding(kind="position-bias", model=model, variant=variant, suite=suite, **liked))
     return found

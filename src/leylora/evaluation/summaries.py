@@ -20,7 +20,7 @@ from leylora.evaluation.asking import ask_models
 from leylora.evaluation.backends import Continuation
 from leylora.evaluation.items import Questions, describe
 from leylora.evaluation.results import Finding, Item, Model, Results
-from leylora.evaluation.run import check_out, finish, labels_of, now
+from leylora.evaluation.run import check_out, finish, labels_of
 from leylora.files import read_json, sha256_file
 from leylora.models.bases import TINY_BASES, same_base
 from leylora.models.generate import Generated, Likelihood, Row
@@ -61,7 +61,7 @@ def compare_summaries(
         UsageError: a model has no encoder, two have one name, or a folder holds nothing fine-tuned.
         LeyloraError: a model or the rows cannot be read.
     """
-    started, clock = now(), time.monotonic()
+    started = time.time()
     check_out(out)
     planned = []
     for name, label in zip(models, labels_of(models), strict=True):
@@ -87,7 +87,7 @@ def compare_summaries(
     gathered = ask_models(
         planned, asked, out, lambda model: Seq2SeqModel(model.source, max_new_tokens=max_new_tokens), how
     )
-    return finish(out, asked, gathered, how, command=command, started=started, clock=clock, seed=seed, limit=limit)
+    return finish(out, asked, gathered, how, command, started, seed, limit)
 
 
 def find_tuned(base: str, asked: str, lora: Path = LORA) -> list[Variant]:
@@ -131,7 +131,6 @@ def summary_items(rows: Path, prompt: str = PROMPT, limit: int | None = None) ->
             suite=SUITE,
             id=f"summary-{number:04}",
             task="summary",
-            ask="generate",
             cluster=f"row {number}",
             messages=[{"role": "user", "content": f"{prompt}\n{pair.article}"}],
             reference=pair.summary,
@@ -142,7 +141,7 @@ def summary_items(rows: Path, prompt: str = PROMPT, limit: int | None = None) ->
 
 
 class Seq2SeqModel:
-    """A `leylora.evaluation.backends.Backend`. A variant is an adapter on the base or a whole model in its place.
+    """A `Backend`. A variant is an adapter on the base or a whole model in its place.
 
     Everything is computed in float32 (T5 overflows in float16), without sampling or beams. Articles are cut at
     ``max_source_length`` tokens, as in training.
@@ -167,11 +166,7 @@ class Seq2SeqModel:
         }
 
     def use(self, variant: Variant) -> None:
-        """Switch to the base, to an adapter on it, or to a whole fine-tuned model, which is loaded anew.
-
-        Raises:
-            LeyloraError: the folder is neither, or does not fit the base.
-        """
+        """Switch to the base, to an adapter on it, or to a whole fine-tuned model, which is loaded anew."""
         whole = variant.adapter and not (Path(variant.adapter) / CONFIG_FILE).is_file()
         self._model = self._load(variant.adapter) if whole else self._base
         self._variant = BASE if whole else variant
@@ -179,19 +174,16 @@ class Seq2SeqModel:
             pass
 
     def batches(self, items: Sequence[Item]) -> list[list[Item]]:
-        """Batches of articles of like length."""
         ordered = sorted(items, key=lambda item: (-len(item.messages[-1]["content"]), item.id))
         return [ordered[at : at + self._batch_size] for at in range(0, len(ordered), self._batch_size)]
 
     def generate(
         self, conversations: Sequence[Sequence[dict[str, str]]], preset: str = "", temperature: float | None = None
     ) -> list[Generated]:
-        """A summary of each article."""
         sources = [self._article(messages) for messages in conversations]
         return self._model.generate(self._variant, sources, self._sampling, plain=True)
 
     def likelihoods(self, continuations: Sequence[Continuation]) -> list[Likelihood | None]:
-        """Log-likelihood of each summary with its end mark."""
         rows = []
         for one in continuations:
             target = self.tokenizer(text_target=one.text)["input_ids"]

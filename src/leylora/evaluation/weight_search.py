@@ -5,7 +5,7 @@ layer (PEFT's ``scaling``), so that nothing is merged or loaded again. With both
 W x + w1 s1 B1 A1 x + w2 s2 B2 A2 x, which is what their exact merge (``concat``) at these weights gives.
 
 Rows are those of the validation split, never of test: never measure a result on the rows that it was searched on.
-`searched` is the search as a command shows it: a progress bar and a heat table; `save_surface` writes it down.
+`searched` is the search as scripts/merge_adapters.py takes it; `surface_table` and `save_surface` show it.
 """
 
 import hashlib
@@ -36,7 +36,6 @@ from leylora.models.load import silence_libraries
 
 Criterion = Literal["minimum", "mean"]
 Weights = tuple[float, float]
-Tick = Callable[[int, int], None]  # points scored, points in all at most
 
 SPLIT = "validation"
 COARSE = (0.25, 0.5, 0.75, 1.0, 1.25)
@@ -50,36 +49,26 @@ CRITERIA = {"minimum": "the least share of gain kept over the skills", "mean": "
 
 
 class Point(BaseModel):
-    """A pair of weights: loss by development set, nats per answer token, and the share of gain kept on each.
-
-    ``score`` is the least or the mean of the shares, as the surface's ``criterion`` says.
-    """
+    """A pair of weights, scored."""
 
     weights: Weights
-    loss: dict[str, float]
-    kept: dict[str, float]
-    score: float
+    loss: dict[str, float]  # nats per answer token, by development set
+    kept: dict[str, float]  # share of gain kept on each
+    score: float  # the least or the mean of the shares, as the surface's criterion says
 
 
 class Surface(BaseModel):
-    """A whole search.
-
-    Attributes:
-        base_loss: of the base alone, by development set.
-        single_loss: of the two adapters alone, each with weight 1, by development set.
-        rows, rows_sha256: how many development rows there were of each set, and which.
-        points: in the order in which they were scored.
-    """
+    """A whole search; what is by name is by development set."""
 
     adapters: tuple[str, str]
     adapters_sha256: tuple[str, str]
     base_model: str
     criterion: Criterion
-    rows: dict[str, int]
-    rows_sha256: dict[str, str]
-    base_loss: dict[str, float]
-    single_loss: dict[str, tuple[float, float]]
-    points: list[Point]
+    rows: dict[str, int]  # how many development rows there were
+    rows_sha256: dict[str, str]  # and which
+    base_loss: dict[str, float] = {}
+    single_loss: dict[str, tuple[float, float]] = {}  # of the two adapters alone, each with weight 1
+    points: list[Point] = []  # in the order in which they were scored
 
     @property
     def best(self) -> Point:
@@ -98,9 +87,8 @@ def search_weights(
     same_base: bool = False,
     load: Load = "4bit",
     most_rows: int | None = ROWS,
-    tick: Tick | None = None,
 ) -> Surface:
-    """Score weights of two adapters on the validation rows of each dataset and give the surface.
+    """Score weights of two adapters on the validation rows of each dataset, with a progress bar, and give the surface.
 
     The share of gain kept on a set is (base - loss) / (base - the better single adapter): 1 is all that one of the
     two gains by itself. ``minimum`` looks for the weights whose worse skill keeps most, ``mean`` for the best mean.
@@ -111,7 +99,6 @@ def search_weights(
             adapters, base or rows in it are dropped.
         base: by default the base that the adapters name.
         most_rows: of each set; None takes all.
-        tick: told the points scored so far and the most there can be.
 
     Raises:
         UsageError: no development set, or an unknown criterion.
@@ -154,32 +141,25 @@ def search_weights(
         criterion=criterion,
         rows={skill: len(rows.dataset) for skill, rows in sets.items()},
         rows_sha256=found,
-        base_loss={},
-        single_loss={},
-        points=[],
     )
-    walk(surface, lambda weights: scores.get(weights, loss_at), tick)
+    with console.progress() as bar:
+        task = bar.add_task("weights", total=MOST_POINTS)
+
+        def scored(weights: Weights) -> dict[str, float]:
+            loss = scores.get(weights, loss_at)
+            bar.advance(task)
+            return loss
+
+        walk(surface, scored)
+        done = len(surface.points) + 3
+        bar.update(task, completed=done, total=done)
     return surface
 
 
-def walk(surface: Surface, loss_at: Callable[[Weights], dict[str, float]], tick: Tick | None = None) -> None:
-    """Fill ``surface`` with the coarse grid's points and, around the best of all so far, those of each finer step.
-
-    Raises:
-        LeyloraError: neither adapter is better than the base on some set.
-    """
-    done = 0
-
-    def scored(weights: Weights) -> dict[str, float]:
-        nonlocal done
-        loss = loss_at(weights)
-        done += 1
-        if tick is not None:
-            tick(done, MOST_POINTS)
-        return loss
-
-    surface.base_loss = scored(NEITHER)
-    first, second = scored(FIRST), scored(SECOND)
+def walk(surface: Surface, loss_at: Callable[[Weights], dict[str, float]]) -> None:
+    """Fill ``surface`` with the coarse grid's points and, around the best of all so far, those of each finer step."""
+    surface.base_loss = loss_at(NEITHER)
+    first, second = loss_at(FIRST), loss_at(SECOND)
     surface.single_loss = {skill: (first[skill], second[skill]) for skill in surface.base_loss}
     for skill, losses in surface.single_loss.items():
         if min(losses) >= surface.base_loss[skill]:
@@ -188,15 +168,13 @@ def walk(surface: Surface, loss_at: Callable[[Weights], dict[str, float]], tick:
                 f"{surface.base_loss[skill]:.3f}); check that these are its rows, or train longer."
             )
     for weights in ((w1, w2) for w1 in COARSE for w2 in COARSE):
-        surface.points.append(_point(surface, weights, scored(weights)))
+        surface.points.append(_point(surface, weights, loss_at(weights)))
     for step in FINER:
         known, centre = {point.weights for point in surface.points}, surface.best.weights
         moves = (-step, 0.0, step)
         for weights in ((centre[0] + x, centre[1] + y) for x in moves for y in moves if x or y):
             if weights not in known:
-                surface.points.append(_point(surface, weights, scored(weights)))
-    if tick is not None:
-        tick(done, done)
+                surface.points.append(_point(surface, weights, loss_at(weights)))
 
 
 def _point(surface: Surface, weights: Weights, loss: dict[str, float]) -> Point:
@@ -233,7 +211,7 @@ class Scores:
 def searched(
     parents: Sequence[Parent], development: Sequence[str], out: Path, method: Method, *, criterion: str, **how: Any
 ) -> tuple[Surface, list[Parent]]:
-    """Search the weights of a pair with a progress bar, print the surface, and give it with the weighted parents.
+    """Search the weights of a pair, print the surface, and give it with the weighted parents.
 
     Args:
         development: ``SKILL=FOLDER`` each.
@@ -254,17 +232,8 @@ def searched(
         if not (skill and equals and folder):
             raise UsageError(f"--development {text} is not SKILL=DATASET; write it like law=data/build/law.")
         folders[skill] = Path(folder)
-    with console.progress() as bar:
-        task = bar.add_task("weights", total=None)
-        surface = search_weights(
-            parents[0].folder,
-            parents[1].folder,
-            folders,
-            out.with_name(f".{out.name}.search.json"),
-            criterion=cast(Criterion, criterion),
-            **how,
-            tick=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    store, wanted = out.with_name(f".{out.name}.search.json"), cast(Criterion, criterion)
+    surface = search_weights(parents[0].folder, parents[1].folder, folders, store, criterion=wanted, **how)
     console.out.print(surface_table(surface))
     weighted = zip(parents, surface.best.weights, strict=True)
     return surface, [Parent(parent.folder, weight) for parent, weight in weighted]

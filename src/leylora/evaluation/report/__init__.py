@@ -39,8 +39,15 @@ def write_report(folder: Path, language: Language = "es") -> list[Path]:
     Raises:
         LeyloraError: the folder holds no finished comparison, or a file of another version.
     """
-    texts = Texts(language)
-    view = make_view(load_results(folder), _judged(folder), texts)
+    results, judge, texts = load_results(folder), None, Texts(language)
+    if (path := folder / JUDGE_FILE).is_file():
+        try:
+            judge = JudgeSummary.model_validate(read_json(path))
+        except ValidationError as error:
+            fault = error.errors()[0]
+            key = ".".join(map(str, fault["loc"])) or "the file"
+            raise LeyloraError(f"{path}, {key}: {fault['msg']}; make it again or remove it.") from None
+    view = make_view(results, judge, texts)
     style, script = ((HERE / name).read_text("utf-8") for name in ("page.css", "page.js"))
     digest = b64encode(sha256(script.encode()).digest()).decode()
     page = _render("page.html.jinja", view, texts, style=Markup(style), script=Markup(script), script_hash=digest)
@@ -67,18 +74,6 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|])", r"\\\1", line)
 
 
-def _judged(folder: Path) -> JudgeSummary | None:
-    path = folder / JUDGE_FILE
-    if not path.is_file():
-        return None
-    try:
-        return JudgeSummary.model_validate(read_json(path))
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, fault["loc"])) or "the file"
-        raise LeyloraError(f"{path}, {key}: {fault['msg']}; make it again, or take it out of the folder.") from None
-
-
 def print_report(results: Results, language: Language = "es") -> None:
     """A table a model (measures by variants), what the merge keeps, and what the reader must know."""
     texts = Texts(language)
@@ -89,19 +84,18 @@ def print_report(results: Results, language: Language = "es") -> None:
         head = map(escape, ["", *variants])
         shown = Table(*head, title=escape(model), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         for table in heat:
-            for row in table.rows:
-                if row[0].text == model:
-                    cells = dict(zip(table.head[1:], row[1:], strict=True))
-                    said = (cells.get(name, Cell("")) for name in variants)
-                    shown.add_row(escape(table.title), *(f"{one.text} {SIGNS[one.sign]}\n{one.note}" for one in said))
+            for row in (row for row in table.rows if row[0].text == model):
+                cells = dict(zip(table.head[1:], row[1:], strict=True))
+                said = (cells.get(name, Cell("")) for name in variants)
+                shown.add_row(escape(table.title), *(f"{one.text} {SIGNS[one.sign]}\n{one.note}" for one in said))
         console.out.print(shown)
     for table in sections["retention"].tables if "retention" in sections else []:
-        for name, value in table.rows:
-            console.say(f"{table.title}. {name.text}: {value.text}")
+        for cell, value in table.rows:
+            console.say(f"{table.title}. {cell.text}: {value.text}")
     for line in sections["summary"].lines if "summary" in sections else []:
         console.say(line)
-    for fact in sections["findings"].facts:
-        for line, _ in fact.lines:
-            console.say(f"{fact.name}: {line}".removeprefix(": "))
+    for name, lines in sections["findings"].facts.items():
+        for line, _ in lines:
+            console.say(f"{name}: {line}".removeprefix(": "))
     seconds = texts.duration(results.provenance.seconds)
     console.say(texts("terminal.done", answers=len(results.answers), seconds=seconds, folder=results.folder))

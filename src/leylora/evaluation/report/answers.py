@@ -1,11 +1,13 @@
 """The answers of all variants side by side, their citations cut out, and a gallery of failures and wins.
 
-What a model wrote stays plain text here; the page's template escapes it.
+`questions` gives what the page lists, `galleries` the examples by kind. What a model wrote stays plain text here; the
+page's template escapes it.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import NamedTuple
 
 from leylora.evaluation.report.texts import Texts
 from leylora.evaluation.results import Answer, Citation, Item, Mark, Results
@@ -19,25 +21,20 @@ FREE = "prompts"  # the suite of free prompts, which are not graded
 Place = tuple[str, str, str, str]  # model, variant, suite, item
 
 
-@dataclass(frozen=True)
-class Said:
-    """One answer, or why there is none: text in pieces (text, verdict of the citation that it is, or ""), and grade.
-
-    ``tags``: verdict and flags by which it can be filtered, each with its label.
-    """
+class Said(NamedTuple):
+    """One answer as the page shows it, or why there is none."""
 
     heading: str
     model: str
     variant: str
     verdict: str
-    pieces: list[tuple[str, str]]
-    cut: bool
-    tags: dict[str, str]
+    pieces: list[tuple[str, str]]  # of its text, each with the verdict of the citation that it is, or ""
+    cut: bool  # whether its end was left out
+    tags: dict[str, str]  # verdict and flags by which it can be filtered, with their labels
     note: str
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """An item, or a free prompt under all its settings, with every answer to it."""
 
     anchor: str
@@ -78,7 +75,7 @@ def questions(results: Results, texts: Texts, first: Sequence[Gallery]) -> tuple
     taken: dict[str, Question] = {}
     left = BUDGET
     for anchor in dict.fromkeys([*free, *examples, *in_turn]):
-        question = _question(results, texts, anchor, asked[anchor])
+        question = _question(results, texts, asked[anchor])
         text = sum(len(piece) for said in question.answers for piece, _ in said.pieces)
         left -= int(1.15 * (text + len(question.asked) + 430 * len(question.answers) + 900))
         if left < 0:
@@ -90,55 +87,50 @@ def questions(results: Results, texts: Texts, first: Sequence[Gallery]) -> tuple
     return [one for one in shown if one.suite == FREE], graded, len(asked) - len(shown)
 
 
-def _question(results: Results, texts: Texts, anchor: str, answered: Sequence[tuple[Item, Answer]]) -> Question:
+def _question(results: Results, texts: Texts, answered: Sequence[tuple[Item, Answer]]) -> Question:
     item = answered[0][0]
-    asked = "\n\n".join(message["content"] for message in item.messages)[: 3 * LONGEST]
-    article = ""
-    if item.article and item.article not in item.reference:
-        article = f"({item.law_id}, art. {item.article}{', ed. ' if item.edition else ''}{item.edition})"
-    setting = texts.part(f"setting:{item.setting}") if item.setting else ""
-    names = (texts.name("suite", item.suite), texts.name("task", item.task), setting, item.id)
+    title, asked = title_of(item), "\n\n".join(message["content"] for message in item.messages)[: 3 * LONGEST]
     answers = [
         said(one, answer, results.marks.get((answer.model, answer.variant, answer.suite, answer.item)), texts)
         for one, answer in answered
     ]
-    for one in results.scores.findings if item.suite == FREE else []:
-        if one.kind == "not-answered":  # a model or variant without any answer
-            heading = ", ".join(filter(None, (one.model, texts.name("variant", one.variant))))
-            answers.append(Said(heading, one.model, one.variant, "failed", [(one.error, "")], False, {}, ""))
-    reference = (texts("question.abstain") if item.abstain else "", item.reference, article)
-    return Question(
-        anchor,
-        item.suite,
-        title_of(item),
-        "" if item.suite == FREE else " · ".join(filter(None, names)),
-        "" if asked.strip() == title_of(item) else asked,
-        " ".join(filter(None, reference)),
-        answers,
-    )
+    if item.suite == FREE:
+        about = ""
+        for one in results.scores.findings:
+            if one.kind == "not-answered":  # a model or variant without any answer
+                heading = ", ".join(filter(None, (one.model, texts.name("variant", one.variant))))
+                answers.append(Said(heading, one.model, one.variant, "failed", [(one.error, "")], False, {}, ""))
+    else:
+        setting = texts.part(f"setting:{item.setting}") if item.setting else ""
+        names = (texts.name("suite", item.suite), texts.name("task", item.task), setting, item.id)
+        about = " · ".join(filter(None, names))
+    reference = [texts("question.abstain") if item.abstain else "", item.reference]
+    if item.article and item.article not in item.reference:
+        reference.append(f"({item.law_id}, art. {item.article}{', ed. ' if item.edition else ''}{item.edition})")
+    asked = "" if asked.strip() == title else asked
+    return Question(anchor_of(item), item.suite, title, about, asked, " ".join(filter(None, reference)), answers)
 
 
 def said(item: Item, answer: Answer, mark: Mark | None, texts: Texts) -> Said:
     """One answer as the page shows it."""
     cut = False
-    if item.ask == "choose":
+    if answer.error:
+        pieces = [(answer.error, "")]
+    elif item.ask == "choose":
         pieces = [(f"{texts('answer.chose')}: {chosen(item, answer)}", "")]
-    elif item.ask == "likelihood":
-        pieces = [(texts("answer.loss"), "")]
     else:
         pieces, cut = cut_out(answer.text, mark.citations if mark else [])
     verdict = "failed" if answer.error else verdict_of(mark)
-    tags = {verdict: texts(f"verdict.{verdict}")}
+    tags, note = {verdict: texts(f"verdict.{verdict}")}, ""
     if mark:
         tags |= {flag: texts(f"flag.{flag}") for flag in mark.flags}
         tags |= {f"cite-{one.verdict}": texts(f"cite.{one.verdict}") for one in mark.citations}
+        note = "; ".join(texts(f"reason.{reason}") for reason in mark.reasons)
     heading = [answer.model, texts.name("variant", answer.variant), item.preset]
-    note = "; ".join(texts(f"reason.{reason}") for reason in mark.reasons) if mark else ""
     if item.suite == FREE:
         heading += [] if item.temperature is None else [f"{texts('temperature')} {texts.tick(item.temperature)}"]
         note = texts("answer.took", tokens=answer.tokens, seconds=texts.duration(answer.seconds))
-    if answer.error:
-        pieces, note = [(answer.error, "")], ""
+    note = "" if answer.error else note
     return Said(", ".join(filter(None, heading)), answer.model, answer.variant, verdict, pieces, cut, tags, note)
 
 
@@ -162,7 +154,7 @@ def chosen(item: Item, answer: Answer) -> str:
     """The option an answer chose: likeliest over all orders, or the letter given in each order."""
     if answer.option_logprobs:
         totals = [sum(by_order) for by_order in zip(*answer.option_logprobs, strict=True)]
-        return item.options[max(range(len(totals)), key=totals.__getitem__)]
+        return item.options[totals.index(max(totals))]
     return ", ".join(letter or "—" for letter in answer.letters or []) or "—"
 
 
@@ -194,20 +186,16 @@ def galleries(results: Results, texts: Texts) -> list[Gallery]:
     """
     marks = {place: mark for place, mark in results.marks.items() if place[2] != FREE and place in results.answers}
     found = {flag: [place for place, mark in marks.items() if flag in mark.flags] for flag in FAILURES}
-
-    def merged(now: str, before: str, others: Sequence[str]) -> list[Place]:
-        """Where the merged variant's answer is ``now``, and that of one of the others ``before``."""
-        return [
-            place
-            for place, mark in marks.items()
-            if place[1] == "merged"
-            and verdict_of(mark) == now
-            and any(verdict_of(marks.get((place[0], other, *place[2:]))) == before for other in others)
-        ]
-
-    if any(place[1] == "merged" for place in marks):
-        found["lost"] = merged("wrong", "right", ("instructions", "law"))
-        found["won"] = merged("right", "wrong", ("base",))
+    merged = {place: verdict_of(mark) for place, mark in marks.items() if place[1] == "merged"}
+    if merged:
+        turned = {"lost": ("wrong", "right", ("instructions", "law")), "won": ("right", "wrong", ("base",))}
+        for kind, (now, before, others) in turned.items():
+            found[kind] = [
+                place
+                for place, verdict in merged.items()
+                if verdict == now
+                and any(verdict_of(marks.get((place[0], other, *place[2:]))) == before for other in others)
+            ]
     shown = []
     for kind, places in found.items():
         by_variant: dict[tuple[str, str], list[Place]] = {}
@@ -216,9 +204,9 @@ def galleries(results: Results, texts: Texts) -> list[Gallery]:
         examples: dict[str, tuple[str, str, Said]] = {}
         for place in (place for row in zip_longest(*by_variant.values()) for place in row if place):
             item = results.items[place[2:]]
-            if len(examples) < EACH and anchor_of(item) not in examples:
-                one = said(item, results.answers[place], marks[place], texts)
-                examples[anchor_of(item)] = (title_of(item), anchor_of(item), one)
+            anchor = anchor_of(item)
+            if len(examples) < EACH and anchor not in examples:
+                examples[anchor] = (title_of(item), anchor, said(item, results.answers[place], marks[place], texts))
         count = texts("gallery.of", shown=len(examples), of=len(places)) if places else texts("gallery.none")
         shown.append(Gallery(texts(f"gallery.{kind}"), count, list(examples.values())))
     return shown

@@ -1,12 +1,12 @@
-"""The report's drawings: small SVG made of numbers, in the page's own colours.
+"""The report's drawings: small SVG made from numbers, in the page's own colours.
 
 Bars and whiskers use percentages, so that they stretch with the page while text keeps its size. Every drawing has a
 title for those who cannot see it, and nothing is said by colour alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil, floor, log10
+from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
@@ -14,44 +14,30 @@ POINTS = 200  # of a curve: more cannot be seen at this size
 DASHES = ("", "6 3", "2 3", "9 3 2 3")
 
 
-def _svg(attributes: str, title: str, body: Sequence[str]) -> Markup:
-    return Markup(f'<svg {attributes} role="img" aria-label="{{0}}"><title>{{0}}</title>{{1}}</svg>').format(
-        title, Markup("".join(body))
-    )
-
-
-def bar_row(title: str, value: float, low: float, high: float, top: float) -> Markup:
-    """A bar from 0 to ``value`` on a scale of 0 to ``top``, its interval as a line, and a mark at 1 (all of it)."""
-
-    def at(number: float) -> str:
-        return f"{100 * min(max(number, 0.0), top) / top:.2f}%"
-
-    bar = f'<rect class="bar" x="0" y="4" width="{at(value)}" height="12"/>'
-    mark = f'<line class="mark" x1="{at(1)}" x2="{at(1)}" y1="0" y2="20"/>'
-    return _svg('class="row"', title, [bar, mark, _whisker(at(low), at(high))])
-
-
-def dot_row(title: str, value: float, low: float, high: float, reach: float, *, filled: bool) -> Markup:
-    """A dot and its interval on a scale of -``reach`` to ``reach``, with a mark at 0."""
-
-    def at(number: float) -> str:
-        return f"{3 + 94 * (min(max(number / reach, -1.0), 1.0) + 1) / 2:.2f}%"
-
-    mark = '<line class="mark" x1="50%" x2="50%" y1="0" y2="20"/>'
-    dot = f'<circle class="{"dot filled" if filled else "dot"}" cx="{at(value)}" cy="10" r="4.5"/>'
-    return _svg('class="row"', title, [mark, _whisker(at(low), at(high)), dot])
-
-
-def _whisker(low: str, high: str) -> str:
-    return f'<line class="whisker" x1="{low}" x2="{high}" y1="10" y2="10"/>'
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One run: its training losses, and the losses on rows it did not see, each ``(step, loss)``."""
+class Curve(NamedTuple):
+    """One run's losses, on its training rows and on rows it did not see: each ``(step, loss)``."""
 
     train: list[tuple[int, float]]
     unseen: list[tuple[int, float]]
+
+
+def interval_row(
+    title: str, value: float, ends: tuple[float, float], scale: tuple[float, float], mark: float, dot: str = ""
+) -> Markup:
+    """A bar from the left end of the scale, or a dot of that class, its interval as a line, and a mark on the scale."""
+
+    def at(number: float) -> str:
+        left, right = scale
+        return f"{100 * (min(max(number, left), right) - left) / (right - left):.2f}%"
+
+    bar = f'<rect class="bar" x="0" y="4" width="{at(value)}" height="12"/>'
+    parts = [
+        "" if dot else bar,
+        f'<line class="mark" x1="{at(mark)}" x2="{at(mark)}" y1="0" y2="20"/>',
+        f'<line class="whisker" x1="{at(ends[0])}" x2="{at(ends[1])}" y1="10" y2="10"/>',
+        f'<circle class="{dot}" cx="{at(value)}" cy="10" r="4.5"/>' if dot else "",
+    ]
+    return _svg('class="row"', title, parts)
 
 
 def loss_chart(
@@ -111,6 +97,11 @@ def heat_strip(title: str, cells: Mapping[tuple[str, int], float], top: float, a
         parts.append(f'<text x="{x:.1f}" y="{y}" text-anchor="middle">{layers[at]}</text>')
     parts.append(f'<text x="{left}" y="{height - 3}">{escape(axis)}</text>')
     return _svg(f'class="chart" viewBox="0 0 {width:.0f} {height}"', title, parts)
+
+
+def _svg(attributes: str, title: str, body: Sequence[str]) -> Markup:
+    frame = Markup(f'<svg {attributes} role="img" aria-label="{{0}}"><title>{{0}}</title>{{1}}</svg>')
+    return frame.format(title, Markup("".join(body)))
 
 
 def _ticks(top: float, wanted: int) -> list[float]:
