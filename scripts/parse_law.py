@@ -45,10 +45,11 @@ def main(
                     done.append(outcome)
             except LeyloraError as error:
                 faults.append(str(error))
-    if done:
-        done.sort(key=lambda outcome: inputs.index(outcome.file))
-        console.out.print(report.outcomes_table(done))
-    for law in (outcome.law for outcome in done if outcome.law):
+    done.sort(key=lambda outcome: inputs.index(outcome.file))
+    laws = [outcome.law for outcome in done if outcome.law]
+    if laws:
+        console.out.print(report.laws_table(laws))
+    for law in laws:
         for remark in report.remarks(law):
             console.out.print(f"{law.id}: {remark}", markup=False, soft_wrap=True)
         if law.audit["coverage"] < min_coverage:

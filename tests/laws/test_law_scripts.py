@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 
 def run(script: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, env={"COLUMNS": "100"})
+    env = {"COLUMNS": "100", "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, env=env)
 
 
 def test_parse_writes_a_corpus_and_a_table(law_pdf: Path, tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: Any) -> None:
-        """A client that hung up is no news."""
+        """A client that hung up is not an error."""
 
 
 class StandIn:

@@ -68,7 +68,7 @@ def server(tiny_base: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
 
 
 def make_faulty(loras: Path) -> None:
-    """Adapters whose weights bear a wrong prefix, are missing, or are no numbers; and a sound one of the same rank."""
+    """Adapters whose weights bear a wrong prefix, are missing, or are not numbers; and a sound one of the same rank."""
     from safetensors.numpy import load_file, save_file
 
     config = (loras / "tiny-mistral-law" / "adapter_config.json").read_text()
@@ -216,7 +216,7 @@ def test_a_lora_that_the_server_does_not_report_is_seen(mistral: Client, server:
     assert mistral.logits("La ley") == with_twin != base
 
 
-def test_weights_that_are_no_numbers_do_not_stay(mistral: Client) -> None:
+def test_weights_that_are_not_numbers_do_not_stay(mistral: Client) -> None:
     base = mistral.logits("La ley")
     with pytest.raises(LoraError, match="'not-a-number' does not load"):
         mistral.load_lora("not-a-number")

@@ -92,7 +92,7 @@ def test_a_preset_of_ours_is_sent_as_its_settings(client: Client, state: State) 
     assert "sampler_priority" not in body
 
 
-def test_a_preset_of_the_server_s_stands_alone(client: Client, state: State) -> None:
+def test_a_preset_of_the_server_s_allows_no_other_setting(client: Client, state: State) -> None:
     client.generate("La", preset="Creative", max_tokens=5)
     assert state.bodies("/v1/completions") == [{"prompt": "La", "preset": "Creative", "max_tokens": 5}]
     with pytest.raises(UsageError, match="would overwrite temperature"):

@@ -189,7 +189,7 @@ def chat(laws: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[st
     module.chat = types.ModuleType("modules.chat")
     module.chat.generate_chat_prompt = generate_chat_prompt
     monkeypatch.setitem(sys.modules, "modules", module)
-    open_laws(laws, catalog()).close()
+    open_laws(laws, catalog())
     monkeypatch.setattr(hooks, "_index", None)
     monkeypatch.setattr(hooks, "params", dict(hooks.params))
     hooks.open_index(laws / INDEX_FILE)

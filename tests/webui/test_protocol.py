@@ -25,7 +25,7 @@ def test_a_name_that_is_almost_ours_is_refused_and_another_is_the_server_s() -> 
 
 
 @pytest.mark.parametrize("url", ["", "http://", "ftp://x", "a b", "127.0.0.1:port"])
-def test_addresses_that_are_none(url: str) -> None:
+def test_what_is_not_an_address(url: str) -> None:
     if url:
         with pytest.raises(UsageError, match="not a server address"):
             ServerSettings.from_environment(url)

@@ -283,7 +283,7 @@ def _ask(backend: Backend, items: Sequence[Item]) -> list[dict[str, Any]]:
         seconds = (time.perf_counter() - started) / len(generated)
         for item, (text, tokens, finished) in zip(generated, written, strict=True):
             found[item.id] = {"text": text, "tokens": tokens, "finished": finished, "seconds": seconds}
-    scored = [item for item in items if item.ask != "choose" and item.reference]
+    scored = [item for item in generated if item.reference]
     wanted = [Continuation(item.messages, item.reference) for item in scored]
     for item, likelihood in zip(scored, (backend.likelihoods(wanted) if wanted else None) or (), strict=False):
         if likelihood is not None:

@@ -1,22 +1,14 @@
 """The one checker: which articles does an answer cite, does each exist, was it given, and does it hold what is said?
 
     index = open_laws(folder, catalog())                        # or CitationIndex.of(laws, catalog()), in memory
-    for one in check_answer(answer, index, given=articles):     # given=None: whatever exists may be cited
+    for one in check_answer(answer, index, given=articles):     # given=None: any article that exists may be cited
         print(one.mark, one.text, explain(one))                 # "✗ art. 999 COIP  El COIP, ed. ..., no tiene ..."
         one.verdict, one.exists, one.article, one.findings      # the facts; sentences are made from them by `explain`
 
-Which articles exist is the index's to say, and which were given is the caller's: nothing that an article's text or an
-answer says can change either. Whoever judges a citation uses this file:
-
-- the chat and the webui's extension show `CheckedCitation.mark`, `marked` and `explain`, with the articles of the
-  prompt as ``given``;
-- evaluation passes ``law_id`` and ``edition``, those its question is about, and derives right, wrong, invented or
-  unknown from ``exists`` and from whether ``citation`` names the expected article;
-- data holds the answer of a training row against the one article it cites with `own_words_faults`, which is stricter:
-  every figure, date, consequence and name outside the quotes must be the article's.
-
-What cannot be seen is a wrong paraphrase without figures or quotes. Whether a sentence says what the article says is
-to be judged per sentence in `_said_with`, on `leylora.grounding.clauses`, as findings of a kind of its own.
+Which articles exist is the index's to say, and which were given the caller's: the text of an article or of an answer
+cannot change either. Evaluation passes ``law_id`` and ``edition``, those its question is about, and takes right, wrong,
+invented or unknown from ``exists`` and ``citation``. Data holds the answer of a training row against the one article it
+cites with `own_words_faults`, which is stricter. A wrong paraphrase without figures or quotes is not seen.
 """
 
 import re
@@ -24,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..text import fold, one_line, words
 from .citations import COUNTRIES, Citation, CitationIndex, IndexedArticle, IndexedLaw, Numbered, parse_citations
@@ -69,8 +61,7 @@ class Kind(str, Enum):  # noqa: UP042
     __str__ = str.__str__
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """``words`` are the answer's own (the quote, the figure, the number cited, what it calls the law); ``law`` and
     ``edition`` what is here instead."""
 
@@ -82,15 +73,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckedCitation:
-    """One citation of an answer.
-
-    Attributes:
-        text, span: its words and their place in the answer; several articles of one list share a span.
-        citation: as read; ``law_id`` is None where it names no law of ours.
-        law: the law it names, if that is known.
-        article: the article it names, where that exists here.
-        findings: what is wrong, the gravest first; none when it is verified.
-    """
+    """One citation of an answer: its words and their ``span`` (which several articles of one list share), the citation
+    as read, the law it names if that is known, the article if it exists here, and what is wrong, the gravest first."""
 
     text: str
     span: tuple[int, int]
@@ -106,7 +90,7 @@ class CheckedCitation:
 
     @property
     def exists(self) -> bool | None:
-        """Whether there is such an article, and such a part of it; None when nobody here can tell."""
+        """Whether there is such an article, and such a part of it; None when that is not known here."""
         return False if self.verdict is Verdict.DOES_NOT_EXIST else True if self.article else None
 
     @property
@@ -115,15 +99,9 @@ class CheckedCitation:
         return {Verdict.VERIFIED: "✓", Verdict.DOES_NOT_EXIST: "✗"}.get(self.verdict, "⚠")
 
 
-_VERDICTS = {
-    Kind.NO_LAW: Verdict.UNCLEAR,
-    Kind.UNKNOWN_LAW: Verdict.UNCLEAR,
-    Kind.ABROAD: Verdict.UNCLEAR,
-    Kind.EDITION: Verdict.UNCLEAR,
-    Kind.NO_ARTICLE: Verdict.DOES_NOT_EXIST,
-    Kind.NO_PART: Verdict.DOES_NOT_EXIST,
-    Kind.NOT_GIVEN: Verdict.NOT_IN_SOURCES,
-}
+_VERDICTS = dict.fromkeys((Kind.NO_LAW, Kind.UNKNOWN_LAW, Kind.ABROAD, Kind.EDITION), Verdict.UNCLEAR)
+_VERDICTS |= dict.fromkeys((Kind.NO_ARTICLE, Kind.NO_PART), Verdict.DOES_NOT_EXIST)
+_VERDICTS[Kind.NOT_GIVEN] = Verdict.NOT_IN_SOURCES
 _SENTENCES = {  # of what `check_answer` finds: in Spanish, in English
     Kind.NO_LAW: ("No dice de qué ley es el artículo.", "It does not say of which law the article is."),
     Kind.UNKNOWN_LAW: ("No tengo el texto de «{words}».", "The text of “{words}” is not here."),
@@ -165,10 +143,9 @@ def explain(one: CheckedCitation, language: Literal["es", "en"] = "es") -> str:
     place = ("es", "en").index(language)
     if not one.findings:
         return _HOLDS[place]
-    found = one.findings[0]
-    return _SENTENCES[found.kind][place].format(
-        words=_short(found.words), law=found.law, edition=found.edition or "s. f."
-    )
+    kind, words, law, edition = one.findings[0]
+    words = words if len(words) <= 60 else f"{words[:57].rstrip()}…"
+    return _SENTENCES[kind][place].format(words=words, law=law, edition=edition or "s. f.")
 
 
 def check_answer(
@@ -181,15 +158,14 @@ def check_answer(
 ) -> list[CheckedCitation]:
     """Every citation of an answer, in order.
 
-    Args:
-        known: what may be cited at all.
-        given: the articles in the prompt; None when there was to be none, so that any article may be cited.
-        law_id: the law that "el artículo 5" alone means. Without it that is the article of this number among those
-            ``given``, if only one has it.
-        edition: the edition that is meant where a citation names none; without it the newest.
-
     A sentence's quotes and figures must be those of an article it cites; a sentence that cites none, those of the
     citation after it or the one before.
+
+    Args:
+        known: what may be cited at all.
+        given: the articles in the prompt; None when it was to have none, so that any article may be cited.
+        law_id: the law that "el artículo 5" alone means; without it, the one article of this number among ``given``.
+        edition: the edition that is meant where a citation names none; without it the newest.
     """
     read = _EMPHASIS.sub(lambda match: " " * len(match[0]), answer)  # **Código Civil** is a name like any other
     laws = sorted(known.known, key=lambda law: law.id != law_id)  # of two editions a name means the one asked about
@@ -209,7 +185,8 @@ def check_answer(
         law = article.law if article else known.law(meant)
         cited.append(CheckedCitation(text, citation.span, citation, law, article))
     said = _said_with(answer, cited)
-    return [replace(one, findings=(*_standing(one, given, answer), *said.get(one.span, ()))) for one in cited]
+    faults = [([fault] if (fault := _fault(one, given, answer)) else []) + said.get(one.span, []) for one in cited]
+    return [replace(one, findings=tuple(found)) for one, found in zip(cited, faults, strict=True)]
 
 
 def marked(answer: str, checked: Sequence[CheckedCitation]) -> str:
@@ -246,29 +223,27 @@ def _named_elsewhere(citation: Citation, answer: str) -> Citation:
     return replace(citation, law_text=other["name"]) if other else citation
 
 
-def _standing(one: CheckedCitation, given: Sequence[IndexedArticle] | None, answer: str) -> Iterator[Finding]:
-    """What is wrong with the citation itself: at most one thing."""
+def _fault(one: CheckedCitation, given: Sequence[IndexedArticle] | None, answer: str) -> Finding | None:
+    """What is wrong with the citation itself."""
     citation, law, article = one.citation, one.law, one.article
-    part = ".".join(label for label in (citation.numeral, citation.literal) if label)
     if article is None:
         if law and law.numbers:
-            yield Finding(Kind.NO_ARTICLE, citation.article, law.name, law.edition)
-        elif re.search(COUNTRIES, citation.law_text):
-            yield Finding(Kind.ABROAD, citation.law_text)
-        elif law or citation.law_text:
-            yield Finding(Kind.UNKNOWN_LAW, law.name if law else citation.law_text)
-        else:
-            yield Finding(Kind.NO_LAW)
-    elif citation.edition and citation.edition != article.law.edition:
-        yield Finding(Kind.EDITION, citation.edition, article.law.name, article.law.edition)
-    elif part and article.parts and part not in article.part:
-        numeral = [f"numeral {citation.numeral}"] if citation.numeral else []
-        literal = [f"literal {citation.literal}"] if citation.literal else []
-        yield Finding(Kind.NO_PART, ", ".join([*numeral, *literal]), article.law.name, article.law.edition)
-    elif given is not None and article not in given:
-        yield Finding(Kind.NOT_GIVEN, one.text)
-    elif article.status == "derogado" and not answer.lstrip().startswith(REPEALED):
-        yield Finding(Kind.NOT_IN_FORCE, one.text)
+            return Finding(Kind.NO_ARTICLE, citation.article, law.name, law.edition)
+        if re.search(COUNTRIES, citation.law_text):
+            return Finding(Kind.ABROAD, citation.law_text)
+        called = law.name if law else citation.law_text
+        return Finding(Kind.UNKNOWN_LAW, called) if called else Finding(Kind.NO_LAW)
+    if citation.edition and citation.edition != article.law.edition:
+        return Finding(Kind.EDITION, citation.edition, article.law.name, article.law.edition)
+    if citation.part and article.parts and citation.part not in article.part:
+        named = [f"numeral {citation.numeral}"] if citation.numeral else []
+        named += [f"literal {citation.literal}"] if citation.literal else []
+        return Finding(Kind.NO_PART, ", ".join(named), article.law.name, article.law.edition)
+    if given is not None and article not in given:
+        return Finding(Kind.NOT_GIVEN, one.text)
+    if article.status == "derogado" and not answer.lstrip().startswith(REPEALED):
+        return Finding(Kind.NOT_IN_FORCE, one.text)
+    return None
 
 
 # What is said with a citation: quotes and figures, sentence by sentence
@@ -286,7 +261,7 @@ _LIST_MARK = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s+", re.MULTILINE)
 def _said_with(answer: str, cited: Sequence[CheckedCitation]) -> dict[tuple[int, int], list[Finding]]:
     """For each citation's span, what is said with it that no article it could rest on says."""
     spans = {one.span for one in cited}
-    sentences = list(_sentences(answer, spans))
+    sentences = _sentences(answer, spans)
     own = [[one for one in cited if first <= one.span[0] < last] for first, last in sentences]
     found: dict[tuple[int, int], list[Finding]] = {}
     for place, (first, last) in enumerate(sentences):
@@ -305,15 +280,15 @@ def _said_with(answer: str, cited: Sequence[CheckedCitation]) -> dict[tuple[int,
     return found
 
 
-def _sentences(answer: str, spans: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _sentences(answer: str, spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
     """Half-open ranges; a citation is never cut, and one alone in brackets goes with what it follows."""
-    start = 0
+    found, start = [], 0
     for match in _SENTENCE.finditer(answer):
         inside = any(first < match.end() and match.start() < last for first, last in spans)
         if not inside and not re.match(r"\s*\(\s*art", answer[match.end() :], re.IGNORECASE):
-            yield start, match.start()
+            found.append((start, match.start()))
             start = match.end()
-    yield start, len(answer)
+    return [*found, (start, len(answer))]
 
 
 def _blanked(text: str, spans: set[tuple[int, int]]) -> str:
@@ -324,8 +299,7 @@ def _blanked(text: str, spans: set[tuple[int, int]]) -> str:
     return "".join(letters)
 
 
-@dataclass(frozen=True)
-class _Read:
+class _Read(NamedTuple):
     """What an article is compared by: its words in a row, its figures, how many items it lists."""
 
     words: str
@@ -336,7 +310,7 @@ class _Read:
 @lru_cache(maxsize=256)
 def _read(article: IndexedArticle) -> _Read:
     text = f"{article.rubric}. {article.body}"
-    return _Read(_row(text), tuple(quantities(text)), len(article.items))
+    return _Read(f" {' '.join(words(text))} ", tuple(quantities(text)), len(article.items))
 
 
 def _unsaid(said: str, articles: Sequence[_Read]) -> Iterator[Finding]:
@@ -353,22 +327,14 @@ def _unsaid(said: str, articles: Sequence[_Read]) -> Iterator[Finding]:
 
 
 def _quotes(quote: str, row: str) -> bool:
-    """Whether a text says a quote: the pieces between its ellipses, in this order."""
+    """Whether a row of words holds a quote: the pieces between its ellipses, in this order."""
     at = 0
-    for part in map(_row, _ELLIPSIS.split(quote)):
-        found = row.find(part, at) if part.strip() else at
+    for part in filter(None, map(words, _ELLIPSIS.split(quote))):
+        found = row.find(f" {' '.join(part)} ", at)
         if found < 0:
             return False
-        at = max(at, found + len(part) - 1)
+        at = found + len(" ".join(part)) + 1
     return True
-
-
-def _row(text: str) -> str:
-    return f" {' '.join(words(text))} "
-
-
-def _short(quote: str) -> str:
-    return quote if len(quote) <= 60 else f"{quote[:57].rstrip()}…"
 
 
 def figure_fault(one: Quantity, said: str, known: Sequence[Quantity], items: int) -> Finding | None:

@@ -46,7 +46,7 @@ class Numbered(Named, Protocol):
 
 
 class ArticleText(Protocol):
-    """An article: `IndexedArticle` and `leylora.laws.Article` both fit."""
+    """An article: `IndexedArticle` and `leylora.laws.law.Article` both fit."""
 
     @property
     def number(self) -> str: ...
@@ -58,18 +58,11 @@ class ArticleText(Protocol):
     def status(self) -> str: ...
 
 
-class ParsedArticle(ArticleText, Protocol):
-    """An article that can write its line of ``articles.jsonl``."""
-
-    def to_row(self) -> dict[str, Any]: ...
-
-
 class ParsedLaw(Edition, Protocol):
-    """A parsed law that can write its ``law.json``: `leylora.laws.Law` fits."""
+    """A parsed law that can write its files: `leylora.laws.law.Law` fits."""
 
-    @property
-    def articles(self) -> Sequence[ParsedArticle]: ...
     def facts(self) -> dict[str, Any]: ...
+    def rows(self) -> Iterable[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -88,6 +81,11 @@ class Citation:
     law_text: str = ""
     edition: str = ""
 
+    @property
+    def part(self) -> str:
+        """The part of the article that is cited, as `IndexedArticle.parts` has it: "7", "7.a", "a" or ""."""
+        return ".".join(filter(None, (self.numeral, self.literal)))
+
 
 DIVISIONS = {
     "libro": "Libro",
@@ -102,9 +100,17 @@ COUNTRIES = (
 )
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _ROMAN_FORM = re.compile(r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
-_UNITS = ["primer", "segund", "tercer", "cuart", "quint", "sext", "septim", "octav", "noven"]
-_TENS = {"decim": 10, "vigesim": 20, "trigesim": 30, "cuadragesim": 40, "quincuagesim": 50}
-_WHOLE = {"undecim": 11, "duodecim": 12}
+_ORDINALS = {"unico": 1, "unica": 1, "primer": 1, "tercer": 3}
+for _end in "oa":
+    _units = ["primer", "segund", "tercer", "cuart", "quint", "sext", "septim", "octav", "noven"]
+    _ORDINALS |= {f"{unit}{_end}": value for value, unit in enumerate(_units, 1)}
+    _ORDINALS |= {f"undecim{_end}": 11, f"duodecim{_end}": 12}
+    for _tens, _ten in {"decim": 10, "vigesim": 20, "trigesim": 30, "cuadragesim": 40, "quincuagesim": 50}.items():
+        _ORDINALS[f"{_tens}{_end}"] = _ten
+        _ORDINALS |= {
+            f"{_tens}{join}{unit}{_end}": _ten + value for value, unit in enumerate(_units, 1) for join in "oa"
+        }
+        _ORDINALS[f"{_tens}octav{_end}"] = _ten + 8  # decimoctava, written with one o
 _STEMS = r"(?:primer|segund|tercer|cuart|quint|sext|s[ée]ptim|octav|noven)"
 ORDINAL_WORD = (
     rf"(?:[úu]nic[oa]|{_STEMS}[oa]|(?:und|duod)[ée]cim[oa]|primer|tercer"
@@ -148,14 +154,11 @@ def parse_citations(text: str, laws: Iterable[Named]) -> list[Citation]:
     texts = {law.id: law for law in laws if isinstance(law, Container)}
     found = []
     for match in pattern.finditer(_folded(text)):
-        named = match["after"] or match["before"] or ""
-        law_id = law_called(named, ids)
-        other = match["other"] or ""
-        start, end = match.span()
-        end -= len(match[0]) - len(match[0].rstrip(" ,(."))
-        law_text = text[match.start("other") : match.end("other")].strip() if other else ""
+        law_id = law_called(match["after"] or match["before"] or "", ids)
+        span = match.start(), match.start() + len(match[0].rstrip(" ,(."))
+        law_text = text[slice(*match.span("other"))].strip() if match["other"] else ""
         for article, numeral, literal in _articles(match, texts.get(law_id or "")):
-            found.append(Citation(law_id, article, numeral, literal, (start, end), law_text, match["edition"] or ""))
+            found.append(Citation(law_id, article, numeral, literal, span, law_text, match["edition"] or ""))
     return found
 
 
@@ -166,21 +169,19 @@ def format_citation(
 
     An edition without any date is written "s. f." (sin fecha).
     """
+    base, innumerado, count = article.partition("-innumerado-")
+    word = "artículo" if long else "Art."
+    named = (
+        f"{word} innumerado {count} agregado a continuación del {word} {base}" if innumerado else f"{word} {article}"
+    )
     if long:
         parts = [f"literal {literal})"] if literal else []
         parts += [f"numeral {numeral}"] if numeral else []
-        parts += [_spelled(article, "artículo", "artículo")]
         feminine = law.name.lower().startswith(("ley", "constitución", "codificación", "ordenanza", "resolución"))
-        return " del ".join(parts) + (" de la " if feminine else " del ") + law.name
-    parts = [_spelled(article, "Art.", "Art.")]
-    parts += [f"num. {numeral}"] if numeral else []
+        return " del ".join([*parts, named]) + (" de la " if feminine else " del ") + law.name
+    parts = [f"num. {numeral}"] if numeral else []
     parts += [f"lit. {literal})"] if literal else []
-    return ", ".join([*parts, law.name, f"ed. {law.edition or 's. f.'}"])
-
-
-def _spelled(article: str, word: str, inner: str) -> str:
-    base, mark, count = article.partition("-innumerado-")
-    return f"{word} innumerado {count} agregado a continuación del {inner} {base}" if mark else f"{word} {article}"
+    return ", ".join([named, *parts, law.name, f"ed. {law.edition or 's. f.'}"])
 
 
 Names = tuple[tuple[str, str, str, tuple[str, ...]], ...]  # id, name, siglas, aliases of each law
@@ -193,11 +194,12 @@ def law_names(laws: Names) -> tuple[str, dict[str, str]]:
     A comma in a name may be left out, siglas may have full stops, words may be split over lines.
     """
     ids: dict[str, str] = {}
+    dotted = set()
     for law_id, name, siglas, aliases in laws:
+        dotted.add(_squeezed(_folded(siglas)))
         for known in (name, siglas, *aliases):
             if known.strip():
                 ids.setdefault(_squeezed(_folded(known)), law_id)
-    dotted = {_squeezed(_folded(siglas)) for _, _, siglas, _ in laws}
     names = "|".join(
         r"\.?\s?".join(known) + r"\.?" if known in dotted else r",?\s+".join(map(re.escape, known.split()))
         for known in sorted(ids, key=len, reverse=True)
@@ -213,18 +215,15 @@ def law_called(name: str, ids: dict[str, str]) -> str | None:
 @lru_cache(maxsize=64)
 def _pattern(laws: Names) -> tuple[re.Pattern[str], dict[str, str]]:
     names, ids = law_names(laws)
-    unnumbered_first = (
-        rf"(?P<k2>{ORDINAL_WORD})\s+(?:articulo|art\.?)\s*{_UNNUMBERED.replace('k1', 'k3').replace('base', 'base2')}"
+    later = _UNNUMBERED.replace("k1", "k3").replace("base", "base2")
+    pattern = (
+        rf"(?<!\w)(?:(?P<before>{names})\s*[,:]?\s*(?:en\s+(?:sus?|el|los)\s+)?)?{_BEFORE}"
+        rf"(?:(?P<k2>{ORDINAL_WORD})\s+(?:articulo|art\.?)\s*{later}"
+        rf"|(?:articulos?|arts?\.?)\s*(?:n\.?[°ºo]?\s*)?(?:{_UNNUMBERED}|(?P<only>unico)\b"
+        rf"|(?P<numbers>{_NUMBER}(?:{_JOIN}{_NUMBER})*))){_AFTER}"
+        rf"(?:{_LINK}(?P<after>{names})(?!\w)\)?|{_LINK}(?P<other>{_OTHER_LAW}))?{_EDITION}"
     )
-    return (
-        re.compile(
-            rf"(?<!\w)(?:(?P<before>{names})\s*[,:]?\s*(?:en\s+(?:sus?|el|los)\s+)?)?{_BEFORE}(?:{unnumbered_first}"
-            rf"|(?:articulos?|arts?\.?)\s*(?:n\.?[°ºo]?\s*)?(?:{_UNNUMBERED}|(?P<only>unico)\b"
-            rf"|(?P<numbers>{_NUMBER}(?:{_JOIN}{_NUMBER})*))){_AFTER}"
-            rf"(?:{_LINK}(?P<after>{names})(?!\w)\)?|{_LINK}(?P<other>{_OTHER_LAW}))?{_EDITION}"
-        ),
-        ids,
-    )
+    return re.compile(pattern), ids
 
 
 def _folded(text: str) -> str:
@@ -240,8 +239,7 @@ def _squeezed(name: str) -> str:
 def _articles(match: re.Match[str], law: Container[str] | None) -> list[tuple[str, str | None, str | None]]:
     numeral = match["anum"] or match["cnum"]
     if numeral and not numeral.isdigit():
-        value = ordinal(numeral)
-        numeral = str(value) if value else None
+        numeral = str(ordinal(numeral) or "") or None
     literal = match["alit"] or match["blit"] or match["clit"]
     base = match["base"] or match["base2"]
     if base:
@@ -269,13 +267,10 @@ def _split_number(text: str, law: Container[str] | None) -> tuple[str, str | Non
     text = re.sub(r"\s", "", text)
     text = re.sub(r"-?(bis|ter|quater|quinquies)$", r"-\1", text)
     text = re.sub(r"(?<=\d)-?([a-h])$", lambda match: match[1].upper(), text)
-    for cut in range(text.count("."), -1, -1):
-        pieces = text.split(".")
-        article, rest = ".".join(pieces[: cut + 1]), pieces[cut + 1 :]
-        if law is not None and article in law:
-            break
-    else:
-        article, *rest = text.split(".")
+    pieces = text.split(".")
+    whole = [cut for cut in range(len(pieces), 1, -1) if law is not None and ".".join(pieces[:cut]) in law]
+    cut = whole[0] if whole else 1
+    article, rest = ".".join(pieces[:cut]), pieces[cut:]
     numeral = rest[0] if rest and rest[0].isdigit() else None
     literal = rest[-1] if rest and not rest[-1].isdigit() else None
     return article, numeral, literal
@@ -299,30 +294,11 @@ def ordinal(text: str) -> int | None:
         return None
     total = 0
     for word in words:
-        value = _word(word)
+        value = _ORDINALS.get(word)
         if value is None or (total and (value >= 10 or total % 10)):
             return None
         total += value
     return total
-
-
-def _word(word: str) -> int | None:
-    if word in ("unica", "unico", "primera", "primero", "primer"):
-        return 1
-    if word == "tercer":
-        return 3
-    stem = word[:-1] if word[-1:] in "oa" else ""
-    if stem in _UNITS:
-        return _UNITS.index(stem) + 1
-    if stem in _WHOLE or stem in _TENS:
-        return _WHOLE.get(stem) or _TENS[stem]
-    for tens, value in _TENS.items():
-        rest = word.removeprefix(tens)
-        if rest != word and rest[:1] in ("o", "a") and rest[1:-1] in _UNITS:
-            return value + _UNITS.index(rest[1:-1]) + 1
-        if rest == "octavo" or rest == "octava":  # decimoctava, written with one o
-            return value + 8
-    return None
 
 
 # What may be cited: the laws that are here with all their articles, and those known by name only.
@@ -342,12 +318,11 @@ class IndexedLaw:
     numbers: tuple[str, ...] = ()
 
     @cached_property
-    def places(self) -> dict[str, int]:
-        """The place of each number, in small letters, among ``numbers``."""
-        return {number.lower(): place for place, number in enumerate(self.numbers)}
+    def _lower(self) -> frozenset[str]:
+        return frozenset(map(str.lower, self.numbers))
 
     def __contains__(self, number: object) -> bool:
-        return str(number).strip().lower() in self.places
+        return str(number).strip().lower() in self._lower
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -396,30 +371,20 @@ def read_law(facts: dict[str, Any], rows: Iterable[dict[str, Any]]) -> tuple[Ind
         tuple(day for day in (facts["edition"], facts["published"], facts["last_reform"]) if day),
         tuple(row["number"] for row in rows),
     )
-    return law, [_read_article(law, row) for row in rows]
-
-
-def _read_article(law: IndexedLaw, row: dict[str, Any]) -> IndexedArticle:
-    rubric, body = row["rubric"] or "", row["body"]
-    if rubric and body.startswith(f"{rubric}.-"):  # a row's body is the whole article as it is printed
-        body = body[len(rubric) + 2 :].lstrip(" ")
-    steps = [
-        f"{DIVISIONS[step['kind']]} {step['number']}" + f", {step['name']}" * bool(step["name"]) for step in row["path"]
-    ]
-    parts = []
-    for item in row["numerals"]:
-        parts.append((item["label"], item["text"]))
-        parts += [(f"{item['label']}.{inner['label']}", inner["text"]) for inner in item["literals"]]
-    return IndexedArticle(
-        law,
-        row["number"],
-        rubric,
-        body,
-        row["status"],
-        " > ".join(steps),
-        format_citation(law, row["number"]),
-        tuple(parts),
-    )
+    articles = []
+    for row in rows:
+        number, rubric, body = row["number"], row["rubric"] or "", row["body"]
+        if rubric and body.startswith(f"{rubric}.-"):  # a row's body is the whole article as it is printed
+            body = body[len(rubric) + 2 :].lstrip(" ")
+        steps = [(f"{DIVISIONS[step['kind']]} {step['number']}", step["name"]) for step in row["path"]]
+        path = " > ".join(", ".join(filter(None, step)) for step in steps)
+        parts = []
+        for item in row["numerals"]:
+            parts.append((item["label"], item["text"]))
+            parts += [(f"{item['label']}.{inner['label']}", inner["text"]) for inner in item["literals"]]
+        citation = format_citation(law, number)
+        articles.append(IndexedArticle(law, number, rubric, body, row["status"], path, citation, tuple(parts)))
+    return law, articles
 
 
 class CitationIndex:
@@ -437,10 +402,9 @@ class CitationIndex:
     @classmethod
     def of(cls, laws: Iterable[ParsedLaw], names: Iterable[Named] = ()) -> "CitationIndex":
         """Parsed laws, and the names of others: a law of ours that ``names`` has too is known once."""
-        read = [read_law(law.facts(), (article.to_row() for article in law.articles)) for law in laws]
-        return cls(
-            with_names([law for law, _ in read], names), [article for _, articles in read for article in articles]
-        )
+        read = [read_law(law.facts(), law.rows()) for law in laws]
+        known = with_names([law for law, _ in read], names)
+        return cls(known, [article for _, articles in read for article in articles])
 
     def law(self, citation: Citation) -> IndexedLaw | None:
         """The law a citation names, in the edition it names where that is here."""
@@ -458,13 +422,13 @@ class CitationIndex:
         if words in self._cited:
             return self._cited[words], ""
         for citation in parse_citations(words, self.known)[:1]:
+            part = citation.part
             for place in self._editions(citation):
                 article = self._fetch(place, citation.article)
-                part = ".".join(label for label in (citation.numeral, citation.literal) if label)
-                if article and (not part or part in article.part):
-                    law, number = article.law, article.number
-                    if format_citation(law, number, citation.numeral, citation.literal) == words:
-                        return article, part
+                if article is None or (part and part not in article.part):
+                    continue
+                if format_citation(article.law, article.number, citation.numeral, citation.literal) == words:
+                    return article, part
         return None
 
     def article(self, law_id: str, number: str) -> IndexedArticle | None:
@@ -480,10 +444,9 @@ class CitationIndex:
         named = next((law for law in self.known if law.id == citation.law_id), None)
         if named is None:
             return []
-        same = [at for at, law in enumerate(self.known) if law.id == named.id or law.name == named.name]
-        return sorted(
-            same, key=lambda at: (self.known[at].edition != citation.edition, self.known[at].id != citation.law_id)
-        )
+        same = [(at, law) for at, law in enumerate(self.known) if law.id == named.id or law.name == named.name]
+        same.sort(key=lambda one: (one[1].edition != citation.edition, one[1].id != citation.law_id))
+        return [at for at, _ in same]
 
 
 def with_names(laws: Iterable[IndexedLaw], names: Iterable[Named]) -> list[IndexedLaw]:

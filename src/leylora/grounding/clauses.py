@@ -7,17 +7,17 @@
     clause.figures                                    (Quantity(3, unit="días", term="término"), ...)
     [(one.kind, of(text, one.span)) ...]              [("if", "Si la multa supera cien dólares")]
 
-Every field is a half-open range of characters of the text, so that whoever builds on it can quote. The reading is by
-rule, of main verbs only. A clause is not made where no rule fits, and `Modality.STATES` makes no claim about duties.
-It does not see: a duty that only a noun or a present tense expresses ("la entrega es de cargo del dueño"), a main verb
-inside a relative clause with a subject of its own ("que el juez debe oír"), nor what the items of a list inherit from
-the words that open it. A later verb of a sentence is given the subject before it, which a passive "se" may not have.
+Every field is a half-open range of characters of the text. The reading is by rule, of main verbs only; where no rule
+fits there is no clause, and `Modality.STATES` says nothing about duties. Not seen: a duty that only a noun or a present
+tense expresses ("la entrega es de cargo del dueño"), a main verb inside a relative clause with a subject of its own
+("que el juez debe oír"), what the items of a list inherit from the words that open it. A later verb of a sentence is
+given the subject before it, which a passive "se" may not have.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from .quantities import Quantity, quantities
 
@@ -49,26 +49,21 @@ class ConditionKind(str, Enum):  # noqa: UP042
     __str__ = str.__str__
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(NamedTuple):
     """A condition with the words that open it."""
 
     kind: ConditionKind
     span: Span
 
 
-@dataclass(frozen=True)
-class Clause:
+class Clause(NamedTuple):
     """One main verb of a sentence.
 
-    Attributes:
-        span: from the subject (or the condition before it) to the end of what the verb governs.
-        verb: the words that carry the modality, negation included: "no podrá", "será sancionada", "Se prohíbe".
-        who: the subject, of a later verb of the same sentence the one it shares; None where none is named ("se
-            registrará"), or where the rules do not find it.
-        what: what follows the verb, conditions left out.
-        negated: whether "no", "nunca", "ningún", "nadie" or "tampoco" bears on the verb.
-        figures: the numbers of who and what; their offsets are those of the text.
+    ``span`` goes from the subject (or the condition before it) to the end of what the verb governs; ``verb`` are the
+    words that carry the modality, negation included ("no podrá", "será sancionada", "Se prohíbe"); ``who`` is the
+    subject, of a later verb of the same sentence the one it shares, None where none is named ("se registrará") or
+    found; ``what`` follows the verb, conditions left out. ``negated`` is whether "no", "nunca", "ningún", "nadie" or
+    "tampoco" bears on the verb; ``figures`` are the numbers of who and what, with their places in the text.
     """
 
     modality: Modality
@@ -96,19 +91,13 @@ DEFINITION = re.compile(
 _ABBREVIATION = re.compile(r"\b(?:Art|Arts|No|num|lit|inc|Dr|Dra|Sr|Sra|R|O|S|a|etc|p|pág|Núm|Nro)\.$")
 _BREAK = re.compile(r"(?<=[.;:])\s+(?=[«\"“(]?[A-ZÁÉÍÓÚÑ])|\n+")
 _CONDITION = re.compile(
-    r"\b(?:(?P<only>siempre\s+(?:y\s+cuando|que)|a\s+condición\s+de(?:\s+que)?|sólo\s+si|solo\s+si)"
+    r"\b(?:(?P<only_if>siempre\s+(?:y\s+cuando|que)|a\s+condición\s+de(?:\s+que)?|sólo\s+si|solo\s+si)"
     r"|(?P<unless>salvo(?!\s+conduct)|excepto|a\s+menos\s+(?:que|de)|(?:a|con)\s+excepción\s+de|a\s+no\s+ser\s+que)"
     r"|(?P<despite>sin\s+perjuicio\s+de|no\s+obstante|aunque|aun\s+cuando)"
     r"|(?P<if>si(?=\s)|cuando|en\s+(?:el\s+)?casos?\s+de(?:l|\s+que)?|en\s+caso\s+que|de\s+no\s+(?=\w+r\b)|mientras"
     r"|una\s+vez\s+(?:que|\w+[aio]d[oa]s?)))\b",
     re.IGNORECASE,
 )
-_KINDS = {
-    "only": ConditionKind.ONLY_IF,
-    "unless": ConditionKind.UNLESS,
-    "despite": ConditionKind.DESPITE,
-    "if": ConditionKind.IF,
-}
 _CLITICS = r"(?:(?:se|le|les|lo|la|los|las|me|nos)\s+)?"
 _NOT = r"(?:no|nunca|jamás|tampoco)\s+"
 _SUBJUNCT = r"(?:en\s+ningún\s+caso,?\s+|por\s+ningún\s+(?:motivo|concepto),?\s+)?"
@@ -173,6 +162,7 @@ _SUBJECT = re.compile(
 _ASIDE = re.compile(  # what may come between a subject and its verb
     r",\s+(?:a|con|de|en|por|para|previ[oa]s?|mediante|sin|según|dentro|si|cuando|además|también)\b", re.IGNORECASE
 )
+_SUBJECT_FOLLOWS = re.compile(r"obligaci|deber(?:es)?$|responsabil|corresponde|prohíb|prohib", re.IGNORECASE)
 _NAMED_AFTER = re.compile(  # "Es obligación del dueño", "Corresponde al juez", "Se prohíbe a los servidores"
     r"\s*(?:(?:de|a)\s+(?=(?:el|la|los|las|quien(?:es)?|tod[oa]s?|cada)\b)|del\s+|al\s+)"
     r"(?P<who>(?:(?!\w+[aei]r(?:se|l[aeo]s?)?\b)[\w\s])+?)(?=\s+\w+[aei]r(?:se|l[aeo]s?)?\b|\s*[:,.;])",
@@ -227,7 +217,7 @@ def _read_sentence(text: str, sentence: Span) -> Iterator[Clause]:
             between = text[match.end() : stop]
             joints = [*re.finditer(r";", between)] or [*re.finditer(r",\s+(?:y\s+)?|\s+(?:y|e|o|pero)\s+", between)]
             stop = match.end() + joints[-1].start() if joints else stop
-        after = _NAMED_AFTER.match(text, match.end(), stop) if _takes_subject_after(match[0]) else None
+        after = _NAMED_AFTER.match(text, match.end(), stop) if _SUBJECT_FOLLOWS.search(match[0]) else None
         if after:
             who = after.span("who")
         elif opening and not _NO_SUBJECT.match(of(text, opening)) and not _VERB.match(text, *opening):
@@ -251,26 +241,20 @@ def _clause(
     what: Span,
     conditions: tuple[Condition, ...],
 ) -> Clause:
-    negated = bool(
-        _NEGATIVE.search(of(text, verb)) or re.match(r"(?:ning[uú]n|nadie|nada\b)", of(text, who), re.IGNORECASE)
-    )
+    nobody = re.match(r"(?:ning[uú]n|nadie|nada\b)", of(text, who), re.IGNORECASE)
+    negated = bool(_NEGATIVE.search(of(text, verb)) or nobody)
     if negated and modality in (Modality.MUST, Modality.MAY):
         modality = Modality.MUST_NOT  # "no admitirá", "Nadie podrá"
     verb, what = _trim(text, verb) or verb, _trim(text, what) or (what[0], what[0])
-    places = [who] if who and who[0] >= span[0] else []
-    found = []
-    for first, last in [*places, what]:
+    figures = []
+    for first, last in [*([who] if who and who[0] >= span[0] else []), what]:
         for one in quantities(text[first:last]):
-            found.append(Quantity(**{**one.__dict__, "start": one.start + first, "end": one.end + first}))
-    return Clause(modality, _trim(text, span) or span, verb, who, what, negated, tuple(found), conditions)
+            figures.append(one._replace(start=one.start + first, end=one.end + first))
+    return Clause(modality, _trim(text, span) or span, verb, who, what, negated, tuple(figures), conditions)
 
 
 def _modality(match: re.Match[str]) -> Modality:
     return next(modality for place, (modality, _) in enumerate(_VERBS) if match[f"v{place}"])
-
-
-def _takes_subject_after(verb: str) -> bool:
-    return bool(re.search(r"obligaci|deber(?:es)?$|responsabil|corresponde|prohíb|prohib", verb, re.IGNORECASE))
 
 
 def _conditions(text: str, sentence: Span) -> tuple[Condition, ...]:
@@ -288,10 +272,8 @@ def _conditions(text: str, sentence: Span) -> tuple[Condition, ...]:
         else:
             following = _CONDITION.search(text, match.end(), end)
             last = following.start() if following else end
-        kind = next(_KINDS[name] for name in _KINDS if match[name])
-        span = _trim(text, (match.start(), last))
-        if span:
-            found.append(Condition(kind, span))
+        if span := _trim(text, (match.start(), last)):
+            found.append(Condition(ConditionKind[str(match.lastgroup).upper()], span))
     return tuple(found)
 
 

@@ -1,6 +1,6 @@
-"""A question becomes a prompt with the articles it needs, in the very form the law adapter was trained on.
+"""From a question to a prompt with the articles it needs, in the form the law adapter was trained on.
 
-When the laws have nothing on it, no model is asked: `Grounded.reply` says so, in the words that training taught.
+When the laws have nothing on it, the model is not asked: `Grounded.reply` says so, in the words that training taught.
 """
 
 import re
@@ -26,7 +26,7 @@ BESIDE = 0.5  # least score of a further article, as a share of the best one's
 LARGEST_SHARE = 0.6  # of the budget that one article may take while others wait
 SMALLEST = 400  # characters below which an excerpt says too little
 
-_ABROAD = re.compile(  # a law of another country; "a Colombian in Ecuador" is none
+_ABROAD = re.compile(  # a law of another country, but not "a Colombian in Ecuador"
     rf"\b(?:[Cc]onstitución|[Cc]ódigo(?:\s+\w+){{1,3}}?|[Ll]ey(?:\s+\w+){{0,4}}?|[Dd]erecho|[Ll]egislación|[Ll]eyes)\s+"
     rf"(?:del?|en)\s+{COUNTRIES}|^\W*(?:[Ee]n|[Ss]egún el derecho de)\s+{COUNTRIES}"
 )
@@ -38,13 +38,9 @@ _MARKS = re.compile(r"<(?=\|)|<(?=/?s>)|\[(?=/?INST\])|<(?=<?/?SYS>)")
 class Grounded:
     """What to ask the model, and what it may cite.
 
-    Attributes:
-        question: the user's own words.
-        system: the system turn of training, naming the editions.
-        prompt: the user turn: articles, then the question (`leylora.data.grounded_prompt`).
-        sources: the articles in the prompt, in its order, the best first.
-        reply: "" when the model is to be asked; else nothing relevant was found, and this is the answer to show
-            instead of asking the model (``sources`` is empty then).
+    ``question`` is the user's own words; ``system`` the system turn of training, naming the editions; ``prompt`` the
+    user turn: articles, then the question; ``sources`` the articles in it, in its order, the best first. ``reply`` is
+    "" when the model is to be asked; else nothing relevant was found (``sources`` is empty), and this is the answer.
     """
 
     question: str
@@ -67,12 +63,11 @@ class Grounded:
 def ground(
     question: str, index: LawIndex, *, budget: int = 6_000, limit: int = 4, previous: str = "", system: str = ""
 ) -> Grounded:
-    """Search the articles for a question and put them before the model.
+    """Search the articles for a question and put at most ``limit`` of them before the model.
 
     Args:
         budget: most characters of the user turn (Spanish law text: 3 to 4 characters a token). What does not fit is
             left out from the last; an article longer than its share is cut to the passages that matter.
-        limit: most articles.
         previous: the question before this one; searched together with it when it alone finds nothing ("¿y la multa?").
         system: the user's own system prompt, put after the training's.
     """
@@ -83,21 +78,6 @@ def ground(
     laws = list(dict.fromkeys(hit.article.law for hit in chosen)) or list(index.laws)
     turn = law_system_prompt(laws) + (f" {system}" if system else "")
     return Grounded(question, turn, grounded_prompt(question, given), tuple(chosen), "" if chosen else reply)
-
-
-def as_passage(hit: Hit, room: int) -> Passage:
-    """The article as `leylora.data.passage` writes it, cut to ``room`` characters of body where it is longer.
-
-    Blank lines and the marks of chat templates, which no parsed law has, are taken out: the text of an article
-    cannot end it or begin another one.
-    """
-    article = hit.article
-    body = DEROGADO if article.status == "derogado" else excerpt(article.body, hit.passage, room)
-    return Passage(article.citation, _plain(article.rubric).replace("\n", " "), _plain(body))
-
-
-def _plain(text: str) -> str:
-    return _MARKS.sub(lambda match: match[0] + " ", re.sub(r"\n\s*\n+", "\n", text))
 
 
 def _find(question: str, index: LawIndex, limit: int) -> tuple[str, list[Hit]]:
@@ -113,12 +93,13 @@ def _find(question: str, index: LawIndex, limit: int) -> tuple[str, list[Hit]]:
         law = index.law(cited)
         if law and law.numbers and cited.edition and law.edition != cited.edition:
             return f"{OTHER_EDITION} Tengo esta: {_editions([law])}", []
-    missing = [cited for cited in asked.citations if cited.law_id in here]
-    if missing and not any(hit.direct for hit in hits):
-        law = here[missing[0].law_id or ""]
-        return f"{NO_SUCH_ARTICLE} No consta el {missing[0].article}. {_editions([law])}", []
+    direct = any(hit.direct for hit in hits)
+    missing = next((cited for cited in asked.citations if cited.law_id in here), None)
+    if missing and not direct:
+        law = here[missing.law_id or ""]
+        return f"{NO_SUCH_ARTICLE} No consta el {missing.article}. {_editions([law])}", []
     best = max((hit.score for hit in hits), default=0.0)
-    if any(hit.direct for hit in hits):
+    if direct:
         return "", [hit for hit in hits if hit.direct or hit.score >= max(RELEVANT, BESIDE * best)]
     if best < RELEVANT:
         return f"{NOTHING_FOUND} Tengo: {_editions(index.laws)}", []
@@ -140,6 +121,14 @@ def _fit(question: str, hits: Sequence[Hit], budget: int) -> tuple[list[Hit], li
             room = min(room, max(int(budget * LARGEST_SHARE), room - SMALLEST * (len(hits) - place - 1)))
         if room < min(SMALLEST, len(hit.article.body)) and chosen:
             break
+        article = hit.article
+        body = DEROGADO if article.status == "derogado" else excerpt(article.body, hit.passage, max(room, SMALLEST))
         chosen.append(hit)
-        given.append(as_passage(hit, max(room, SMALLEST)))
+        given.append(Passage(article.citation, _plain(article.rubric).replace("\n", " "), _plain(body)))
     return chosen, given
+
+
+def _plain(text: str) -> str:
+    """Without blank lines and the marks of chat templates, which no parsed law has: the text of an article cannot end
+    it or begin another one."""
+    return _MARKS.sub(lambda match: match[0] + " ", re.sub(r"\n\s*\n+", "\n", text))

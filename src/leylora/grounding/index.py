@@ -1,6 +1,6 @@
-"""Building the index of a folder of parsed laws, and building it again when the laws' files have changed.
+"""From a folder of parsed laws to its search index, built again when the laws' files have changed.
 
-The files of a parsed law are read as the JSON they are; `leylora.grounding.search` is the reader of what is built.
+The files of a parsed law are read as plain JSON; `leylora.grounding.search` is the reader of what is built.
 """
 
 import hashlib
@@ -87,7 +87,15 @@ def build_index(folder: Path, names: Iterable[Named], path: Path) -> Path:
     """
     names = tuple(names)
     mark = fingerprint(folder, names)
-    read = [_load(one) for one in _law_folders(folder)]
+    read = []
+    for one in law_folders(folder):
+        try:
+            rows = (row for _, row in read_jsonl(one / "articles.jsonl"))
+            read.append(read_law(read_json(one / "law.json"), rows))
+        except (KeyError, TypeError) as error:
+            raise LeyloraError(
+                f"{one} was written by another version of leylora ({error!r}); parse the law again."
+            ) from None
     known = with_names([law for law, _ in read], names)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
@@ -126,8 +134,8 @@ def fingerprint(folder: Path, names: Iterable[Named]) -> str:
     return digest.hexdigest()
 
 
-def _law_folders(folder: Path) -> list[Path]:
-    """The folder of one parsed law, or its subfolders that are each one."""
+def law_folders(folder: Path) -> list[Path]:
+    """The folder of one parsed law, or its subfolders that are each one; without any, a LeyloraError says so."""
     if not folder.is_dir():
         raise LeyloraError(f"{folder} is not a folder; name the folder that scripts/parse_law.py wrote.")
     if (folder / "law.json").exists():
@@ -136,15 +144,6 @@ def _law_folders(folder: Path) -> list[Path]:
     if not found:
         raise LeyloraError(f"{folder} holds no parsed law; run scripts/parse_law.py LAW.pdf --out {folder} first.")
     return found
-
-
-def _load(folder: Path) -> tuple[IndexedLaw, list[IndexedArticle]]:
-    try:
-        return read_law(read_json(folder / "law.json"), (row for _, row in read_jsonl(folder / "articles.jsonl")))
-    except (KeyError, TypeError) as error:
-        raise LeyloraError(
-            f"{folder} was written by another version of leylora ({error!r}); parse the law again."
-        ) from None
 
 
 def _write_articles(db: sqlite3.Connection, known: list[IndexedLaw], articles: list[IndexedArticle]) -> None:

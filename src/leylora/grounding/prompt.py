@@ -12,13 +12,12 @@ A grounded user turn looks like this (one blank line between parts)::
 
     Pregunta: ¿Cuántos días hay para devolver un libro?
 
-Each passage opens with the very citation the answer has to end in, so that citing is copying. The system turn
-names the editions and says that this is not legal advice.
+Each passage opens with the citation that the answer has to end with, so that citing is copying.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .citations import ArticleText, Edition, format_citation
 
@@ -39,9 +38,8 @@ OTHER_EDITION = "No tengo esa edición."
 OPENINGS = (NOT_SUPPLIED, NO_SUCH_ARTICLE, REPEALED, OTHER_COUNTRY, UNKNOWN_LAW, OTHER_EDITION)
 
 
-@dataclass(frozen=True)
-class Passage:
-    """An article ready to be put into a prompt. ``citation`` is `Law.cite`'s, without brackets."""
+class Passage(NamedTuple):
+    """An article ready to be put into a prompt; ``citation`` is without brackets."""
 
     citation: str
     rubric: str
@@ -70,9 +68,8 @@ def read_grounded_prompt(prompt: str) -> tuple[str, list[Passage]]:
     passages = []
     for block in re.split(r"\n\n(?=\(Art\. )", middle):
         head, _, body = block.partition("\n")
-        match = re.match(rf"\((?P<citation>.*?, {EDITION})\) ?(?P<rubric>.*)$", head)
-        if match:
-            passages.append(Passage(match["citation"], match["rubric"], body))
+        if match := re.match(rf"\((.*?, {EDITION})\) ?(.*)$", head):
+            passages.append(Passage(match[1], match[2], body))
     return question, passages
 
 

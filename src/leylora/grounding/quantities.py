@@ -1,11 +1,11 @@
 """Numbers as laws write them, in digits and in Spanish words, with the unit they count.
 
-The verifier compares an answer's quantities with those of the article it cites, so "26 a 30 años" and
-"veintiséis a treinta años" must be the same thing, and "treinta días" must differ from "treinta años".
+The checker compares an answer's quantities with those of the article it cites: "26 a 30 años" and "veintiséis a treinta
+años" are the same, "treinta días" and "treinta años" are not.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..text import fold
 from .citations import ArticleText, Numbered, parse_citations
@@ -58,18 +58,12 @@ DATE = re.compile(rf"\b(\d{{1,2}})\s+de\s+({'|'.join(MONTHS)})\s+del?\s+(\d{{4}}
 BEFORE = 48  # characters looked at before a number
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """A number as a text states it.
+class Quantity(NamedTuple):
+    """A number as a text states it, or the range ``low`` to ``high``; ``start`` and ``end`` are its place in the text.
 
-    Attributes:
-        low: the number, or the lower end of "de tres a cinco años".
-        high: the upper end, or None.
-        unit: what it counts, in one spelling ("años", "días habiles", "salarios"; "meses a años" of a mixed range);
-            "" when nothing countable follows.
-        bound: "min" after "al menos", "max" after "hasta", else "".
-        term: "plazo" or "término" when one of these words comes before it, else "".
-        start, end: offsets into the text it was read from.
+    ``unit`` is what it counts, in one spelling ("años", "días habiles", "salarios"; "meses a años" of a mixed range),
+    "" when nothing countable follows. ``bound`` is "min" after "al menos", "max" after "hasta", else "". ``term`` is
+    "plazo" or "término" when that word belongs to it, else "".
     """
 
     low: float
@@ -81,8 +75,7 @@ class Quantity:
     end: int
 
 
-@dataclass(frozen=True)
-class _Token:
+class _Token(NamedTuple):
     text: str
     start: int
     end: int
@@ -93,7 +86,7 @@ def quantities(text: str) -> list[Quantity]:
 
     "un" and "una" count only before a unit or inside a range: elsewhere they are articles.
     """
-    tokens = [_Token(fold(match.group(0), keep_ñ=False), match.start(), match.end()) for match in TOKEN.finditer(text)]
+    tokens = [_Token(fold(match[0], keep_ñ=False), *match.span()) for match in TOKEN.finditer(text)]
     found: list[Quantity] = []
     at = 0
     while at < len(tokens):
@@ -101,39 +94,35 @@ def quantities(text: str) -> list[Quantity]:
         if read is None:
             at += 1
             continue
-        low, after = read
-        after = _past_repeat(tokens, text, low, after)
-        first = at
-        unit, after = _unit(tokens, after)
-        high = None
-        joins = {"a", "hasta", "y"} if first > 0 and tokens[first - 1].text == "entre" else {"a", "hasta"}
-        if after + 1 < len(tokens) and tokens[after].text in joins and text[tokens[after - 1].end] in " )":
-            second = _number(tokens, after + 1)
+        first, at = at, _past_repeat(tokens, text, *read)
+        low, high = read[0], None
+        single = at == first + 1
+        unit, at = _unit(tokens, at)
+        opening = tokens[first - 1].text if first else ""
+        joins = ("a", "hasta", "y") if opening == "entre" else ("a", "hasta")
+        if at + 1 < len(tokens) and tokens[at].text in joins and text[tokens[at - 1].end] in " )":
+            second = _number(tokens, at + 1)
             if second is not None:
-                upper_unit, after_upper = _unit(tokens, _past_repeat(tokens, text, *second))
+                upper_unit, after = _unit(tokens, _past_repeat(tokens, text, *second))
                 if not unit or unit == upper_unit:
-                    high, unit, after = second[0], upper_unit, after_upper
+                    high, unit, at = second[0], upper_unit, after
                 elif upper_unit in TIME and unit in TIME:
-                    high, unit, after = second[0], f"{unit} a {upper_unit}", after_upper
-        if not unit and first > 0 and tokens[first - 1].text in ("$", "usd"):
+                    high, unit, at = second[0], f"{unit} a {upper_unit}", after
+        if not unit and opening in ("$", "usd"):
             unit = "dólares"
-        alone = tokens[first].text in ONE and after == first + 1
-        if not alone or unit or high is not None:
-            before = text[max(0, tokens[first].start - BEFORE) : tokens[first].start]
-            unit, spoken = _split_term(unit)
-            term = TERM.search(before)
-            found.append(
-                Quantity(
-                    low=low,
-                    high=high,
-                    unit=unit,
-                    bound="min" if AT_LEAST.search(before) else "max" if AT_MOST.search(before) else "",
-                    term=spoken or ("" if term is None else "plazo" if term.group(1).lower() == "plazo" else "término"),
-                    start=tokens[first].start,
-                    end=tokens[after - 1].end,
-                )
-            )
-        at = max(after, first + 1)
+        start = tokens[first].start
+        if tokens[first].text not in ONE or not single or unit or high is not None:
+            before = text[max(0, start - BEFORE) : start]
+            bound = "min" if AT_LEAST.search(before) else "max" if AT_MOST.search(before) else ""
+            counted, _, spoken = unit.partition(" ")  # "días termino" counts days and says which kind of period it is
+            if spoken in ("plazo", "termino"):
+                unit = counted
+            elif match := TERM.search(before):
+                spoken = match[1].lower()
+            else:
+                spoken = ""
+            term = "plazo" if spoken == "plazo" else "término" if spoken else ""
+            found.append(Quantity(low, high, unit, bound, term, start, tokens[at - 1].end))
     return found
 
 
@@ -142,14 +131,6 @@ def _past_repeat(tokens: list[_Token], text: str, value: float, after: int) -> i
     if after < len(tokens) and tokens[after].text[0] in DIGITS and text[tokens[after].start - 1] == "(":
         return after + 1 if _digits(tokens[after].text) == value else after
     return after
-
-
-def _split_term(unit: str) -> tuple[str, str]:
-    """ "días termino" is a count of days and says which kind of period it is."""
-    head, _, tail = unit.partition(" ")
-    if tail in ("plazo", "termino"):
-        return head, "plazo" if tail == "plazo" else "término"
-    return unit, ""
 
 
 def _number(tokens: list[_Token], at: int) -> tuple[float, int] | None:
@@ -180,7 +161,9 @@ def _number(tokens: list[_Token], at: int) -> tuple[float, int] | None:
             break
         if word in TENS and group % 100 == 0:
             group, open_tens = group + TENS[word], True
-        elif hundred is not None and group == 0 and not (word == "ciento" and _is_percent(tokens, after)):
+        elif (
+            hundred is not None and group == 0 and not (word == "ciento" and after and tokens[after - 1].text == "por")
+        ):
             group = hundred
         elif word in SCALES:
             if word != "mil" and not seen:
@@ -190,10 +173,6 @@ def _number(tokens: list[_Token], at: int) -> tuple[float, int] | None:
             break
         after, seen = after + 1, True
     return (float(total + group), after) if seen else None
-
-
-def _is_percent(tokens: list[_Token], at: int) -> bool:
-    return at > 0 and tokens[at - 1].text == "por"
 
 
 def _unit(tokens: list[_Token], at: int) -> tuple[str, int]:
@@ -228,18 +207,17 @@ def references(law: Numbered, article: ArticleText) -> list[tuple[str, str]]:
     """``(words used, number of the article meant)`` for each article of the same law that ``article`` points to:
     "artículo anterior", "Art. 116".
 
-    A reference to another law ("artículo 44 de la Ley ...") is left out; so are lists, ranges and those that lead
-    nowhere.
+    References to another law ("artículo 44 de la Ley ..."), lists, ranges and those that lead nowhere are left out.
     """
     found: dict[str, str] = {}
     numbers = law.numbers
     for match in RELATIVE.finditer(article.body):
-        place = numbers.index(article.number) + (1 if match.group(1).lower() == "siguiente" else -1)
+        place = numbers.index(article.number) + (1 if match[1].lower() == "siguiente" else -1)
         if 0 <= place < len(numbers):
-            found.setdefault(numbers[place], match.group(0).lower())
+            found.setdefault(numbers[place], match[0].lower())
     for citation in parse_citations(article.body, [law]):
         words = SINGLE.search(article.body[slice(*citation.span)])
         here = citation.law_id == law.id or (citation.law_id is None and not citation.law_text)
         if words and here and citation.article in numbers and citation.article != article.number:
-            found.setdefault(citation.article, words.group(0).lower())
+            found.setdefault(citation.article, words[0].lower())
     return [(words, number) for number, words in found.items()]

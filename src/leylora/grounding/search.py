@@ -15,11 +15,11 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import LeyloraError
 from ..text import WORD, fold, nfc, one_line, words
@@ -122,12 +122,11 @@ def snippet(passage: str, sought: frozenset[str], width: int = 240) -> tuple[str
     return f"{opening}{line[start:end]}{' …' if end < len(line) else ''}", inside
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(NamedTuple):
     """A question read.
 
-    ``law_ids`` are the laws it names, whether by a citation or alone ("¿qué pena prevé el COIP...?"); ``words`` are
-    folded, each once, citations and names of laws left out; ``definition`` is whether it asks what something is.
+    ``law_ids`` are the laws it names, in a citation or alone ("¿qué pena prevé el COIP...?"); ``words`` are folded,
+    each once, citations and names of laws left out; ``definition`` is whether it asks what something is.
     """
 
     citations: tuple[Citation, ...]
@@ -151,18 +150,14 @@ def read_query(text: str, laws: Sequence[Named]) -> Query:
         citations = parse_citations(text, laws)
     if day := _EDITION.search(text):  # "¿qué decía el art. 4 en la edición del 2020-01-01?"
         citations = [replace(citation, edition=citation.edition or day[1]) for citation in citations]
-    named = {citation.law_id for citation in citations}
     rest = list(text)
-    for citation in citations:
-        first, last = citation.span
+    for first, last in (citation.span for citation in citations):
         rest[first:last] = " " * (last - first)
     folded = fold("".join(rest))
-    for match in pattern.finditer(folded):
-        named.add(law_called(match[0], ids))
-    words = query_words(pattern.sub(" ", folded), strict=bool(citations))
-    return Query(
-        tuple(citations), frozenset(filter(None, named)), tuple(words[:MOST_WORDS]), bool(_DEFINITION.search(folded))
-    )
+    named = {citation.law_id for citation in citations} | {law_called(one[0], ids) for one in pattern.finditer(folded)}
+    words = query_words(pattern.sub(" ", folded), strict=bool(citations))[:MOST_WORDS]
+    asks_definition = bool(_DEFINITION.search(folded))
+    return Query(tuple(citations), frozenset(filter(None, named)), tuple(words), asks_definition)
 
 
 def _with_article(text: str, names: re.Pattern[str]) -> str:
@@ -178,17 +173,13 @@ def _with_article(text: str, names: re.Pattern[str]) -> str:
     return text
 
 
-@dataclass(frozen=True)
-class Hit:
+class Hit(NamedTuple):
     """One article found.
 
-    Attributes:
-        article: the whole article, with its law and edition.
-        passage: the piece of the body that answers best (the whole body when it is short).
-        score: BM25 by the weight of the question's words, corrected by what else is known of the article (see `WEIGHTS`
-            and below); below about 0.4 it is rarely on the question.
-        coverage: share (0..1) of what the question asks for, by weight of its words, that the article speaks of.
-        direct: whether the question names this article.
+    ``passage`` is the piece of the body that answers best (the whole body when it is short). ``score`` is BM25 by the
+    weight of the question's words, corrected by what else is known of the article (see `WEIGHTS` and below); below
+    about 0.4 it is rarely on the question. ``coverage`` is the share (0..1) of what the question asks for, by weight
+    of its words, that the article speaks of; ``direct`` whether the question names this article.
     """
 
     article: IndexedArticle
@@ -217,14 +208,13 @@ class Hit:
         }
 
 
-@dataclass(frozen=True)
-class _Scored:
+class _Scored(NamedTuple):
     """An article's best passage: its score and its place in the body."""
 
-    score: float
-    coverage: float
-    first: int
-    last: int
+    score: float = 0.0
+    coverage: float = 0.0
+    first: int = 0
+    last: int = 0
 
 
 class LawIndex(CitationIndex):
@@ -273,10 +263,9 @@ class LawIndex(CitationIndex):
             for citation in asked.citations
             for key in self._named(citation, asked.law_ids)
         }
-        unscored = _Scored(0.0, 0.0, 0, 0)
-        direct = sorted(named, key=lambda key: -scored.get(key, unscored).score)
+        direct = sorted(named, key=lambda key: -scored.get(key, _Scored()).score)
         rest = sorted((key for key in scored if key not in named), key=lambda key: -scored[key].score)
-        return [self._hit(key, scored.get(key, unscored), named.get(key)) for key in [*direct, *rest][:limit]]
+        return [self._hit(key, scored.get(key, _Scored()), named.get(key)) for key in [*direct, *rest][:limit]]
 
     def stems(self, words: Iterable[str]) -> dict[str, float]:
         """The stems of query words, each with the weight of its rarity: the idf of FTS5.
@@ -303,24 +292,16 @@ class LawIndex(CitationIndex):
         """The stems that a search for ``query`` looks for: what to highlight."""
         return frozenset(self.stems(read_query(query, self.known).words))
 
-    def close(self) -> None:
-        """Free the memory; the object is of no use afterwards."""
-        with self._lock:
-            self._db.close()
-
     def _named(self, citation: Citation, law_ids: frozenset[str]) -> Iterator[int]:
         """The keys of the article a citation names; where it names no law, of those of every law named elsewhere or,
         if there is none, of every law that has the number."""
-        if citation.law_id:
-            laws = self._editions(citation)[:1]
-        elif citation.law_text:
-            laws = []
-        else:
+        laws = self._editions(citation)[:1]
+        if not citation.law_id and not citation.law_text:
             laws = [at for at, law in enumerate(self.known) if not law_ids or law.id in law_ids]
         places = ((at, citation.article.lower()) for at in laws)
         yield from (self._keys[place] for place in places if place in self._keys)
 
-    def _scored(self, asked: Query) -> dict[int, "_Scored"]:
+    def _scored(self, asked: Query) -> dict[int, _Scored]:
         """The articles of the best passages that have one of the question's words, by key."""
         stems = self.stems(asked.words)
         if not stems:
@@ -349,7 +330,7 @@ class LawIndex(CitationIndex):
                 found[key] = _Scored(score, coverage, first, last)
         return found
 
-    def _hit(self, key: int, scored: "_Scored", part: str | None) -> Hit:
+    def _hit(self, key: int, scored: _Scored, part: str | None) -> Hit:
         """``part`` is None for an article the question does not name, else the numeral it names, or ""."""
         article = self._article(key)
         first, last = scored.first, scored.last

@@ -1,60 +1,52 @@
-"""Two editions of a law held against each other: what was reformed, added and repealed, word by word."""
+"""Two editions of a law, compared article by article (reformed, added, repealed) and word by word."""
 
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from leylora.laws.law import Article, Law
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(NamedTuple):
     """A run of words that both texts share, or that only one of them has."""
 
     kind: Literal["same", "removed", "added"]
     text: str
 
 
-@dataclass(frozen=True)
-class LawDiff:
-    """What separates two editions.
+class LawDiff(NamedTuple):
+    """``repealed`` articles are gone or marked repealed in the new edition; of ``doubtful`` ones it prints two versions
+    or leaves open whether they are in force."""
 
-    ``repealed`` holds articles that are gone or marked repealed in the new one, ``doubtful`` those of which the new
-    one prints two versions, or whose force it leaves open: they may have been reformed.
-    """
-
-    added: tuple[Article, ...]
-    repealed: tuple[Article, ...]
-    reformed: tuple[tuple[Article, Article], ...]
-    doubtful: tuple[Article, ...]
+    added: list[Article]
+    repealed: list[Article]
+    reformed: list[tuple[Article, Article]]
+    doubtful: list[Article]
     unchanged: int
 
 
 def compare(old: Law, new: Law) -> LawDiff:
-    """Compare by article number; only the text in force counts, so a new note alone is no reform."""
-    added = [article for article in new if _lives(article) and not _lives(_find(old, article.number))]
-    repealed = [article for article in old if _lives(article) and not _lives(_find(new, article.number))]
-    reformed, unchanged = [], 0
-    for article in old:
-        other = _find(new, article.number)
-        if other is None or not (_lives(article) and _lives(other)):
-            continue
-        if _words(article.text) == _words(other.text):
-            unchanged += 1
-        else:
-            reformed.append((article, other))
-    doubtful = [article for article in new if article.status == "dudoso"]
-    return LawDiff(tuple(added), tuple(repealed), tuple(reformed), tuple(doubtful), unchanged)
+    """Compare by article number; only the text in force counts, so a new note alone is not a reform."""
+    before, after = (
+        {article.number.lower(): article for article in law if article.status != "derogado" and article.body}
+        for law in (old, new)
+    )
+    shared = [(article, after[number]) for number, article in before.items() if number in after]
+    reformed = [(one, other) for one, other in shared if one.text.split() != other.text.split()]
+    return LawDiff(
+        added=[article for number, article in after.items() if number not in before],
+        repealed=[article for number, article in before.items() if number not in after],
+        reformed=reformed,
+        doubtful=[article for article in new if article.status == "dudoso"],
+        unchanged=len(shared) - len(reformed),
+    )
 
 
 def word_diff(old: str, new: str) -> Iterator[Words]:
     """The words of both texts in order, as runs; spaces and line breaks are not compared."""
-    before, after = _words(old), _words(new)
-    matcher = SequenceMatcher(None, before, after, autojunk=False)
-    for _, i, j, k, m in matcher.get_opcodes():
-        if before[i:j] == after[k:m]:
+    before, after = old.split(), new.split()
+    for tag, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag == "equal":
             yield Words("same", " ".join(before[i:j]))
             continue
         if i < j:
@@ -74,15 +66,3 @@ def shortened(runs: Iterable[Words], context: int = 12) -> Iterator[Words]:
             yield Words("same", " ".join([*head, "[…]", *tail]))
         else:
             yield run
-
-
-def _find(law: Law, number: str) -> Article | None:
-    return law[number] if number in law else None  # noqa: SIM401 (a Law is no dict)
-
-
-def _lives(article: Article | None) -> bool:
-    return article is not None and article.status != "derogado" and bool(article.body)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\S+", text)

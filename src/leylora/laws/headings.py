@@ -9,7 +9,7 @@ then put back, unnumbered ones are named after the article they follow, and ever
 import re
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from leylora.grounding.citations import ORDINAL_WORD, ordinal
 
@@ -45,11 +45,11 @@ _LATIN = {"bis": "B", "ter": "C", "quater": "D", "quáter": "D", "quinquies": "E
 _INDEX_LINE = re.compile(r"(?:\.\s?){4,}\s*\d+$|…+\s*\d+$")
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A line that begins like a heading. ``key`` orders it, None for an unnumbered article.
+class Candidate(NamedTuple):
+    """A line that begins like a heading: the article's number and the text after it on that line.
 
-    ``strong`` is whether a dash ends the number ("Art. 5.-"), as every Ecuadorian publisher sets it.
+    ``key`` orders it, None for an unnumbered article. ``strong`` is whether a dash ends the number ("Art. 5.-"), as
+    every Ecuadorian publisher sets it.
     """
 
     line: int
@@ -59,17 +59,7 @@ class Candidate:
     rest: str
 
 
-@dataclass(frozen=True)
-class Heading:
-    """An accepted heading: its line, the article's number, and the text that follows the number on that line."""
-
-    line: int
-    number: str
-    rest: str
-
-
-@dataclass(frozen=True)
-class Refused:
+class Refused(NamedTuple):
     """A heading-like line that opens no article of this law."""
 
     line: int
@@ -77,11 +67,10 @@ class Refused:
     reason: str
 
 
-@dataclass(frozen=True)
-class Headings:
+class Headings(NamedTuple):
     """What `choose_headings` decided. ``out_of_order`` are numbers printed after a larger one."""
 
-    accepted: tuple[Heading, ...]
+    accepted: tuple[Candidate, ...]
     refused: tuple[Refused, ...]
     out_of_order: tuple[str, ...]
 
@@ -94,9 +83,12 @@ def find_candidates(lines: Sequence[str]) -> tuple[list[Candidate], list[Refused
         if match is None:
             continue
         number, key = _number(match)
-        reason = _fault(match)
-        if reason:
-            refused.append(Refused(index, number, reason))
+        if match["quote"]:
+            refused.append(Refused(index, number, "quoted"))
+        elif _REFERENCE.match(match["rest"]):
+            refused.append(Refused(index, number, "reference to an article"))
+        elif _INDEX_LINE.search(match["rest"]):
+            refused.append(Refused(index, number, "line of an index"))
         else:
             strong = any(dash in match["separator"] for dash in "-–—―‒")
             candidates.append(Candidate(index, number, key, strong, match["rest"]))
@@ -118,16 +110,6 @@ def _number(match: re.Match[str]) -> tuple[str, Key | None]:
     return f"{number}-{latin}" if latin else f"{number}{letter}", key
 
 
-def _fault(match: re.Match[str]) -> str | None:
-    if match["quote"]:
-        return "quoted"
-    if _REFERENCE.match(match["rest"]):
-        return "reference to an article"
-    if _INDEX_LINE.search(match["rest"]):
-        return "line of an index"
-    return None
-
-
 def choose_headings(
     candidates: list[Candidate],
     refused: list[Refused],
@@ -137,8 +119,8 @@ def choose_headings(
 ) -> Headings:
     """Decide which candidates are articles; ``repealed`` numbers need no heading.
 
-    ``zones`` are the lines where final provisions begin, each with whether a new Título, Capítulo or the like
-    stands between it and the next heading: then the law goes on after the provisions if its count goes on too.
+    ``zones`` are those of `structure.find_zones`: where one ``resumes``, the law goes on after the provisions if its
+    count goes on too.
     """
     refused = list(refused)
     candidates = _drop_index(candidates, refused, line_count)
@@ -149,17 +131,27 @@ def choose_headings(
     for zone, resumes in zones:
         before = [c for c in chosen if c.line < zone]
         after = [c for c in chosen if c.line > zone]
-        if before and after and not (resumes and _follows(before[-1], after[0])):
+        if before and after and not (resumes and 0 <= _key(after[0])[0] - _key(before[-1])[0] <= _LARGEST_GAP):
             refused += [Refused(c.line, c.number, "after the final provisions") for c in candidates if c.line > zone]
             candidates = [c for c in candidates if c.line < zone]
             numbered = [c for c in numbered if c.line < zone]
             chosen = _increasing([c for c in numbered if c.strong or not dashes_rule])
             break
-    chosen = _trim(chosen, repealed)
-    chosen, strays = _restore(numbered, chosen)
+    chosen, strays = _restore(numbered, _trim(chosen, repealed))
     accepted = _name_unnumbered(candidates, chosen, refused, zones)
-    refused += _explain(numbered, chosen)
+    lines, known = {c.line for c in chosen}, {c.key for c in chosen}
+    for left in numbered:
+        if left.line not in lines:
+            quoted = left.rest.startswith(('"', "“", "«"))
+            reason = "quoted" if quoted else TAKEN if left.key in known else "does not fit the count"
+            refused.append(Refused(left.line, left.number, reason))
     return Headings(tuple(accepted), tuple(sorted(refused, key=lambda r: r.line)), tuple(strays))
+
+
+def _key(candidate: Candidate) -> Key:
+    """The key of a numbered candidate."""
+    assert candidate.key is not None
+    return candidate.key
 
 
 def _drop_index(candidates: list[Candidate], refused: list[Refused], line_count: int) -> list[Candidate]:
@@ -177,11 +169,11 @@ def _drop_index(candidates: list[Candidate], refused: list[Refused], line_count:
 
 
 def _increasing(candidates: list[Candidate]) -> list[Candidate]:
-    """The longest strictly increasing subsequence by key; among equals the one that stands earliest.
+    """The longest strictly increasing subsequence by key; among equals the one that comes earliest.
 
     Patience sorting from the right, O(n log n): ``tails[k]`` holds the largest key that starts a run of k + 1.
     """
-    keys = [candidate.key for candidate in candidates if candidate.key is not None]
+    keys = [_key(candidate) for candidate in candidates]
     ranks = {key: rank for rank, key in enumerate(sorted(set(keys)))}
     tails: list[int] = []  # negated ranks, ascending
     lengths = [0] * len(keys)
@@ -192,36 +184,27 @@ def _increasing(candidates: list[Candidate]) -> list[Candidate]:
         lengths[i] = at + 1
     chosen: list[Candidate] = []
     wanted = len(tails)
-    for i, candidate in enumerate(candidates):
-        if lengths[i] == wanted and (not chosen or keys[i] > chosen[-1].key):  # type: ignore[operator]
+    for candidate, key, length in zip(candidates, keys, lengths, strict=True):
+        if length == wanted and (not chosen or key > _key(chosen[-1])):
             chosen.append(candidate)
             wanted -= 1
     return chosen
-
-
-def _follows(before: Candidate, after: Candidate) -> bool:
-    assert before.key is not None
-    assert after.key is not None
-    return before.key[0] <= after.key[0] <= before.key[0] + _LARGEST_GAP
 
 
 def _trim(chosen: list[Candidate], repealed: Collection[int]) -> list[Candidate]:
     """Drop one or two headings at the end that are far above the count: articles of another law, quoted in a note."""
     for tail in (2, 1):
         if len(chosen) > tail + 3:
-            last, next_ = chosen[-tail - 1].key, chosen[-tail].key
-            assert last is not None
-            assert next_ is not None
-            unexplained = set(range(last[0] + 1, next_[0])) - set(repealed)
-            if len(unexplained) > _LARGEST_GAP:
+            between = range(_key(chosen[-tail - 1])[0] + 1, _key(chosen[-tail])[0])
+            if len(set(between) - set(repealed)) > _LARGEST_GAP:
                 return chosen[:-tail]
     return chosen
 
 
 def _restore(numbered: list[Candidate], chosen: list[Candidate]) -> tuple[list[Candidate], list[str]]:
-    """Put back headings whose number is found nowhere else and stands between the first and the last.
+    """Put back headings whose number is found nowhere else and lies between the first and the last.
 
-    Those set with a dash may stand out of order, as publishers do print them; the others must fit where they are.
+    Those set with a dash may come out of order, as publishers do print them; the others must fit where they are.
     Returns the headings in printed order and the numbers that are out of order.
     """
     if not chosen:
@@ -231,11 +214,11 @@ def _restore(numbered: list[Candidate], chosen: list[Candidate]) -> tuple[list[C
     lines = [candidate.line for candidate in chosen]
     restored, strays = [], []
     for candidate in numbered:
-        key = candidate.key
-        if key in known or not first.line < candidate.line < last.line or not first.key < key < last.key:  # type: ignore[operator]
+        key = _key(candidate)
+        if key in known or not (first.line < candidate.line < last.line and _key(first) < key < _key(last)):
             continue
         at = bisect_left(lines, candidate.line)
-        fits = chosen[at - 1].key < key < chosen[at].key  # type: ignore[operator]
+        fits = _key(chosen[at - 1]) < key < _key(chosen[at])
         if fits or candidate.strong:
             known.add(key)
             restored.append(candidate)
@@ -245,37 +228,21 @@ def _restore(numbered: list[Candidate], chosen: list[Candidate]) -> tuple[list[C
 
 
 def _name_unnumbered(
-    candidates: list[Candidate],
-    chosen: list[Candidate],
-    refused: list[Refused],
-    zones: Sequence[tuple[int, bool]],
-) -> list[Heading]:
+    candidates: list[Candidate], chosen: list[Candidate], refused: list[Refused], zones: Sequence[tuple[int, bool]]
+) -> list[Candidate]:
     """Headings in printed order; the k-th unnumbered article after article N is called ``N-innumerado-k``."""
     numbers = {candidate.line for candidate in chosen}
     last = chosen[-1].line if chosen else -1
     end = min((line for line, _ in zones if line > last), default=None)
-    accepted: list[Heading] = []
+    accepted: list[Candidate] = []
     base, count = "0", 0
     for candidate in candidates:
         if candidate.line in numbers:
             base, count = candidate.number, 0
-            accepted.append(Heading(candidate.line, candidate.number, candidate.rest))
+            accepted.append(candidate)
+        elif candidate.key is None and end is not None and candidate.line > end:
+            refused.append(Refused(candidate.line, candidate.number, "after the final provisions"))
         elif candidate.key is None:
-            if end is not None and candidate.line > end:
-                refused.append(Refused(candidate.line, candidate.number, "after the final provisions"))
-                continue
             count += 1
-            accepted.append(Heading(candidate.line, f"{base}-innumerado-{count}", candidate.rest))
+            accepted.append(candidate._replace(number=f"{base}-innumerado-{count}"))
     return accepted
-
-
-def _explain(numbered: list[Candidate], chosen: list[Candidate]) -> list[Refused]:
-    lines = {candidate.line for candidate in chosen}
-    known = {candidate.key for candidate in chosen}
-    refused = []
-    for candidate in numbered:
-        if candidate.line not in lines:
-            quoted = candidate.rest.startswith(('"', "“", "«"))
-            reason = "quoted" if quoted else TAKEN if candidate.key in known else "does not fit the count"
-            refused.append(Refused(candidate.line, candidate.number, reason))
-    return refused

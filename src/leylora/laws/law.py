@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from leylora.errors import LeyloraError
 from leylora.files import read_json, read_jsonl, staged_folder, write_json, write_jsonl
 from leylora.grounding.citations import DIVISIONS, format_citation
+from leylora.grounding.index import law_folders
 
 Kind = Literal["articulo", "disposicion"]
 Status = Literal["vigente", "derogado", "derogado_parcial", "inconstitucional_parcial", "dudoso"]
@@ -35,12 +36,11 @@ class Division(_Record):
     name: str = ""
 
     def __str__(self) -> str:
-        heading = f"{DIVISIONS[self.kind]} {self.number}"
-        return f"{heading}, {self.name}" if self.name else heading
+        return f"{DIVISIONS[self.kind]} {self.number}" + (f", {self.name}" if self.name else "")
 
 
 class Numeral(_Record):
-    """A numbered item of an article (``label`` "3") or a lettered one ("a"), with the items nested in it."""
+    """An item of an article: numbered (``label`` "3") or lettered ("a"), with the items nested in it."""
 
     label: str
     text: str
@@ -54,9 +54,9 @@ class Numeral(_Record):
 class Article(_Record):
     """One article, or one final provision, of a law.
 
-    ``body`` is the text in force only, after the rubric, one inciso a line; what the publisher added stands in
-    ``notes``, ``concordances``, ``case_law`` and ``reform_marks``. ``pages`` are 1-based; ``span`` is the half-open
-    range of characters in the normalised text of the source (`leylora.laws.source.read_source(...).text`).
+    ``body`` is the text in force only, after the rubric, one inciso a line; what the publisher added is in ``notes``,
+    ``concordances``, ``case_law`` and ``reform_marks``. ``pages`` are 1-based; ``span`` is a half-open range of
+    characters in `Source.text`.
     """
 
     law_id: str
@@ -77,13 +77,9 @@ class Article(_Record):
     @property
     def text(self) -> str:
         """The article as it is printed after its number: "Objeto.- Esta ley regula ..."."""
-        return f"{self._prefix}{self.body}"
-
-    @property
-    def _prefix(self) -> str:
-        # A rubric that is the phrase opening an enumeration stands in the body already; see `laws.rubrics`.
+        # A rubric that is the phrase opening an enumeration is in the body already; see `structure.split_rubric`.
         printed_apart = self.kind == "articulo" and self.rubric and not self.body.startswith(f"{self.rubric}:")
-        return f"{self.rubric}.- " if printed_apart else ""
+        return f"{self.rubric}.- {self.body}" if printed_apart else self.body
 
     def to_row(self) -> dict[str, Any]:
         """The line of ``articles.jsonl``: the fields, but with the whole printed `text` as ``body``."""
@@ -109,8 +105,8 @@ class Article(_Record):
 
 
 @dataclass(frozen=True)
-class Law:
-    """A parsed law. Iterating yields the articles in printed order; ``provisions`` stand apart."""
+class Identity:
+    """What a law is called, and where and when it was published."""
 
     id: str
     name: str
@@ -119,6 +115,22 @@ class Law:
     registro_oficial: str
     published: date | None
     last_reform: date | None
+
+    @property
+    def edition(self) -> str:
+        """ISO date of the last reform this text includes, else of publication, else ""."""
+        day = self.last_reform or self.published
+        return day.isoformat() if day else ""
+
+
+# What law.json holds, in this order.
+_FACTS = "id name siglas aliases registro_oficial published last_reform edition layout pages source_sha256".split()  # noqa: SIM905
+
+
+@dataclass(frozen=True)
+class Law(Identity):
+    """A parsed law. Iterating yields the articles in printed order; ``provisions`` are kept apart."""
+
     layout: str
     pages: int
     source_sha256: str
@@ -142,28 +154,22 @@ class Law:
                     f"{folder / 'articles.jsonl'}, line {line}, key {where}: {fault['msg']}; parse the law again."
                 ) from None
         try:
-            return cls(
-                id=facts["id"],
-                name=facts["name"],
-                siglas=facts["siglas"],
-                aliases=tuple(facts["aliases"]),
-                registro_oficial=facts["registro_oficial"],
-                published=_date(facts["published"]),
-                last_reform=_date(facts["last_reform"]),
-                layout=facts["layout"],
-                pages=facts["pages"],
-                source_sha256=facts["source_sha256"],
-                articles=tuple(row for row in rows if row.kind == "articulo"),
-                provisions=tuple(row for row in rows if row.kind == "disposicion"),
-                audit=read_json(folder / "audit.json"),
-            )
+            values = {name: facts[name] for name in _FACTS if name != "edition"}
+            values["aliases"] = tuple(values["aliases"])
+            for name in ("published", "last_reform"):
+                values[name] = date.fromisoformat(values[name]) if values[name] else None
         except (KeyError, TypeError, ValueError) as error:
             raise LeyloraError(f"{folder / 'law.json'}: {error!r}; parse the law again.") from None
+        return cls(
+            **values,
+            articles=tuple(row for row in rows if row.kind == "articulo"),
+            provisions=tuple(row for row in rows if row.kind == "disposicion"),
+            audit=read_json(folder / "audit.json"),
+        )
 
     def save(self, folder: Path | str) -> Path:
-        """Write ``law.json``, ``articles.jsonl`` and ``audit.json`` into ``folder`` in one step.
-
-        An earlier parse that stands there is replaced.
+        """Write ``law.json``, ``articles.jsonl`` and ``audit.json`` into ``folder`` in one step, replacing an earlier
+        parse.
 
         Raises:
             UsageError: ``folder`` holds something else.
@@ -171,31 +177,18 @@ class Law:
         folder = Path(folder)
         with staged_folder(folder, overwrite=(folder / "law.json").exists()) as staging:
             write_json(staging / "law.json", self.facts())
-            write_jsonl(staging / "articles.jsonl", (row.to_row() for row in (*self.articles, *self.provisions)))
+            write_jsonl(staging / "articles.jsonl", self.rows())
             write_json(staging / "audit.json", self.audit)
         return folder
 
     def facts(self) -> dict[str, Any]:
         """What ``law.json`` holds: the law's identity and its source, without the text."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "siglas": self.siglas,
-            "aliases": list(self.aliases),
-            "registro_oficial": self.registro_oficial,
-            "published": self.published.isoformat() if self.published else None,
-            "last_reform": self.last_reform.isoformat() if self.last_reform else None,
-            "edition": self.edition,
-            "layout": self.layout,
-            "pages": self.pages,
-            "source_sha256": self.source_sha256,
-        }
+        values = {name: getattr(self, name) for name in _FACTS} | {"aliases": list(self.aliases)}
+        return {name: value.isoformat() if isinstance(value, date) else value for name, value in values.items()}
 
-    @property
-    def edition(self) -> str:
-        """ISO date of the last reform this text includes, else of publication, else ""."""
-        day = self.last_reform or self.published
-        return day.isoformat() if day else ""
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The lines of ``articles.jsonl``: the articles, then the provisions."""
+        return (row.to_row() for row in (*self.articles, *self.provisions))
 
     @cached_property
     def numbers(self) -> tuple[str, ...]:
@@ -214,16 +207,15 @@ class Law:
             last = self.articles[-1].number if self.articles else "none"
             raise LeyloraError(f"{self.name} has no article {number} (its last is {last}); check the number.") from None
 
+    __getitem__ = article
+
     def cite(self, number: int | str) -> str:
-        """The citation every training answer ends in: ``Art. 188, Código del Trabajo, ed. 2023-02-01``."""
+        """The citation every training answer ends with: ``Art. 188, Código del Trabajo, ed. 2023-02-01``."""
         return format_citation(self, self.article(number).number)
 
     @cached_property
     def _by_number(self) -> dict[str, Article]:
         return {article.number.lower(): article for article in self.articles}
-
-    def __getitem__(self, number: int | str) -> Article:
-        return self.article(number)
 
     def __contains__(self, number: object) -> bool:
         return str(number).strip().lower() in self._by_number
@@ -243,21 +235,10 @@ def _item(items: tuple[Numeral, ...], label: str, place: str) -> Numeral:
     raise LeyloraError(f"{place} has no item {label}; it has: {known}.")
 
 
-def _date(text: str | None) -> date | None:
-    return date.fromisoformat(text) if text else None
-
-
 def load_laws(folder: Path) -> list[Law]:
     """The law in ``folder``, or the laws in its subfolders, by name.
 
     Raises:
         LeyloraError: the folder is missing or holds no parsed law.
     """
-    if not folder.is_dir():
-        raise LeyloraError(f"{folder} is not a folder; name the folder that scripts/parse_law.py wrote.")
-    if (folder / "law.json").exists():
-        return [Law.load(folder)]
-    laws = [Law.load(file.parent) for file in sorted(folder.glob("*/law.json"))]
-    if not laws:
-        raise LeyloraError(f"{folder} holds no parsed law; run scripts/parse_law.py LAW.pdf --out {folder} first.")
-    return laws
+    return [Law.load(one) for one in law_folders(folder)]

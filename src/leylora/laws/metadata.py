@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date
 
 from leylora.grounding.citations import roman
 from leylora.laws.catalog import find_in_catalog
+from leylora.laws.law import Identity
 from leylora.text import fold
 
 _MONTHS = ["ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic"]
@@ -39,66 +39,32 @@ _AFTER_TITLE = re.compile(
 _MARK_DATE = re.compile(
     r"R\.\s?O\.[^;()]{0,40}?,\s*(\d{1,2}-[IVX]{1,4}-\d{4})|publicad[oa]\s+en\s+[^;]{0,80}?\sde\s+(\d{1,2}\s+de\s+\w+\s+del?\s+\d{4})"
 )
-_SMALL_WORDS = frozenset(
-    [
-        "a",
-        "al",
-        "con",
-        "contra",
-        "de",
-        "del",
-        "e",
-        "el",
-        "en",
-        "la",
-        "las",
-        "los",
-        "o",
-        "para",
-        "por",
-        "que",
-        "sobre",
-        "su",
-        "u",
-        "y",
-    ]
-)
+_SMALL_WORDS = "a al con contra de del e el en la las los o para por que sobre su u y".split()  # noqa: SIM905
 _ENDS_IN_NUMBER = re.compile(r"(?<!\d)(?!(?:19|20)\d\d$)\d+\s*$")  # "Ley 0", but not a year
 _OPENS_TEXT = re.compile(r"(?:T[ÍI]TULO|LIBRO|CAP[ÍI]TULO|ART)\b")
 _HEADER_LINES = 40
 
 
-@dataclass(frozen=True)
-class Metadata:
-    """A law's identity. ``reform_source`` says where the date of the last reform was read."""
-
-    id: str
-    name: str
-    siglas: str
-    aliases: tuple[str, ...]
-    registro_oficial: str
-    published: date | None
-    last_reform: date | None
-    reform_source: str
-
-
-def read_metadata(front: Sequence[str], law_id: str | None, marks: Iterable[str]) -> Metadata:
+def read_metadata(front: Sequence[str], law_id: str | None, marks: Iterable[str]) -> tuple[Identity, str]:
     """Read the lines before the first article; what they lack comes from the catalogue if the law is in it.
 
     Without a date of last reform in the header, the latest Registro Oficial named in the articles' reform ``marks``
-    is taken: the text includes that reform.
+    is taken: the text includes that reform. Returned beside the identity is where that date was read: "header",
+    "reform marks" or "".
     """
     head = [line for line in front if line][:_HEADER_LINES]
     title = _title(head)
     entry = find_in_catalog(title)
     gazette, published = _publication(head)
-    last_reform, reform_source = _last_reform(head), "header"
+    reforms = (_LEXIS_REFORM.search(line) or _LAST_REFORM.search(line) for line in head)
+    last_reform = next((day for match in reforms if match and (day := parse_date(match[1]))), None)
+    reform_source = "header"
     if last_reform is None:
-        last_reform, reform_source = max(_mark_dates(marks), default=None), "reform marks"
-    if last_reform is None:
-        reform_source = ""
+        found = (parse_date(match[1] or match[2]) for mark in marks for match in _MARK_DATE.finditer(mark))
+        last_reform = max(filter(None, found), default=None)
+        reform_source = "reform marks" if last_reform else ""
     name, siglas = (entry.name, entry.siglas) if entry else _name_and_siglas(title)
-    return Metadata(
+    identity = Identity(
         id=law_id or (entry.id if entry else slug(name) or "ley"),
         name=name or law_id or "Ley sin nombre",
         siglas=siglas,
@@ -106,8 +72,8 @@ def read_metadata(front: Sequence[str], law_id: str | None, marks: Iterable[str]
         registro_oficial=gazette or (entry.registro_oficial if entry else ""),
         published=published or (entry.published if entry else None),
         last_reform=last_reform,
-        reform_source=reform_source,
     )
+    return identity, reform_source
 
 
 def slug(name: str) -> str:
@@ -121,8 +87,7 @@ def parse_date(text: str) -> date | None:
         try:
             if match["iso"]:
                 return date.fromisoformat(match["iso"])
-            month = _month(match["month"])
-            if month:
+            if month := _month(match["month"]):
                 return date(int(match["year"]), month, int(match["day"]))
         except ValueError:
             continue  # 31 de febrero
@@ -162,9 +127,8 @@ def _name_and_siglas(title: str) -> tuple[str, str]:
     title = re.sub(r"\s+(?:19|20)\d\d$", "", title).strip(" .,-")
     if title.isupper():
         words = title.lower().split()
-        title = " ".join(
-            w if i and w.strip(",") in _SMALL_WORDS else w[:1].upper() + w[1:] for i, w in enumerate(words)
-        )
+        title = " ".join(word if word.strip(",") in _SMALL_WORDS else word[:1].upper() + word[1:] for word in words)
+        title = title[:1].upper() + title[1:]
     return title, siglas
 
 
@@ -183,25 +147,7 @@ def _publication(head: Sequence[str]) -> tuple[str, date | None]:
             continue
         match = _GAZETTE.search(line)
         if match and (day := parse_date(line[match.end() :])):
-            supplement = (
-                " Suplemento"
-                if match["before"] or "suplemento" in (match["after"] or "").lower()
-                else match["after"] or ""
-            )
+            after = match["after"] or ""
+            supplement = " Suplemento" if match["before"] or "suplemento" in after.lower() else after
             return f"Registro Oficial{supplement} {match['number']}", day
     return "", None
-
-
-def _last_reform(head: Sequence[str]) -> date | None:
-    for line in head:
-        match = _LEXIS_REFORM.search(line) or _LAST_REFORM.search(line)
-        if match and (day := parse_date(match[1])):
-            return day
-    return None
-
-
-def _mark_dates(marks: Iterable[str]) -> Iterable[date]:
-    for mark in marks:
-        for match in _MARK_DATE.finditer(mark):
-            if day := parse_date(match[1] or match[2]):
-                yield day

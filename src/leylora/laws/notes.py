@@ -1,15 +1,10 @@
 """The lines of one article, sorted into its text in force and what the publisher added; and its status.
 
 Publishers print, after (and sometimes inside) an article: reform notes ("Nota: Inciso segundo agregado por ..."),
-concordances, case law, and in FielWeb's way reform marks in parentheses inside the text. A reform note ends with its
+concordances, case law, and in FielWeb reform marks in parentheses inside the text. A reform note ends with its
 paragraph and the article may go on; a note on a ruling may have many paragraphs, so after it the article goes on only
 where its list does. A note that announces a text ("era el siguiente:"), leaves a quotation open or repeats the
 article's own heading takes everything up to the next block.
-
-Only a note about the whole article repeals it; one about an inciso or a numeral repeals that part. A note that prints
-a second version of the article leaves open which text is in force, unless it says the other is the former one. Where
-one note adds an article and another repeals it, the status is `dudoso`, not `derogado`: publishers print notes in no
-certain order, and an article may have been added again; a person decides.
 """
 
 import re
@@ -27,11 +22,7 @@ _OPENING = re.compile(
     r"\s*(?P<rest>.*)",
     re.I,
 )
-_BARE_OPENING: dict[str, Part] = {
-    "CONCORDANCIAS": "concordances",
-    "CONCORDANCIA": "concordances",
-    "JURISPRUDENCIA": "case_law",
-}
+_BARE: dict[str, Part] = {"CONCORDANCIAS": "concordances", "CONCORDANCIA": "concordances", "JURISPRUDENCIA": "case_law"}
 _GLUED_NOTE = re.compile(r"(?P<before>.{0,60}?\S)\s?(?=Nota:\s*[A-Z])")
 _REFORM = (
     r"(?:agregad|sustitu[ií]d|reformad|derogad|suprimid|renumerad|añadid|incorporad|interpretad|modificad|reemplazad"
@@ -59,11 +50,8 @@ _CONTINUES = re.compile(r"[a-záéíóúüñ(,;]")
 
 @dataclass
 class Block:
-    """What the lines of an article hold.
-
-    ``versions`` are the notes that announce a repeat of its own heading, ``subtitles`` the lines in capitals that head
-    the next articles without being a Título or the like ("II", "REGLAS RELATIVAS A LA EDAD").
-    """
+    """``versions`` are the notes that announce a repeat of the article's own heading; ``subtitles`` the lines in
+    capitals that head the next articles without being a Título or the like ("II", "REGLAS RELATIVAS A LA EDAD")."""
 
     body: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -75,18 +63,13 @@ class Block:
 
 
 def read_block(lines: Sequence[str], full: Sequence[bool | None], width: int, repeats: Collection[int] = ()) -> Block:
-    """Sort the lines of one article.
+    """Sort the lines of one article; ``lines[0]`` is what follows the number on the heading's line.
 
-    ``lines[0]`` is what follows the number on the heading's line; ``full`` is whether each line reaches the margin,
-    as in `Source`; where that is unknown, ``width``, the usual length of a full line, has to tell a line that ends
-    early. ``repeats`` are the indexes of lines that repeat the article's own heading.
+    ``full`` is whether each line reaches the margin, as in `Source`; where that is unknown, ``width``, the usual length
+    of a full line, has to tell a line that ends early. ``repeats`` are the indexes of lines that repeat the heading.
     """
     block = Block()
-    parts: dict[Part, list[str]] = {
-        "body": block.body,
-        "concordances": block.concordances,
-        "case_law": block.case_law,
-    }
+    parts: dict[Part, list[str]] = {"body": block.body, "concordances": block.concordances, "case_law": block.case_law}
     part: Part = "body"
     paragraph: list[str] = []
     announced = False  # a note announced a text that is no longer, or not yet, in force
@@ -109,33 +92,29 @@ def read_block(lines: Sequence[str], full: Sequence[bool | None], width: int, re
     for index, line in _unglue(lines):
         if opening := _opening(line):
             close()
-            (part, rest), announced, same_note = opening, False, False
-            one_paragraph = not rest or (bool(_REFORM_NOTE.match(rest)) and "interpretad" not in rest)
-            paragraph.append(rest)
+            (part, line), announced, same_note = opening, False, False
+            one_paragraph = not line or (bool(_REFORM_NOTE.match(line)) and "interpretad" not in line)
         elif index in repeats:
             close()
             block.versions.append(note_paragraphs[-1][-1] if note_paragraphs else "")
             part, announced, same_note = "notes", True, bool(note_paragraphs)
-            paragraph.append(line)
         elif part in ("concordances", "case_law"):
-            if paragraph and not _unfinished_reference(paragraph[-1]):
-                close()
-            paragraph.append(line)
-        elif not paragraph or paragraph == [""]:
-            paragraph.append(line)
+            if paragraph and (paragraph[-1][-1:].isdigit() or paragraph[-1].endswith(".")):
+                close()  # a date, a number or a full stop ends a reference
+        elif paragraph in ([], [""]):
+            pass
         elif part == "notes" and line.startswith("-") and _SENTENCE_END.search(paragraph[-1]):
             close()
             same_note = False
-            paragraph.append(line)
         elif starts_paragraph(paragraph, line, full[index - 1], width):
-            if part == "notes":
-                announced = announced or _leaves_open(paragraph)
+            if part == "notes":  # whether it announces a text that follows it, or has not closed a quotation
+                text = " ".join(paragraph)
+                announced |= text.rstrip('"” ').endswith(":") or text.count("“") > text.count("”")
+                announced |= text.count('"') % 2 == 1
             close()
             if part == "notes" and not announced and (one_paragraph or _goes_on(block.body, line)):
                 part, same_note = "body", False
-            paragraph.append(line)
-        else:
-            paragraph.append(line)
+        paragraph.append(line)
     close()
     block.notes = ["\n".join(paragraphs) for paragraphs in note_paragraphs]
     while len(block.body) > 1 and block.body[-1].isupper() and not _SENTENCE_END.search(block.body[-1]):
@@ -155,24 +134,23 @@ def _unglue(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def _opening(line: str) -> tuple[Part, str] | None:
-    """The part a line opens and what it already says of it, or None."""
+    """The part a line opens and the first words of it, or None."""
     if not line or line[0] not in "NCJncj":
         return None
     if match := _OPENING.match(line):
         part: Part = "notes" if match["notes"] else "concordances" if match["concordances"] else "case_law"
         return part, match["rest"]
-    return (_BARE_OPENING[line], "") if line in _BARE_OPENING else None
+    return (_BARE[line], "") if line in _BARE else None
 
 
 def starts_paragraph(before: Sequence[str], line: str, full: bool | None, width: int) -> bool:
     """Whether ``line`` opens a new paragraph after the lines ``before`` of the current one.
 
     The last line of a paragraph stops short of the margin. Where margins are unknown (``full`` is None), it ends a
-    sentence; one that is much shorter than ``width`` ends a paragraph too. An empty line is a break the source itself
-    marks, unless the sentence plainly goes on.
+    sentence; one that is much shorter than ``width`` ends a paragraph too.
     """
     last = before[-1]
-    if not line or not last:
+    if not line or not last:  # an empty line is a break the source itself marks, unless the sentence plainly goes on
         last = next((text for text in reversed(before) if text), "")
         return bool(line) and not (_CONTINUES.match(line) and not _SENTENCE_END.search(last))
     item = ITEM.match(line)
@@ -182,12 +160,6 @@ def starts_paragraph(before: Sequence[str], line: str, full: bool | None, width:
     if item:
         return full is False or ended or (full is None and (last.endswith(_AND) or len(last) < 0.8 * width))
     return full is False or ended or len(last) < 0.6 * width
-
-
-def _leaves_open(paragraph: Sequence[str]) -> bool:
-    """Whether a note announces a text that follows it, or has not closed a quotation."""
-    text = " ".join(paragraph)
-    return text.rstrip('"” ').endswith(":") or text.count('"') % 2 == 1 or text.count("“") > text.count("”")
 
 
 def _goes_on(body: Sequence[str], line: str) -> bool:
@@ -204,23 +176,16 @@ def _goes_on(body: Sequence[str], line: str) -> bool:
     return False
 
 
-def _unfinished_reference(line: str) -> bool:
-    """Whether a line of concordances or case law goes on in the next: no date, number or full stop ends it."""
-    return line.endswith(",") or (not line[-1:].isdigit() and not line.endswith("."))
-
-
 def _take_marks(paragraphs: list[str], marks: list[str]) -> list[str]:
     """Move FielWeb's reform marks, "(Sustituido por ...).-", out of the text."""
     kept = []
     for paragraph in paragraphs:
-        if "(" in paragraph:
-            found = [match[0].strip(" .-–—") for match in REFORM_MARK.finditer(paragraph)]
-            if found:
-                marks += found
-                paragraph = REFORM_MARK.sub("", paragraph).strip()
-                item = ITEM.match(paragraph)
-                if not paragraph or (item and item.end() == len(paragraph)):
-                    continue
+        if found := [match[0].strip(" .-–—") for match in REFORM_MARK.finditer(paragraph)]:
+            marks += found
+            paragraph = REFORM_MARK.sub("", paragraph).strip()
+            item = ITEM.match(paragraph)
+            if not paragraph or (item and item.end() == len(paragraph)):
+                continue
         kept.append(paragraph)
     return kept
 
@@ -256,7 +221,13 @@ _GONE = re.compile(r"derogad|suprimid|eliminad|sustitu[ií]d|der[óo]gan?se|supr
 
 
 def article_status(block: Block) -> Status:
-    """The status of an article from its block; see `leylora.laws.law.Status`."""
+    """The status of an article from its block.
+
+    Only a note about the whole article repeals it; one about an inciso or a numeral repeals that part. A note that
+    prints a second version of the article leaves open which text is in force, unless it says the other is the former
+    one. Where one note adds an article and another repeals it, a person decides: publishers print notes in no certain
+    order, and an article may have been added again.
+    """
     body = " ".join(block.body)
     notes = [note.partition("\n")[0] for note in block.notes]  # what follows is a ruling's or an old version's text
     if any(not _FORMER_VERSION.search(note) for note in block.versions):
@@ -264,28 +235,21 @@ def article_status(block: Block) -> Status:
     repealed = any(_WHOLE_REPEALED.match(note) for note in notes)
     if repealed and any(_WHOLE_ADDED.match(note) for note in notes):
         return "dudoso"
+    mark_repeals = any(_MARK_REPEALS.match(mark) for mark in block.reform_marks)
     if repealed or _REPEAL_STUB.fullmatch(body):
         return "derogado"
-    if not body and any(_MARK_REPEALS.match(mark) for mark in block.reform_marks):
-        return "derogado"
-    if not body and any(_GONE.search(note) for note in notes):
-        return "derogado"
     if not body:
-        return "dudoso"
-    unconstitutional = [note for note in notes if _is_unconstitutional(note)]
+        return "derogado" if mark_repeals or any(_GONE.search(note) for note in notes) else "dudoso"
+    unconstitutional = [
+        note for note in notes if _UNCONSTITUTIONAL.search(note) and not _CONSTITUTIONAL_AFTER_ALL.search(note)
+    ]
     if any(_WHOLE_UNCONSTITUTIONAL.search(note) for note in unconstitutional) and not block.versions:
         return "dudoso"
     if unconstitutional:
         return "inconstitucional_parcial"
-    if any(_PART_REPEALED.match(note) for note in notes):
-        return "derogado_parcial"
-    if any(_MARK_REPEALS.match(mark) for mark in block.reform_marks):
+    if mark_repeals or any(_PART_REPEALED.match(note) for note in notes):
         return "derogado_parcial"
     return "vigente"
-
-
-def _is_unconstitutional(note: str) -> bool:
-    return bool(_UNCONSTITUTIONAL.search(note)) and not _CONSTITUTIONAL_AFTER_ALL.search(note)
 
 
 def announced_repeals(lines: Sequence[str]) -> frozenset[int]:

@@ -1,14 +1,12 @@
 """From a file to a `Law`, and many files at once. Read `parse_law` from top to bottom: it is the trip of a law."""
 
 import os
-import time
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pebble
 
@@ -20,16 +18,7 @@ from leylora.laws.metadata import read_metadata, slug
 from leylora.laws.notes import Block, announced_repeals, article_status, read_block, repealed_numbers
 from leylora.laws.pdf import PROCESSES, SECONDS_PER_FILE, await_file, limit_memory
 from leylora.laws.source import FURNITURE, Source, read_source
-from leylora.laws.structure import (
-    Cut,
-    ProvisionLine,
-    cut,
-    find_division_lines,
-    find_zones,
-    read_numerals,
-    reads_on,
-    split_rubric,
-)
+from leylora.laws.structure import Cut, cut, find_division_lines, find_zones, read_numerals, split_rubric
 
 
 def parse_file(path: Path | str, law_id: str | None = None) -> Law:
@@ -52,47 +41,47 @@ def parse_law(source: Source, law_id: str | None = None) -> Law:
     _check_order(source, candidates)
 
     division_lines = find_division_lines(lines)
-    zones = _zones(lines, candidates, division_lines)
+    zones = find_zones(lines, [candidate.line for candidate in candidates], division_lines)
     headings = choose_headings(candidates, refused, len(lines), zones, announced_repeals(lines))
     if not headings.accepted:
         raise LeyloraError(f"{source.path}: no line is the heading of an article of this law; is it a law?")
-    pieces = cut(lines, headings, division_lines, [line for line, _ in zones])
+    pieces = cut(lines, headings, division_lines, [zone.line for zone in zones])
 
     first = headings.accepted[0].line
-    width = _full_line(lines[first:])
+    lengths = sorted(len(line) for line in lines[first:] if line)
+    width = lengths[int(0.9 * (len(lengths) - 1))]  # of a full line, in characters
     blocks = [
         _block(source, section.heading.rest, section.heading.line, section.stop, width, section.repeats)
         for section in pieces.sections
     ]
-    metadata = read_metadata(lines[:first], law_id, [mark for b in blocks for mark in (*b.reform_marks, *b.notes)])
-    articles = [
-        _article(source, metadata.id, "articulo", section.heading.number, block, section.heading.line, section.stop,
-                 path=section.path, own_line=not section.heading.rest)
-        for section, block in zip(pieces.sections, blocks, strict=True)
-    ]  # fmt: skip
-    provisions = _provisions(source, metadata.id, pieces.provisions, width)
+    marks = [mark for block in blocks for mark in (*block.reform_marks, *block.notes)]
+    identity, reform_source = read_metadata(lines[:first], law_id, marks)
+    articles = []
+    for (heading, stop, path, _), block in zip(pieces.sections, blocks, strict=True):
+        rubric, body = split_rubric(block.body, own_line=not heading.rest)
+        at = heading.line, stop
+        articles.append(_article(source, identity.id, "articulo", heading.number, rubric, body, block, at, path))
+    provisions = []
+    series: Counter[str] = Counter()
+    for found in pieces.provisions:
+        number = f"{found.kind}-{found.number}"
+        series[number] += 1
+        if series[number] > 1:  # where a kind counts from one again, "transitoria-1-serie-2" is its second first
+            number += f"-serie-{series[number]}"
+        block = _block(source, found.rest, found.line, found.end, width)
+        at = found.line, found.end
+        provisions.append(_article(source, identity.id, "disposicion", number, found.title, block.body, block, at))
+    publishers = {name: count for name, count in source.furniture.items() if name in FURNITURE}
+    audit = build_audit(source, headings, pieces, articles, provisions)
+    subtitles = [subtitle for block in blocks for subtitle in block.subtitles]
     return Law(
-        id=metadata.id,
-        name=metadata.name,
-        siglas=metadata.siglas,
-        aliases=metadata.aliases,
-        registro_oficial=metadata.registro_oficial,
-        published=metadata.published,
-        last_reform=metadata.last_reform,
-        layout=_layout(source),
+        **vars(identity),
+        layout=max(publishers, key=lambda name: publishers[name]) if publishers else source.format,
         pages=source.page_count,
         source_sha256=source.sha256,
         articles=tuple(articles),
         provisions=tuple(provisions),
-        audit=build_audit(
-            source,
-            headings,
-            pieces,
-            articles,
-            provisions,
-            subtitles=[subtitle for block in blocks for subtitle in block.subtitles],
-            last_reform_from=metadata.reform_source,
-        ),
+        audit={**audit, "subtitles": subtitles, "last_reform_from": reform_source},
     )
 
 
@@ -111,25 +100,6 @@ def _check_order(source: Source, candidates: Sequence[Candidate]) -> None:
         )
 
 
-def _zones(
-    lines: Sequence[str], candidates: Sequence[Candidate], division_lines: Sequence[int]
-) -> list[tuple[int, bool]]:
-    """Where provisions begin after the first heading, and whether the law goes on after them."""
-    headings = [candidate.line for candidate in candidates]
-    following = [*headings, len(lines)]
-    return [
-        (zone, reads_on(lines, division_lines, zone, following[bisect_right(headings, zone)]))
-        for zone in find_zones(lines, frozenset((*headings, *division_lines)))
-        if zone > headings[0]
-    ]
-
-
-def _full_line(lines: Sequence[str]) -> int:
-    """The length of a full line: the 90th percentile, in characters."""
-    lengths = sorted(len(line) for line in lines if line)
-    return lengths[int(0.9 * (len(lengths) - 1))] if lengths else 0
-
-
 def _block(
     source: Source, opening: str, start: int, stop: int, width: int, repeats: frozenset[int] = frozenset()
 ) -> Block:
@@ -141,17 +111,14 @@ def _article(
     law_id: str,
     kind: Kind,
     number: str,
+    rubric: str | None,
+    body: list[str],
     block: Block,
-    start: int,
-    stop: int,
-    *,
+    at: tuple[int, int],
     path: tuple[Division, ...] = (),
-    own_line: bool = False,
-    title: str | None = None,
 ) -> Article:
-    """The record of one article, or of the provision called ``title``."""
-    rubric, body = (title, block.body) if title else split_rubric(block.body, own_line=own_line)
-    last = stop - 1
+    """The record of one article or provision, which is printed ``at`` a half-open range of lines."""
+    start, last = at[0], at[1] - 1
     return Article(
         law_id=law_id,
         kind=kind,
@@ -170,52 +137,11 @@ def _article(
     )
 
 
-def _provisions(source: Source, law_id: str, printed: Sequence[ProvisionLine], width: int) -> list[Article]:
-    """Provisions as records; where a kind counts from one again, "transitoria-1-serie-2" is its second first."""
-    records = []
-    series: Counter[str] = Counter()
-    for found in printed:
-        number = f"{found.kind}-{found.number}"
-        series[number] += 1
-        if series[number] > 1:
-            number += f"-serie-{series[number]}"
-        block = _block(source, found.rest, found.line, found.end, width)
-        records.append(_article(source, law_id, "disposicion", number, block, found.line, found.end, title=found.title))
-    return records
-
-
-def _layout(source: Source) -> str:
-    """The publisher whose furniture was found, or the file's format."""
-    publishers = {name: count for name, count in source.furniture.items() if name in FURNITURE}
-    return max(publishers, key=lambda name: publishers[name]) if publishers else source.format
-
-
 def build_audit(
-    source: Source,
-    headings: Headings,
-    pieces: Cut,
-    articles: Sequence[Article],
-    provisions: Sequence[Article],
-    *,
-    subtitles: Sequence[str],
-    last_reform_from: str,
+    source: Source, headings: Headings, pieces: Cut, articles: Sequence[Article], provisions: Sequence[Article]
 ) -> dict[str, Any]:
-    """The audit of one law.
-
-    coverage        share of the numbers 1..last that are articles or are declared repealed
-    accepted        how many headings of each form were taken
-    refused         heading-like lines that were not, each with page, line and reason
-    missing         numbers below the last that are neither printed nor declared repealed
-    ausente         numbers that a note repeals as a group, with the note
-    out_of_order    numbers printed after a larger one
-    doubtful        articles whose text in force a person must choose
-    status          how many articles have each status
-    hierarchy       how many Libros, Títulos, Capítulos, Secciones and Parágrafos
-    subtitles       lines in capitals between articles that belong to neither
-    furniture       what was removed from the pages, and how often
-    warnings        what is odd about the file
-    last_reform_from  where the date of the last reform was read: "header", "reform marks" or ""
-    """
+    """What was accepted, refused and missed; `parse_law` adds the subtitles (lines in capitals between articles that
+    belong to neither) and where the date of the last reform was read ("header", "reform marks" or "")."""
     numbers = [article.number for article in articles]
     plain = sorted(int(number) for number in numbers if number.isdigit())
     last = plain[-1] if plain else 0
@@ -223,27 +149,24 @@ def build_audit(
     absent = {number: note for number, note in repealed_numbers(notes, plain).items() if number <= last}
     missing = sorted(set(range(1, last + 1)) - set(plain) - set(absent))
     return {
+        # the share of the numbers 1..last that are articles or are declared repealed
         "coverage": round(1 - len(missing) / last, 4) if last else float(bool(articles)),
         "articles": len(articles),
         "provisions": len(provisions),
         "last_number": last,
-        "accepted": {
+        "accepted": {  # how many headings of each form
             "plain": len(plain),
             "decimal": sum("." in number for number in numbers),
             "unnumbered": sum("-innumerado-" in number for number in numbers),
             "lettered": sum(number[:-1].isdigit() and number[-1].isalpha() for number in numbers),
         },
         "refused": [
-            {
-                "number": refusal.number,
-                "page": source.pages[refusal.line],
-                "line": source.lines[refusal.line][:100],
-                "reason": refusal.reason,
-            }
-            for refusal in headings.refused
+            {"number": number, "page": source.pages[line], "line": source.lines[line][:100], "reason": reason}
+            for line, number, reason in headings.refused
         ],
         "missing": missing,
         "duplicates": sorted(number for number, count in Counter(numbers).items() if count > 1),
+        # numbers that a note repeals as a group
         "ausente": [{"number": str(number), "note": note} for number, note in sorted(absent.items())],
         "out_of_order": list(headings.out_of_order),
         "doubtful": [article.number for article in articles if article.status == "dudoso"],
@@ -252,18 +175,14 @@ def build_audit(
         "hierarchy": dict(Counter(found.division.kind for found in pieces.divisions)),
         "furniture": source.furniture,
         "warnings": list(source.warnings),
-        "subtitles": list(subtitles),
-        "last_reform_from": last_reform_from,
     }
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one file: a law with the seconds it took, or the error a person can mend."""
+class Outcome(NamedTuple):
+    """What became of one file: a law, or the error a person can mend."""
 
     file: Path
     law: Law | None = None
-    seconds: float = 0.0
     error: LeyloraError | None = None
 
 
@@ -295,9 +214,8 @@ def parse_files(files: Sequence[Path], law_id: str | None = None, workers: int |
 
 
 def _outcome(file: Path, law_id: str | None) -> Outcome:
-    start = time.perf_counter()
     try:
-        return Outcome(file, parse_file(file, law_id), time.perf_counter() - start)
+        return Outcome(file, parse_file(file, law_id))
     except LeyloraError as error:
         return Outcome(file, error=error)
 
@@ -306,7 +224,7 @@ def save_law(law: Law, out: Path) -> Path:
     """Write a law to ``out/<law.id>``, replacing an earlier parse of the same edition.
 
     Raises:
-        UsageError: another edition, or something else, stands there.
+        UsageError: the folder holds another edition, or something else.
     """
     folder = out / law.id
     if (folder / "law.json").exists():

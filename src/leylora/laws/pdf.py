@@ -1,8 +1,8 @@
 """The text of a PDF's pages, with what the places of its words say: columns, and which lines end a paragraph.
 
-A malformed PDF can keep pdfium busy for ever or bring it down, so it is read in a child process with limits of time
-and memory. Publishers justify their pages, so a line that stops short of the margin is the last of its paragraph.
-That is the one sure sign of an inciso: a full stop at the margin may end a sentence only.
+A malformed PDF can keep pdfium busy forever or crash it, so it is read in a child process with limits of time and
+memory. Publishers justify their pages, so a line that stops short of the margin is the last of its paragraph: the one
+sure sign of an inciso, since a full stop at the margin may end a sentence only.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ import multiprocessing
 import sys
 from collections import Counter
 from concurrent.futures import Future, TimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -36,30 +36,24 @@ _GLUED = "Descargado"  # a watermark's first word, which pdfium may glue to the 
 
 
 @dataclass(frozen=True)
-class Layout:
-    """One page measured. ``ends[i]`` is where ``lines[i]`` ends, in points from the left edge; 0 if it is empty.
+class Page:
+    """One page measured; a damaged page is an empty one, which the audit reports.
 
-    ``columns`` is 1 or 2; ``switches`` counts the jumps from one column to the other in reading order.
+    ``lines`` are in reading order and, as `read_pdf` gives them, carry the marks of `mark_line_ends`; ``ends[i]`` is
+    where ``lines[i]`` ends, in points from the left edge (0 if it is empty). ``columns`` is 1 or 2, ``switches`` how
+    often the reading order changes column (1 when the left one is read before the right), ``picture`` whether an
+    image covers the page.
     """
 
     lines: tuple[str, ...] = ()
     ends: tuple[float, ...] = ()
     columns: int = 1
     switches: int = 0
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page: its text in reading order, and what its geometry says about that order.
-
-    ``text`` carries the marks of `mark_line_ends`. ``switches`` counts the jumps between two columns, 1 when the left
-    one is read before the right; ``picture`` is whether an image covers the page.
-    """
-
-    text: str
-    columns: int = 1
-    switches: int = 0
     picture: bool = False
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
 
 
 def read_pdf(path: Path, *, limit_s: float = SECONDS_PER_FILE) -> list[Page]:
@@ -109,56 +103,40 @@ def _read_pages(path: Path) -> list[Page]:
         if "password" in str(error).lower():
             raise LeyloraError(f"{path} is encrypted; remove its password (for example with qpdf) first.") from None
         raise LeyloraError(f"{path} is not a readable PDF ({error}); download it again.") from None
+    pages, characters = [], 0
     try:
-        layouts, pictures = [], []
-        characters = 0
         for index in range(len(document)):
-            layout, picture = _read_page(document, index)
-            layouts.append(layout)
-            pictures.append(picture)
-            characters += sum(map(len, layout.lines))
+            pages.append(_read_page(document, index))
+            characters += sum(map(len, pages[-1].lines))
             if characters > MAX_CHARACTERS:
                 raise LeyloraError(f"{path} holds more than {MAX_CHARACTERS:,} characters; split it into single laws.")
     finally:
         document.close()
-    return [
-        Page(text, layout.columns, layout.switches, picture)
-        for text, layout, picture in zip(mark_line_ends(layouts), layouts, pictures, strict=True)
-    ]
+    return mark_line_ends(pages)
 
 
-def _read_page(document: pypdfium2.PdfDocument, index: int) -> tuple[Layout, bool]:
-    """A page's lines and places, and whether it is a picture; a damaged page is empty, which the audit reports."""
+def _read_page(document: pypdfium2.PdfDocument, index: int) -> Page:
     try:
         page = document[index]
         textpage = page.get_textpage()
     except pypdfium2.PdfiumError:
-        return Layout(), False
+        return Page()
     try:
-        layout = measure(textpage, page.get_width())
-        return layout, sum(map(len, layout.lines)) < 200 and _has_picture(page)
+        lines = textpage.get_text_range().split("\r\n")
+        columns, switches = _columns(textpage, lines, page.get_width())
+        ends = _line_ends(textpage, lines)
+        lines = [" ".join(line.splitlines()) for line in lines]
+        picture = False
+        if sum(map(len, lines)) < 200:
+            for image in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=3):
+                left, bottom, right, top = image.get_bounds()
+                picture |= (right - left) * (top - bottom) > page.get_width() * page.get_height() / 2
+        return Page(tuple(lines), tuple(ends), columns, switches, picture)
     except pypdfium2.PdfiumError:
-        return Layout(), False
+        return Page()
     finally:
         textpage.close()
         page.close()
-
-
-def _has_picture(page: pypdfium2.PdfPage) -> bool:
-    area = page.get_width() * page.get_height()
-    for picture in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=3):
-        left, bottom, right, top = picture.get_bounds()
-        if (right - left) * (top - bottom) > area / 2:
-            return True
-    return False
-
-
-def measure(textpage: pypdfium2.PdfTextPage, width: float) -> Layout:
-    """The layout of a page that is ``width`` points wide."""
-    lines = textpage.get_text_range().split("\r\n")
-    columns, switches = _columns(textpage, lines, width)
-    ends = _line_ends(textpage, lines)
-    return Layout(tuple(" ".join(line.splitlines()) for line in lines), tuple(ends), columns, switches)
 
 
 def _columns(textpage: pypdfium2.PdfTextPage, lines: list[str], width: float) -> tuple[int, int]:
@@ -207,35 +185,33 @@ def _line_ends(textpage: pypdfium2.PdfTextPage, lines: list[str]) -> list[float]
     return ends
 
 
-def mark_line_ends(pages: list[Layout]) -> list[str]:
-    """The text of the pages, where justified with U+2028 behind lines that reach the margin, U+2029 behind others.
+def mark_line_ends(pages: list[Page]) -> list[Page]:
+    """The pages, where justified with U+2028 behind lines that reach the margin, U+2029 behind others.
 
     A margin is where most long lines of a column end: at least four of them, and with its likes a third of all. A
-    page that shows none by itself, being short or full of short lines, takes the margin of the others.
+    page without a margin of its own, being short or full of short lines, takes the margin of the others.
     """
     own = [_margins(page) for page in pages]
     usual = Counter(margins[0] for page, margins in zip(pages, own, strict=True) if margins and page.columns == 1)
     fallback = [usual.most_common(1)[0][0]] if usual.total() > len(pages) / 2 else []
-    texts = []
+    marked = []
     for page, margins in zip(pages, own, strict=True):
         if not margins and page.columns == 1:
             margins = fallback
-        marks = [REACHES if _reaches(end, margins) else STOPS_SHORT for end in page.ends] if margins else []
-        lines = map(str.__add__, page.lines, marks) if margins else page.lines
-        texts.append("\n".join(lines))
-    return texts
+        lines = []
+        for line, end in zip(page.lines, page.ends, strict=True):
+            if len(margins) == 1:  # in a single column a line may also hang over
+                reaches = end >= margins[0] - _TOLERANCE
+            else:
+                reaches = any(abs(end - margin) <= _TOLERANCE for margin in margins)
+            lines.append(line + (REACHES if reaches else STOPS_SHORT) if margins else line)
+        marked.append(replace(page, lines=tuple(lines)))
+    return marked
 
 
-def _margins(page: Layout) -> list[int]:
+def _margins(page: Page) -> list[int]:
     long = [end for line, end in zip(page.lines, page.ends, strict=True) if len(line) >= _LONG_LINE]
     common = Counter(map(round, long)).most_common(page.columns)
     margins = [end for end, count in common if count >= 4]
     near = sum(abs(end - margin) <= _TOLERANCE for end in long for margin in margins)
     return margins if near >= len(long) / 3 else []
-
-
-def _reaches(end: float, margins: list[int]) -> bool:
-    """Whether a line ends at a margin; in a single column it may also hang over."""
-    if len(margins) == 1:
-        return end >= margins[0] - _TOLERANCE
-    return any(abs(end - margin) <= _TOLERANCE for margin in margins)

@@ -1,18 +1,18 @@
-"""A file on disk becomes clean lines with page numbers, whatever its format.
+"""From a PDF, HTML, Markdown or text file to clean lines with page numbers; nothing here knows about articles.
 
-``Source.text`` is the normalised text that every span refers to: the lines joined by ``\n``. Nothing here knows
-about articles. Page furniture is recognised by what the publishers print on every page and, for publishers not seen
-before, by repetition: a line at the top or bottom of more than half the pages, digits apart.
+``Source.text``, the lines joined by ``\n``, is what every span refers to. Page furniture is recognised by what the
+known publishers print on every page and, for others, by repetition: a line at the top or bottom of more than half the
+pages, digits apart.
 """
 
 import hashlib
 import html
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from html.parser import HTMLParser
+from itertools import accumulate
 from pathlib import Path
 
 from leylora.errors import LeyloraError
@@ -52,7 +52,6 @@ FURNITURE = {
 }
 _FURNITURE = {name: (sign, re.compile(pattern)) for name, (sign, pattern) in FURNITURE.items()}
 _DIGITS = re.compile(r"\d+")
-_FULL = {REACHES: True, STOPS_SHORT: False}
 _EDGE = 4  # lines at the top and at the bottom of a page where furniture can stand
 _NEVER_FURNITURE = re.compile(
     r"\W*(?:art|libro|t[íi]tulo|cap[íi]tulo|secci[óo]n|par[áa]grafo|disposici|concordancia|jurisprudencia|notas?\b)",
@@ -61,9 +60,12 @@ _NEVER_FURNITURE = re.compile(
 
 
 @dataclass(frozen=True)
-class Normalised:
-    """Clean lines; for each, its 1-based page and whether it is full: True if it reaches the margin of a justified
-    page, False if it stops short, None if that cannot be told. ``furniture`` is what was removed, and how often."""
+class CleanText:
+    """Clean lines without page furniture; an empty one is a paragraph break (text formats only).
+
+    ``pages[i]`` is the 1-based page of ``lines[i]``; ``full[i]`` is True if it reaches the margin of a justified page,
+    False if it stops short, None if that is unknown. ``furniture`` is what was removed, and how often.
+    """
 
     lines: tuple[str, ...]
     pages: tuple[int, ...]
@@ -71,7 +73,7 @@ class Normalised:
     furniture: dict[str, int]
 
 
-def normalise_pages(pages: list[str], *, blank_lines: bool) -> Normalised:
+def normalise_pages(pages: list[str], *, blank_lines: bool) -> CleanText:
     """Clean the pages.
 
     ``blank_lines`` keeps one empty line where the text had any: a paragraph break in text formats, noise in a PDF.
@@ -79,14 +81,18 @@ def normalise_pages(pages: list[str], *, blank_lines: bool) -> Normalised:
     removed: Counter[str] = Counter()
     clean = [_remove_known_furniture(_clean(page), removed) for page in pages]
     words = _Words(clean)
-    split = [[line.strip(" ") for line in _mend(page, words).split("\n")] for page in clean]
+    split = []
+    for page in clean:
+        if _LINE_END_HYPHEN.search(page):
+            page = _BROKEN_WORD.sub(words.mend, page)
+        split.append([line.strip(" ") for line in page.replace("\x02", "-").replace("\xad", "-").split("\n")])
     repeated = _repeated_lines(split)
     lines: list[str] = []
     page_of: list[int] = []
     full: list[bool | None] = []
-    for number, page in enumerate(split, 1):
-        for line in page:
-            mark = _FULL.get(line[-1:])
+    for number, page_lines in enumerate(split, 1):
+        for line in page_lines:
+            mark = {REACHES: True, STOPS_SHORT: False}.get(line[-1:])
             if mark is not None:
                 line = line[:-1].rstrip(" ")
             if repeated and (mask := _DIGITS.sub("#", line)) in repeated:
@@ -99,7 +105,7 @@ def normalise_pages(pages: list[str], *, blank_lines: bool) -> Normalised:
                 lines.append(line)
                 page_of.append(number)
                 full.append(mark)
-    return Normalised(tuple(lines), tuple(page_of), tuple(full), dict(removed))
+    return CleanText(tuple(lines), tuple(page_of), tuple(full), dict(removed))
 
 
 def _clean(page: str) -> str:
@@ -110,13 +116,6 @@ def _clean(page: str) -> str:
     if "  " in page:
         page = _MANY_SPACES.sub(" ", page)
     return nfc(page)
-
-
-def _mend(page: str, words: "_Words") -> str:
-    """The page with broken words put together again and all its hyphens written "-"."""
-    if _LINE_END_HYPHEN.search(page):
-        page = _BROKEN_WORD.sub(words.mend, page)
-    return page.replace("\x02", "-").replace("\xad", "-")
 
 
 def _remove_known_furniture(page: str, removed: Counter[str]) -> str:
@@ -144,7 +143,6 @@ class _Words:
         self.breaks_words = False
 
     def mend(self, match: re.Match[str]) -> str:
-        """What stands between the halves of a broken word."""
         before = match.string[max(0, match.start() - _LONGEST_WORD) : match.start()]
         return self.hyphen(before, match.string[match.end() : match.end() + _LONGEST_WORD])
 
@@ -161,18 +159,15 @@ class _Words:
 
 
 def _repeated_lines(pages: list[list[str]]) -> frozenset[str]:
-    """The digit-masked lines that stand at the edge of more than half of at least four pages."""
+    """The digit-masked lines at the edge of more than half of at least four pages."""
     if len(pages) < 4:
         return frozenset()
     seen: Counter[str] = Counter()
     for page in pages:
-        edges = (line.rstrip(" \u2028\u2029") for line in _edges(page))
-        seen.update({_DIGITS.sub("#", line) for line in edges if line and not _NEVER_FURNITURE.match(line)})
+        edges = page if len(page) <= 2 * _EDGE else page[:_EDGE] + page[-_EDGE:]
+        bare = (line.rstrip(" \u2028\u2029") for line in edges)
+        seen.update({_DIGITS.sub("#", line) for line in bare if line and not _NEVER_FURNITURE.match(line)})
     return frozenset(line for line, count in seen.items() if count > len(pages) / 2)
-
-
-def _edges(page: list[str]) -> Iterable[str]:
-    return page if len(page) <= 2 * _EDGE else page[:_EDGE] + page[-_EDGE:]
 
 
 MAX_BYTES = 64 * 2**20
@@ -180,23 +175,13 @@ MIN_CHARACTERS_PER_PAGE = 200
 
 
 @dataclass(frozen=True)
-class Source:
-    """The normalised text of a file.
-
-    ``lines`` are clean and never carry page furniture; an empty line is a paragraph break (text formats only).
-    ``pages[i]`` is the 1-based page of ``lines[i]`` and ``full[i]`` whether it reaches the margin (None: unknown).
-    ``furniture`` maps what was removed to how often.
-    ``warnings`` say what could not be read as it should.
-    """
+class Source(CleanText):
+    """The clean text of a file; ``warnings`` say what could not be read as it should."""
 
     path: Path
     format: str
     sha256: str
     page_count: int
-    lines: tuple[str, ...]
-    pages: tuple[int, ...]
-    full: tuple[bool | None, ...]
-    furniture: dict[str, int]
     warnings: tuple[str, ...] = ()
 
     @cached_property
@@ -206,11 +191,7 @@ class Source:
     @cached_property
     def starts(self) -> tuple[int, ...]:
         """Offset in ``text`` of the first character of each line, and one past the end."""
-        starts, at = [], 0
-        for line in self.lines:
-            starts.append(at)
-            at += len(line) + 1
-        return (*starts, at)
+        return tuple(accumulate((len(line) + 1 for line in self.lines), initial=0))
 
 
 def read_source(path: Path) -> Source:
@@ -242,21 +223,22 @@ def read_source(path: Path) -> Source:
         text, encoding = _decode(path, data)
         if encoding != "utf-8":
             warnings.append(f"not UTF-8: read as {encoding}; check the accents")
-        form = _text_format(path, text)
-        text = _from_html(text) if form == "html" else _from_markdown(text) if form == "markdown" else text
+        suffix = path.suffix.lower()
+        if suffix in (".html", ".htm", ".xhtml") or re.match(r"\s*<(!doctype html|html)", text[:200], re.I):
+            parser = _HTMLText()
+            parser.feed(text)
+            parser.close()
+            form, text = "html", "".join(parser.parts)
+        elif suffix in (".md", ".markdown"):
+            for pattern, replacement in _MARKDOWN:
+                text = pattern.sub(replacement, text)
+            form, text = "markdown", html.unescape(text)
+        else:
+            form = "text"
         pages = re.sub("[\u2028\u2029]", "\n", text).split("\f")
     clean = normalise_pages(pages, blank_lines=form != "pdf")
-    return Source(
-        path=path,
-        format=form,
-        sha256=hashlib.sha256(data).hexdigest(),
-        page_count=len(pages),
-        lines=clean.lines,
-        pages=clean.pages,
-        full=clean.full,
-        furniture=clean.furniture,
-        warnings=tuple(warnings),
-    )
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Source(**vars(clean), path=path, format=form, sha256=sha256, page_count=len(pages), warnings=tuple(warnings))
 
 
 def _check_pages(path: Path, pages: list[Page]) -> list[str]:
@@ -307,12 +289,6 @@ def _decode(path: Path, data: bytes) -> tuple[str, str]:
         return data.decode("cp1252", errors="replace"), "cp1252"
 
 
-def _text_format(path: Path, text: str) -> str:
-    if path.suffix.lower() in (".html", ".htm", ".xhtml") or re.match(r"\s*<(!doctype html|html)", text[:200], re.I):
-        return "html"
-    return "markdown" if path.suffix.lower() in (".md", ".markdown") else "text"
-
-
 _MARKDOWN = (
     (re.compile(r"<!--.*?-->|!\[[^\]\n]*\]\([^)\n]*\)", re.S), ""),  # comments and pictures
     (re.compile(r"\[([^\]\n]*)\]\((?:https?:|#|mailto:)[^)\n]*\)"), r"\1"),  # links
@@ -324,19 +300,13 @@ _MARKDOWN = (
 )
 
 
-def _from_markdown(text: str) -> str:
-    for pattern, replacement in _MARKDOWN:
-        text = pattern.sub(replacement, text)
-    return html.unescape(text)
-
-
 class _HTMLText(HTMLParser):
     """Text of an HTML page: block elements end paragraphs, ``<br>`` ends a line, scripts and styles are dropped."""
 
-    BLOCKS = frozenset(("article", "blockquote", "center", "dd", "div", "dl", "dt", "footer", "h1", "h2", "h3", "h4",
-                        "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre", "section", "table", "tr", "ul",
-                        ))  # fmt: skip
-    DROPPED = frozenset(("script", "style", "head", "template", "noscript"))
+    BLOCKS = re.compile(
+        "article|blockquote|center|d[dlt]|div|footer|h[1-6]|header|hr|li|main|[ou]l|p|pre|section|table|tr"
+    )
+    DROPPED = ("script", "style", "head", "template", "noscript")
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -363,16 +333,9 @@ class _HTMLText(HTMLParser):
             self.parts.append(data if self.preformatted else re.sub(r"\s+", " ", data))
 
     def _break(self, tag: str) -> None:
-        if tag in self.BLOCKS:
+        if self.BLOCKS.fullmatch(tag):
             self.parts.append("\n\n")
         elif tag == "br":
             self.parts.append("\n")
         elif tag in ("td", "th"):
             self.parts.append(" ")
-
-
-def _from_html(text: str) -> str:
-    parser = _HTMLText()
-    parser.feed(text)
-    parser.close()
-    return "".join(parser.parts)

@@ -1,8 +1,8 @@
-"""The parts of a law below and above its articles: divisions, final provisions, rubrics, numerals; and the cut.
+"""The parts of a law below and above its articles: rubrics and numerals, divisions, final provisions; and the cut.
 
-`cut` takes the lines of a law with its headings known and gives the lines of each article, the divisions it stands
-in, and the final provisions. Within an article, `split_rubric` takes "Asesinato" off "Asesinato.- La persona que ...",
-and `read_numerals` reads the items, so that "numeral 7, literal a) del artículo 76" has a text.
+Within an article, `split_rubric` takes "Asesinato" off "Asesinato.- La persona que ...", and `read_numerals` reads the
+items, so that "numeral 7, literal a) del artículo 76" has a text. `cut` takes the lines of a law with its headings
+known and gives the lines of each article, the divisions it is in, and the final provisions.
 
 Final provisions (Disposiciones Generales, Transitorias, Reformatorias, Derogatorias, Finales) mostly follow the last
 article, but codes also print those of a reform law in the middle. The same words head ordinary chapters; provisions
@@ -13,9 +13,11 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import NamedTuple
 
 from leylora.grounding.citations import ORDINAL_WORD, ordinal
-from leylora.laws.headings import TAKEN, Heading, Headings
+from leylora.laws.headings import TAKEN, Candidate, Headings
 from leylora.laws.law import Division, DivisionKind, Numeral
 from leylora.text import fold
 
@@ -26,7 +28,7 @@ ITEM = re.compile(
 
 @dataclass
 class _Item:
-    kind: str
+    kind: str  # items of one kind are on one level
     label: str
     text: str
     children: list["_Item"] = field(default_factory=list)
@@ -73,14 +75,10 @@ def _kind(label: str, end: str, stack: list[_Item]) -> str:
 
 
 _BEFORE = {"i": "h", "v": "u", "x": "w"}
-
-
 # A rubric is one phrase: no colon or semicolon, no full stop but that of an abbreviation, ended by ".-".
 _RUBRIC = re.compile(
     r"[\"“]?(?P<rubric>[^\W\d_](?:[^.:;]|\.(?=\s?[a-záéíóúñ\d,)]|[A-Z]\.)){1,300}?)\s?\.\s?[-–—]+(?=\s|$|[A-ZÁÉÍÓÚÑ\"“(¿])\s*"
 )
-
-
 _BARE_PHRASE = re.compile(r"[^\W\d_a-z][^.:;!?]{2,118}[^\W\d_]")
 _LONGEST_PHRASE = 160
 
@@ -88,26 +86,25 @@ _LONGEST_PHRASE = 160
 def split_rubric(paragraphs: list[str], *, own_line: bool = False) -> tuple[str | None, list[str]]:
     """The rubric that opens the first paragraph, or None, and the paragraphs without it.
 
-    With ``own_line``, nothing stood beside the number: a phrase without a full stop on the next line is the rubric.
-    The old codes print no rubrics, but name an enumeration by the phrase that opens it ("Son causas de divorcio:
-    1a.- ..."). That phrase serves as the article's rubric, and stays in the text.
+    With ``own_line``, the number is alone on its line: a phrase without a full stop on the next line is the rubric.
     """
-    match = _RUBRIC.match(paragraphs[0]) if paragraphs else None
+    first = paragraphs[0] if paragraphs else ""
+    match = _RUBRIC.match(first)
     if match and match["rubric"][0].isupper():
-        rest = paragraphs[0][match.end() :]
+        rest = first[match.end() :]
         return match["rubric"].strip(), ([rest] if rest else []) + paragraphs[1:]
-    if own_line and len(paragraphs) > 1 and _BARE_PHRASE.fullmatch(paragraphs[0]):
-        return paragraphs[0], paragraphs[1:]
-    return _introducing_phrase(paragraphs), paragraphs
-
-
-def _introducing_phrase(paragraphs: list[str]) -> str | None:
-    item = ITEM.match(paragraphs[1]) if len(paragraphs) > 1 else None
-    if item is None or not item["label"].isdigit() or not item["end"].endswith("-"):
-        return None
-    phrase, colon, after = paragraphs[0].partition(":")
-    one_phrase = colon and not after and "." not in phrase and len(phrase) <= _LONGEST_PHRASE
-    return phrase.strip() if one_phrase else None
+    if len(paragraphs) < 2:
+        return None, paragraphs
+    if own_line and _BARE_PHRASE.fullmatch(first):
+        return first, paragraphs[1:]
+    # The old codes print no rubrics, but name an enumeration by the phrase that opens it ("Son causas de divorcio:
+    # 1a.- ..."). That phrase serves as the article's rubric, and stays in the text.
+    item = ITEM.match(paragraphs[1])
+    phrase, colon, after = first.partition(":")
+    introduces = colon and not after and "." not in phrase and len(phrase) <= _LONGEST_PHRASE
+    if item and item["label"].isdigit() and item["end"].endswith("-") and introduces:
+        return phrase.strip(), paragraphs
+    return None, paragraphs
 
 
 _DIVISION = re.compile(
@@ -126,17 +123,16 @@ _DIVISION = re.compile(
 )
 _ORDER: tuple[DivisionKind, ...] = ("libro", "titulo", "capitulo", "seccion", "paragrafo")
 _EDITORIAL = re.compile(r"(?:notas?|concordancias?|jurisprudencia)\b.{0,9}?:|\(|-\s", re.I)
-_INITIALS = frozenset("LTCSPltcsp-–—")
-_BEGINNINGS = frozenset(("lib", "tít", "tit", "cap", "sec", "par"))
 _RUNS_ON = re.compile(
     r"(?:^|\s)(?:el|la|los|las|del|de|al|en|este|esta|presente|su|y|o|según|,)$"
 )  # a wrapped sentence
+_INITIALS = frozenset("LTCSPltcsp-–—")
+_BEGINNINGS = frozenset(("lib", "tít", "tit", "cap", "sec", "par"))
 MAX_NAME_LINES = 6
 MAX_NAME_LINE = 140
 
 
-@dataclass(frozen=True)
-class DivisionLine:
+class DivisionLine(NamedTuple):
     """A division and where it is printed."""
 
     line: int
@@ -144,38 +140,37 @@ class DivisionLine:
 
 
 def match_division(line: str) -> Division | None:
-    """The division a line opens (its name only if it stands on the same line), or None."""
+    """The division a line opens (with its name only if that is on the same line), or None."""
     match = _DIVISION.match(line)
     if match is None:
         return None
-    name = match["name"] or match["capitals"] or ""
     number = match["number"].strip(" .()…") or "innumerado"
     kind: DivisionKind = fold(match["kind"])  # type: ignore[assignment]
-    return Division(kind=kind, number=number, name=name.strip(" .-–—"))
+    return Division(kind=kind, number=number, name=(match["name"] or match["capitals"] or "").strip(" .-–—"))
 
 
 def find_division_lines(lines: Sequence[str]) -> list[int]:
-    """The lines that look like a division, wherever they stand, leaving out sentences wrapped at such a word."""
+    """The lines that look like a division, anywhere, leaving out sentences wrapped at such a word."""
     return [
         index
         for index, line in enumerate(lines)
-        if _is_division_like(line) and match_division(line) and not (index and _RUNS_ON.search(lines[index - 1]))
+        # a cheap test first, to keep the pattern off most lines
+        if line[:1] in _INITIALS
+        and line.lstrip("-–— ")[:3].lower() in _BEGINNINGS
+        and _DIVISION.match(line)
+        and not (index and _RUNS_ON.search(lines[index - 1]))
     ]
 
 
 def trailing_divisions(
     lines: Sequence[str], division_lines: Sequence[int], start: int, end: int
 ) -> tuple[int, list[DivisionLine]]:
-    """The divisions that stand just before line ``end``, looking back no further than ``start``.
-
-    ``division_lines`` are those of `find_division_lines`. Returns the line where the divisions begin (``end`` if
-    there are none) and the divisions with their names.
-    """
-    found = division_lines[bisect_left(division_lines, start) : bisect_left(division_lines, end)]
+    """The divisions just before line ``end``, looking back no further than ``start``, and the line where they begin
+    (``end`` if there are none)."""
     first = end
     divisions: list[DivisionLine] = []
-    for index in reversed(found):
-        name = _name(lines, index + 1, first)
+    for index in reversed(division_lines[bisect_left(division_lines, start) : bisect_left(division_lines, end)]):
+        name = _name(lines[index + 1 : first])
         if name is None:
             break
         division = match_division(lines[index])
@@ -187,16 +182,10 @@ def trailing_divisions(
     return first, divisions[::-1]
 
 
-def _is_division_like(line: str) -> bool:
-    """A cheap test that every division passes, to keep the pattern off most lines."""
-    return line[:1] in _INITIALS and line.lstrip("-–— ")[:3].lower() in _BEGINNINGS
-
-
-def _name(lines: Sequence[str], start: int, end: int) -> str | None:
-    """The name that stands from ``start`` up to ``end`` or up to an editorial block; None if it is not a name."""
+def _name(lines: Sequence[str]) -> str | None:
+    """The name these lines are, up to an editorial block; None if they are not a name."""
     name: list[str] = []
-    for index in range(start, end):
-        line = lines[index]
+    for line in lines:
         if _EDITORIAL.match(line):
             break
         if not line:
@@ -204,15 +193,17 @@ def _name(lines: Sequence[str], start: int, end: int) -> str | None:
         if len(line) > MAX_NAME_LINE or len(name) == MAX_NAME_LINES:
             return None
         name.append(line)
-    if name and len(name) > 2 and name[-1].endswith((";", ",")):
+    if len(name) > 2 and name[-1].endswith((";", ",")):
         return None
     return " ".join(name).strip(" .")
 
 
-def extend_path(path: tuple[Division, ...], division: Division) -> tuple[Division, ...]:
-    """The path after ``division`` opens: it replaces its own level and everything below."""
-    level = _ORDER.index(division.kind)
-    return (*(step for step in path if _ORDER.index(step.kind) < level), division)
+def extend_path(path: tuple[Division, ...], found: Sequence[DivisionLine]) -> tuple[Division, ...]:
+    """The path after these divisions open: each replaces its own level and everything below."""
+    for _, division in found:
+        level = _ORDER.index(division.kind)
+        path = (*(step for step in path if _ORDER.index(step.kind) < level), division)
+    return path
 
 
 _KINDS = "general|transitoria|reformatoria|derogatoria|final|interpretativa|complementaria|especial|[úu]nica"
@@ -230,9 +221,8 @@ _END = re.compile(
 _LOOK_AHEAD = 8
 
 
-@dataclass(frozen=True)
-class ProvisionLine:
-    """Where a provision is printed: ``line`` holds ``rest`` after its title; it ends before line ``end``."""
+class ProvisionLine(NamedTuple):
+    """A provision: ``line`` holds ``rest`` after its title; it ends before line ``end``."""
 
     line: int
     end: int
@@ -242,23 +232,33 @@ class ProvisionLine:
     title: str
 
 
-def find_zones(lines: Sequence[str], openings: frozenset[int]) -> list[int]:
-    """The lines that open provisions, anywhere in the text; ``openings`` are all lines like headings and divisions."""
+class Zone(NamedTuple):
+    """A line that opens provisions; ``resumes`` is whether a division before the next heading shows that the law may
+    go on after them."""
+
+    line: int
+    resumes: bool
+
+
+def find_zones(lines: Sequence[str], headings: Sequence[int], division_lines: Sequence[int]) -> list[Zone]:
+    """The zones of provisions after the first of the ``headings``, which are all lines that look like one."""
+    openings = {*headings, *division_lines}
     zones = []
     for index, line in enumerate(lines):
-        if line[:1] not in "DdCc" or line[:3].lower() not in ("dis", "clá", "cla"):
+        if index <= headings[0] or line[:1] not in "DdCc" or line[:3].lower() not in ("dis", "clá", "cla"):
             continue
         match = _TITLE.match(line)
-        if match is None or (match["rest"] and not match["separator"]):
+        if match is None or (match["rest"] and (not match["separator"] or match["rest"][0].islower())):
             continue
-        if (match["rest"] and not match["rest"][0].islower()) or (
-            not match["rest"] and _opens_provisions(lines, index, bool(match["plural"]), openings)
-        ):
-            zones.append(index)
+        if match["rest"] or _opens_provisions(lines, index, bool(match["plural"]), openings):
+            next_heading = [*headings, len(lines)][bisect_right(headings, index)]
+            between = bisect_left(division_lines, next_heading) > bisect_right(division_lines, index)
+            # After "Reformatorias" come chapters and articles of other laws.
+            zones.append(Zone(index, between and fold(match["kind"]) != "reformatoria"))
     return zones
 
 
-def _opens_provisions(lines: Sequence[str], index: int, plural: bool, openings: frozenset[int]) -> bool:
+def _opens_provisions(lines: Sequence[str], index: int, plural: bool, openings: set[int]) -> bool:
     """Whether a bare title is followed by items (or, in the singular, by a text) rather than by an article."""
     seen = 0
     for following in range(index + 1, min(index + 1 + 2 * _LOOK_AHEAD, len(lines))):
@@ -277,28 +277,14 @@ def _opens_provisions(lines: Sequence[str], index: int, plural: bool, openings: 
     return False
 
 
-def reads_on(lines: Sequence[str], division_lines: Sequence[int], zone: int, next_heading: int) -> bool:
-    """Whether a new division between a zone and the next heading shows that the law goes on after it."""
-    title = _TITLE.match(lines[zone])
-    if title and fold(title["kind"]) == "reformatoria":
-        return False  # what stands there are chapters and articles of other laws
-    at = bisect_right(division_lines, zone)
-    return at < len(division_lines) and division_lines[at] < next_heading
-
-
-def ends_law(line: str) -> bool:
-    """Whether a line opens what follows a law: its signatures, sources or annexes."""
-    return _END.match(line) is not None
-
-
 def read_provisions(lines: Sequence[str], start: int, end: int, zones: Sequence[int]) -> list[ProvisionLine]:
     """The provisions between two lines; everything from a signature or an annex on is left out."""
-    opened = set(zones)
+    opened = {zone for zone in zones if start <= zone < end}
     found: list[tuple[int, str, int, str, str]] = []
     kind, stop = "general", end
     for index in range(start, end):
         line = lines[index]
-        if ends_law(line):
+        if _END.match(line):
             stop = index
             break
         if index in opened:
@@ -307,29 +293,27 @@ def read_provisions(lines: Sequence[str], start: int, end: int, zones: Sequence[
             kind = fold(match["kind"])
             kind = "general" if kind == "unica" else kind
             named = ordinal(match["number"]) if match["number"] else None
-            if match["rest"] or named or not _has_item(lines, index + 1, end):
-                found.append((index, kind, named or 1, match["rest"], _title(kind, match["number"])))
+            if match["rest"] or named or not _has_item(lines[index + 1 : min(end, index + 1 + _LOOK_AHEAD)]):
+                found.append((index, kind, named or 1, match["rest"], match["number"] or ""))
         elif item := _item(line):
-            found.append((index, kind, item[0], item[1], _title(kind, item[2])))
-    ends = [line for line, *_ in found[1:]] + [stop]
-    bounds = sorted({*ends, *(zone for zone in zones if start <= zone < end)})
+            found.append((index, kind, *item))
+    bounds = sorted({*(line for line, *_ in found[1:]), stop, *opened})
     return [
-        ProvisionLine(line, [*bounds, stop][bisect_right(bounds, line)], kind, number, rest, title)
-        for line, kind, number, rest, title in found
+        ProvisionLine(
+            line,
+            [*bounds, stop][bisect_right(bounds, line)],
+            kind,
+            number,
+            rest,
+            f"Disposición {kind} {printed}".strip().title(),
+        )
+        for line, kind, number, rest, printed in found
     ]
 
 
-def _title(kind: str, number: str | None) -> str:
-    return f"Disposición {kind} {number or ''}".strip().title()
-
-
-def _has_item(lines: Sequence[str], start: int, end: int) -> bool:
-    for line in lines[start : min(end, start + _LOOK_AHEAD)]:
-        if _item(line):
-            return True
-        if _TITLE.match(line):
-            return False
-    return False
+def _has_item(lines: Sequence[str]) -> bool:
+    """Whether an item comes before another title."""
+    return next((bool(item) for line in lines if (item := _item(line)) or _TITLE.match(line)), False)
 
 
 def _item(line: str) -> tuple[int, str, str] | None:
@@ -341,38 +325,34 @@ def _item(line: str) -> tuple[int, str, str] | None:
     return (value, match["rest"], match["number"].capitalize()) if value else None
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """The lines of one article, from its heading up to ``stop``, exclusive.
 
     ``repeats`` are the lines, counted from the heading, that repeat the article's own heading.
     """
 
-    heading: Heading
+    heading: Candidate
     stop: int
     path: tuple[Division, ...]
     repeats: frozenset[int]
 
 
-@dataclass(frozen=True)
-class Cut:
-    """A law in pieces. ``division_notes`` is what stands between each division and what follows it."""
+class Cut(NamedTuple):
+    """A law in pieces. ``division_notes`` is the text between each division and what follows it, such as "Nota:
+    Capítulo con sus artículos del 6 al 9 derogado ...", with the division's name before it."""
 
-    sections: tuple[Section, ...]
-    divisions: tuple[DivisionLine, ...]
-    provisions: tuple[ProvisionLine, ...]
-    division_notes: tuple[str, ...]
+    sections: list[Section]
+    divisions: list[DivisionLine]
+    provisions: list[ProvisionLine]
+    division_notes: list[str]
 
 
 def cut(lines: Sequence[str], headings: Headings, division_lines: Sequence[int], zones: Sequence[int]) -> Cut:
     """An article goes from its heading to the next, less the divisions and provisions printed in between."""
     starts = [heading.line for heading in headings.accepted]
     taken = [refusal for refusal in headings.refused if refusal.reason == TAKEN]
-    taken_lines = [refusal.line for refusal in taken]
     _, divisions = trailing_divisions(lines, division_lines, 0, starts[0])
-    path: tuple[Division, ...] = ()
-    for found in divisions:
-        path = extend_path(path, found.division)
+    path = extend_path((), divisions)
     sections: list[Section] = []
     provisions: list[ProvisionLine] = []
     for heading, end in zip(headings.accepted, [*starts[1:], len(lines)], strict=True):
@@ -384,18 +364,15 @@ def cut(lines: Sequence[str], headings: Headings, division_lines: Sequence[int],
             provisions += read_provisions(lines, zones[zone], stop, zones)
             stop = zones[zone]
         elif end == len(lines):
-            stop = next((line for line in range(heading.line + 1, stop) if ends_law(lines[line])), stop)
-        inside = taken[bisect_right(taken_lines, heading.line) : bisect_left(taken_lines, stop)]
+            stop = next((line for line in range(heading.line + 1, stop) if _END.match(lines[line])), stop)
+        inside = taken[
+            bisect_right(taken, heading.line, key=attrgetter("line")) : bisect_left(taken, stop, key=attrgetter("line"))
+        ]
         repeats = frozenset(one.line - heading.line for one in inside if one.number == heading.number)
         sections.append(Section(heading, stop, path, repeats))
         divisions += following
-        for found in following:
-            path = extend_path(path, found.division)
-    return Cut(tuple(sections), tuple(divisions), tuple(provisions), _division_notes(lines, divisions, starts))
-
-
-def _division_notes(lines: Sequence[str], divisions: Sequence[DivisionLine], starts: list[int]) -> tuple[str, ...]:
-    """Texts such as "Nota: Capítulo con sus artículos del 6 al 9 derogado ...", with the division's name before it."""
+        path = extend_path(path, following)
     openings = [found.line for found in divisions]
     ends = sorted({*openings, *starts})
-    return tuple(" ".join(lines[line + 1 : ends[bisect_right(ends, line)]]) for line in openings if line < ends[-1])
+    notes = [" ".join(lines[line + 1 : ends[bisect_right(ends, line)]]) for line in openings if line < ends[-1]]
+    return Cut(sections, divisions, provisions, notes)

@@ -22,8 +22,7 @@ Entry = Mapping[str, Any]
 def base_pattern(base_model: str) -> str:
     """The key that matches a base model's folder, however it was downloaded: ``.*mistral-7b-v0\\.1$``.
 
-    Args:
-        base_model: a Hugging Face name, or a path; the cache's ``models--owner--name/snapshots/...`` is understood.
+    The base is given as a Hugging Face name or a path, which may be the cache's ``models--owner--name/snapshots/...``.
     """
     parts = base_model.replace("\\", "/").rstrip("/").split("/")
     cached = [part for part in parts if part.startswith("models--")]
@@ -32,20 +31,12 @@ def base_pattern(base_model: str) -> str:
 
 
 def entries(text: str, place: str = FILE) -> dict[str, Any]:
-    """The entries of a config-user.yaml.
-
-    Raises:
-        LeyloraError: it is not YAML, or no mapping of mappings.
-    """
+    """The entries of a config-user.yaml; a `LeyloraError` if it is not YAML or not a mapping."""
     return _load(text, place)[0]
 
 
 def with_entries(text: str, new: Mapping[str, Entry], place: str = FILE) -> str:
-    """``text`` with ``new`` in front; an entry that is already there under the same key is replaced.
-
-    Raises:
-        LeyloraError: as `entries`, or the file is written in a way that cannot be edited without rewriting it.
-    """
+    """``text`` with ``new`` in front; an entry that is already there under the same key is replaced."""
     rest = without_entries(text, new, place)
     if not new:
         return rest
@@ -60,11 +51,7 @@ def with_entries(text: str, new: Mapping[str, Entry], place: str = FILE) -> str:
 
 
 def without_entries(text: str, keys: Mapping[str, Any] | set[str], place: str = FILE) -> str:
-    """``text`` without the entries of these keys, and without our heading if none of ours is left.
-
-    Raises:
-        LeyloraError: as `with_entries`.
-    """
+    """``text`` without the entries of these keys, and without our heading."""
     kept, starts = _load(text, place)
     lines = text.splitlines(keepends=True)
     for key in sorted(starts.keys() & set(keys), key=starts.__getitem__, reverse=True):

@@ -67,11 +67,10 @@ def next_steps(done: ExportReport) -> list[str]:
     if not adapters or done.install.portable:
         return steps
     shown = next((a for a in adapters if a.name.endswith("combined")), adapters[0])
-    steps += [
+    steps.append(
         "Restart the webui if it is running: it reads config-user.yaml and the templates' texts only when it starts."
-    ]
-    base = shown.base_model
-    folder = None
+    )
+    base, folder = shown.base_model, None
     if base and done.install.models.is_dir():  # however it was downloaded
         pattern = re.compile(config_user.base_pattern(base))
         folders = sorted(entry.name for entry in done.install.models.iterdir() if entry.is_dir())
