@@ -2,14 +2,14 @@
 
 Steps, in this order: schema -> repair -> empty or placeholder -> length -> Spanish -> refusal or identity -> image or
 link -> repetition -> exact duplicates -> near duplicates -> personal data -> benchmark overlap. Every step counts what
-it dropped by reason and keeps five samples. A judgement takes one conversation and returns None, or a short reason.
+it dropped by reason and keeps five samples. A judge takes one conversation and returns None, or a short reason.
 """
 
 import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 
 import ftfy
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from leylora.data.conversation import Conversation, Message
 from leylora.data.duplicates import exact_duplicates, marks, near_duplicates
 from leylora.data.readers import Draft, Fault
-from leylora.text import is_spanish, nfc
+from leylora.text import is_spanish, nfc, one_line
 
 SAMPLES = 5
 SAMPLE_CHARACTERS = 160
@@ -61,7 +61,6 @@ class GateReport(BaseModel):
     steps: list[Step] = []
 
     def step(self, name: str) -> Step:
-        """The step called ``name``."""
         return next(step for step in self.steps if step.name == name)
 
 
@@ -74,27 +73,26 @@ def clean(
     *,
     source: str,
     license: str,
-    settings: GateSettings | None = None,
-    benchmark: set[int] | None = None,
+    settings: GateSettings = GateSettings(),  # noqa: B008 - never changed
+    benchmark: Set[int] = frozenset(),
     tick: Callable[[int], None] = lambda rows: None,
 ) -> tuple[list[Conversation], GateReport]:
     """Run every draft through the gate.
 
     Args:
-        source: name that goes into the rows and their ids (``source:own id`` or ``source:running number``).
+        source: goes into the rows and their ids (``source:own id`` or ``source:running number``).
         benchmark: word runs (`duplicates.marks`) that no row may contain.
         tick: called with the number of rows read so far, for a progress bar.
     """
-    settings = settings or GateSettings()
-    rows, report = _read(drafts, source, license, tick)
 
     def length(row: Conversation) -> str | None:
         if len(row.answer) < settings.min_answer:
             return f"answer under {settings.min_answer} characters"
         if len(row.answer) > settings.max_answer:
             return f"answer over {settings.max_answer} characters"
-        too_long = row.characters > settings.max_characters
-        return f"conversation over {settings.max_characters} characters" if too_long else None
+        if row.characters > settings.max_characters:
+            return f"conversation over {settings.max_characters} characters"
+        return None
 
     def private(row: Conversation) -> str | None:
         return next((found for turn in row.messages if (found := personal_data(turn.content))), None)
@@ -103,6 +101,7 @@ def clean(
         leaks = benchmark and any(not benchmark.isdisjoint(marks(turn.content)) for turn in row.messages)
         return "shares eight words with the benchmark" if leaks else None
 
+    rows, report = _read(drafts, source, license, tick)
     rows = _filter(rows, "empty or placeholder", empty_or_placeholder, report)
     rows = _filter(rows, "length", length, report)
     if settings.require_spanish:
@@ -163,8 +162,7 @@ def _read(
 
 def _filter(rows: Sequence[Placed], name: str, judge: Judge, report: GateReport, *, hide: bool = False) -> list[Placed]:
     """Drop the rows ``judge`` gives a reason for; ``hide`` keeps their text out of the report."""
-    step = Step(name=name)
-    reasons: Counter[str] = Counter()
+    step, reasons = Step(name=name), Counter[str]()
     kept: list[Placed] = []
     for place, row in rows:
         reason = judge(row)
@@ -193,13 +191,13 @@ def _drop(step: Step, reasons: Counter[str], place: str, reason: str, text: str)
 
 
 def _begin(text: str) -> str:
-    line = " ".join(text[: 4 * SAMPLE_CHARACTERS].encode("utf-8", "replace").decode().split())
+    line = one_line(text[: 4 * SAMPLE_CHARACTERS].encode("utf-8", "replace").decode())
     return line if len(line) <= SAMPLE_CHARACTERS else line[: SAMPLE_CHARACTERS - 1] + "…"
 
 
 # --- repair -----------------------------------------------------------------------------------------------------
 
-# Quotes stay as the author typed them: curling or uncurling them is not a repair.
+# Quotes stay as typed: curling or uncurling them is not a repair.
 FTFY = ftfy.TextFixerConfig(uncurl_quotes=False, unescape_html="auto", explain=False)
 SUSPECT = re.compile(r"[^\x20-\x7e\náéíóúüñÁÉÍÓÚÜÑ¿¡«»“”‘’–—…ºª°€]|&[#a-z]|\\u[0-9a-f]{4}")
 
@@ -207,8 +205,7 @@ SUSPECT = re.compile(r"[^\x20-\x7e\náéíóúüñÁÉÍÓÚÜÑ¿¡«»“”�
 def repair(text: str) -> str:
     """``text`` in NFC, mojibake undone, control characters gone, line ends ``\\n``, outer blanks trimmed.
 
-    ftfy takes a tenth of a millisecond per kilobyte, so it only sees text with a character that well-formed Spanish
-    does not use.
+    ftfy takes 0.1 ms per kilobyte, so it only sees text with a character that well-formed Spanish does not use.
     """
     if SUSPECT.search(text):
         text = ftfy.fix_text(text, FTFY)
@@ -233,7 +230,6 @@ REFUSAL = re.compile(
     r"(?:acceder\s+a\s+internet|navegar|ver\s+imágenes|experimentar\s+emociones)",
     re.IGNORECASE,
 )
-# Names of models and their makers are a fault in an answer only where the question does not speak of them.
 MODEL_NAME = re.compile(r"\b(?:openai|chatgpt|gpt-?[345]|anthropic|google\s+bard|vicuna|llama-?[123])\b", re.IGNORECASE)
 IMAGE_PROMPT = re.compile(
     r"\b(?:en|de|a)\s+(?:la|esta|siguiente|la\s+siguiente)\s+(?:imagen|foto|fotografía|captura)\b"
@@ -256,7 +252,7 @@ WORDS = re.compile(r"\w+")
 
 
 def empty_or_placeholder(row: Conversation) -> str | None:
-    """A turn without words, a stand-in ("N/A", "[respuesta]"), or chat-template tokens left in the text."""
+    """A turn without words, a placeholder ("N/A", "[respuesta]"), or chat-template tokens left in the text."""
     for message in row.messages:
         bare = message.content.strip().strip("\"'*_").lower()
         if not bare and message.role != "system":
@@ -286,6 +282,7 @@ def refusal_or_identity(row: Conversation) -> str | None:
     for message in row.messages:
         if message.role == "assistant":
             match = REFUSAL.search(message.content)
+            # The name of a model or its maker is a fault only where the question does not speak of one.
             if match is None and not MODEL_NAME.search(row.prompt):
                 match = MODEL_NAME.search(message.content)
             if match:
@@ -300,18 +297,16 @@ def needs_image_or_link(row: Conversation) -> str | None:
 
 
 def repetitive(row: Conversation) -> str | None:
-    """An answer that loops: one line or word group fills it, or it compresses far beyond prose.
-
-    The line rule follows the repetition filters of Gopher (arXiv:2112.11446, table A1): at most 30 % repeated lines.
-    """
+    """An answer that loops: one line or word group fills it, or it compresses far beyond prose."""
     text = row.answer
     lines = [line.strip() for line in text.splitlines() if len(line.strip()) > 3]
+    # As the repetition filters of Gopher (arXiv:2112.11446, table A1): at most 30 % repeated lines.
     if len(lines) >= 6 and 1 - len(set(lines)) / len(lines) > 0.3:
         return "repeated lines"
     words = WORDS.findall(text.lower())
     if len(words) >= 24:
         fours = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
-        (_, most) = fours.most_common(1)[0]
+        most = max(fours.values())
         if most * 4 > 0.25 * len(words) and most > 3:
             return "one group of four words fills the answer"
     if len(text) > 600:
@@ -339,7 +334,7 @@ OFFICIAL = re.compile(
 
 
 def personal_data(text: str) -> str | None:
-    """The kind of the first piece of personal data in ``text``, or None. The piece itself is never returned."""
+    """The kind of the first piece of personal data in ``text``, or None; never the piece itself."""
     if EMAIL.search(text):
         return "an e-mail address"
     for match in TEN_DIGITS.finditer(text):
@@ -352,14 +347,10 @@ def personal_data(text: str) -> str | None:
 
 
 def is_cedula(digits: str) -> bool:
-    """Whether ten digits are a valid Ecuadorian identity number of a natural person.
-
-    Province 01-24 or 30, third digit below 6, tenth digit by Luhn's rule (module 10 with coefficients 2, 1, 2, ...).
-    """
+    """Whether this is an identity number of Ecuador: province 01-24 or 30, third digit below 6, check digit by Luhn."""
     if len(digits) != 10 or not digits.isdigit():
         return False
-    province = int(digits[:2])
-    return (1 <= province <= 24 or province == 30) and digits[2] < "6" and _luhn(digits)
+    return int(digits[:2]) in {*range(1, 25), 30} and digits[2] < "6" and _luhn(digits)
 
 
 def _luhn(digits: str) -> bool:
@@ -369,8 +360,8 @@ def _luhn(digits: str) -> bool:
 
 # --- licences ----------------------------------------------------------------------------------------------------
 
-# Licences that permit commercial use of a model trained on the data. Everything else, non-commercial and unstated
-# licences included, is refused unless the mixture names it in `allow_licenses`. This is a filter, not a legal opinion.
+# Licences that permit commercial use of a model trained on the data. Every other one, non-commercial and unstated
+# included, is refused unless the mixture names it in `allow_licenses`. This is a filter, not a legal opinion.
 ALLOWED = {"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc0-1.0", "pddl", "odc-by", "cdla-permissive-2.0"}
 ALLOWED |= {"cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "public-domain"}
 
@@ -383,11 +374,7 @@ def normalise(license: str) -> str:
 
 
 def refusal(license: str, allow: list[str]) -> str | None:
-    """Why rows under ``license`` may not be used, or None when they may.
-
-    Args:
-        allow: licences the mixture asks for by name on top of `ALLOWED`.
-    """
+    """Why rows under ``license`` may not be used, or None when they may; ``allow`` names licences besides `ALLOWED`."""
     name = normalise(license)
     if name in ALLOWED or name in {normalise(extra) for extra in allow}:
         return None
