@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from leylora.adapters.files import convert_pickled, open_adapter, write_adapter
+from leylora.adapters.files import convert_pickled, open_adapter
 from leylora.adapters.merge import Parent, merge, parse_parent
 from leylora.errors import LeyloraError, UsageError
+from leylora.files import write_json
 
 Maker = Callable[..., Path]
 WEIGHTS = "adapter_model.safetensors"
@@ -206,8 +207,9 @@ def test_an_embedding_of_another_vocabulary(tmp_path: Path) -> None:
         key = "base_model.model.model.embed_tokens.lora_embedding_"
         tensors = {f"{key}A": torch.ones(2, size), f"{key}B": torch.ones(8, 2)}
         config = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "base_model_name_or_path": "example/tiny"}
-        write_adapter(tmp_path / name, config, tensors.items(), tensors)
         folders.append(tmp_path / name)
+        write_json(folders[-1] / "adapter_config.json", config)
+        save_file(tensors, folders[-1] / WEIGHTS)
     refuse("vocabularies differ", folders, tmp_path)
 
 
