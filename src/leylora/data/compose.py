@@ -184,7 +184,7 @@ class LawLookup:
     def title(self, law: Law, article: Article) -> str | None:
         """The rubric as it is said inside a sentence, when it is short and no other article of the law has it."""
         rubric = article.rubric or ""
-        if not 0 < len(rubric) <= LONGEST_TITLE or ";" in rubric or self.facts(law).rubrics[rubric.lower()] > 1:
+        if not 0 < len(rubric) <= LONGEST_TITLE or ";" in rubric or self.facts(law).rubrics[rubric.lower()] != 1:
             return None
         return rubric if len(rubric) > 1 and rubric[1].isupper() else rubric[0].lower() + rubric[1:]
 
