@@ -69,7 +69,7 @@ def test_same_base_is_the_users_word(make_adapter: Maker, tmp_path: Path) -> Non
     assert report.base_model == "example/tiny"
 
 
-def test_revision_main_is_no_revision(make_adapter: Maker, tmp_path: Path) -> None:
+def test_revision_main_is_the_same_as_none(make_adapter: Maker, tmp_path: Path) -> None:
     merge([(make_adapter("a"), 1.0), (make_adapter("b", revision="main"), 1.0)], tmp_path / "c", picture=False)
 
 
@@ -163,7 +163,7 @@ def test_more_than_one_adapter_inside(make_adapter: Maker, tmp_path: Path) -> No
     refuse("name one of the adapters inside it: checkpoint-100, law", [good, other], tmp_path)
 
 
-def test_folders_that_are_no_adapters(make_adapter: Maker, tmp_path: Path) -> None:
+def test_folders_that_are_not_adapters(make_adapter: Maker, tmp_path: Path) -> None:
     good = make_adapter("a")
     refuse("not a folder", [good, tmp_path / "nowhere"], tmp_path)
     (tmp_path / "empty").mkdir()
