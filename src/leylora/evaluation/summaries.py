@@ -131,7 +131,6 @@ def summary_items(rows: Path, prompt: str = PROMPT, limit: int | None = None) ->
             suite=SUITE,
             id=f"summary-{number:04}",
             task="summary",
-            ask="generate",
             cluster=f"row {number}",
             messages=[{"role": "user", "content": f"{prompt}\n{pair.article}"}],
             reference=pair.summary,
