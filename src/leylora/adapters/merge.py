@@ -312,12 +312,7 @@ def _report(
 
 
 def check_mergeable(parents: Sequence[Parent], adapters: Sequence[Adapter], *, same_base: bool = False) -> None:
-    """Check that the adapters belong to one base model and one task and fit each other.
-
-    Raises:
-        UsageError: fewer than two adapters, one twice, or a pattern that matches none of its adapter's modules.
-        LeyloraError: they do not fit; the message names the key, the module or the file.
-    """
+    """Raise LeyloraError unless the adapters belong to one base model and one task and fit each other."""
     if len(adapters) < 2:
         raise UsageError("A merge needs at least two adapters; name them both.")
     if len({adapter.folder.resolve() for adapter in adapters}) < len(adapters):

@@ -64,9 +64,7 @@ class BuildReport(BaseModel):
     def dropped(self) -> list[tuple[str, str, int]]:
         """``(where, why, rows)`` of everything that was left out, most rows first."""
         found = [(name, step.name, step.dropped) for name, gate in self.gates.items() for step in gate.steps]
-        law: Counter[str] = Counter()
-        for report in self.law_tasks.values():
-            law.update(report["dropped"])
+        law = sum((Counter(report["dropped"]) for report in self.law_tasks.values()), Counter[str]())
         found += [("law", reason, count) for reason, count in law.items()]
         found.append(("train", "shares a run of eight words with a test answer", self.leaks_removed))
         return sorted([one for one in found if one[2]], key=lambda one: (-one[2], one[0], one[1]))
@@ -112,9 +110,7 @@ def show(report: BuildReport, folder: Path | None) -> None:
 
 def write_card(folder: Path, report: BuildReport, rows: Sequence[Conversation]) -> None:
     """Write ``README.md`` and the pictures it shows into ``folder``."""
-    totals: Counter[str] = Counter()
-    for part in report.by_task.values():
-        totals.update(part)
+    totals = sum(map(Counter, report.by_task.values()), Counter[str]())
     dropped = report.dropped()
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
@@ -130,23 +126,17 @@ def write_card(folder: Path, report: BuildReport, rows: Sequence[Conversation]) 
     share = f"{report.instruction_share:.0%} general instructions, {1 - report.instruction_share:.0%} questions on law."
     task_lines = [(task, *counts) for task, counts in report.tasks()]
     task_lines.append(("**all**", *(f"**{count:,}**" for count in report.rows.values())))
-    parts = [
-        _header(report),
-        f"# {report.name}\n\n{report.description}",
-        f"## Rows\n\n{_table(['task'], list(report.rows), task_lines)}\n\n"
-        f"{share} Seed {report.seed}; the same mixture gives the same bytes.",
-        ROW_SHAPE,
-    ]
+    parts = [_header(report), f"# {report.name}\n\n{report.description}"]
+    parts.append(f"## Rows\n\n{_table(['task'], list(report.rows), task_lines)}")
+    parts += [f"{share} Seed {report.seed}; the same mixture gives the same bytes.", ROW_SHAPE]
     if report.laws:
         parts.append(_laws(report))
     if report.gates or report.left_out():
         parts.append(_sources(report))
-    left_out = "Nothing."
-    if dropped:
-        lines = [(where, why, f"{count:,}") for where, why, count in dropped]
-        left_out = f"{_table(['where', 'why'], ['rows'], lines)}\n\n`report.json` holds samples of each."
-    parts.append(f"## Left out\n\n{left_out}")
-    parts.append("\n\n".join(f"![{name}](plots/{name}.png)" for name in pictures))
+    lines = [(where, why, f"{count:,}") for where, why, count in dropped]
+    left_out = f"{_table(['where', 'why'], ['rows'], lines)}\n\n`report.json` holds samples of each."
+    parts.append(f"## Left out\n\n{left_out if dropped else 'Nothing.'}")
+    parts += [f"![{name}](plots/{name}.png)" for name in pictures]
     parts.append("## Limits")
     if report.laws:
         parts.append(

@@ -181,15 +181,18 @@ class LawLookup:
     def facts(self, law: Law) -> "_Facts":
         return self._facts[law.id, law.edition]
 
-    def has_unique_rubric(self, law: Law, article: Article) -> bool:
-        """Whether the rubric is a short title and names only this article in its law."""
+    def title(self, law: Law, article: Article) -> str | None:
+        """The rubric as it is said inside a sentence, when it is short and no other article of the law has it."""
         rubric = article.rubric or ""
-        return 0 < len(rubric) <= LONGEST_TITLE and ";" not in rubric and self.facts(law).rubrics[rubric.lower()] == 1
+        if not 0 < len(rubric) <= LONGEST_TITLE or ";" in rubric or self.facts(law).rubrics[rubric.lower()] != 1:
+            return None
+        return rubric if len(rubric) > 1 and rubric[1].isupper() else rubric[0].lower() + rubric[1:]
 
     def topic(self, law: Law, article: Article) -> str | None:
-        """Words that name this article of the law only: its rubric, else the subject it opens with."""
-        if self.has_unique_rubric(law, article):
-            return lowered(article.rubric or "")
+        """Words that name this article of the law only: its title, else the subject it opens with."""
+        title = self.title(law, article)
+        if title:
+            return title
         opening = subject(article.body) if not article.rubric else None
         return opening if opening and self.facts(law).subjects[opening.lower()] == 1 else None
 
@@ -224,11 +227,6 @@ def of_law(law: Named, name: str) -> str:
     """``name`` of the law after "de": "del COIP", "de la Constitución"."""
     named = the_law(law, name)
     return f"d{named}" if named.startswith("el ") else f"de {named}"
-
-
-def lowered(rubric: str) -> str:
-    """A rubric inside a sentence: first letter small, unless it begins with an abbreviation."""
-    return rubric if len(rubric) > 1 and rubric[1].isupper() else rubric[:1].lower() + rubric[1:]
 
 
 def spelled(number: str) -> str:

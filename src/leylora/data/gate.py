@@ -116,6 +116,8 @@ def clean(
     rows = _filter(rows, "personal data", private, report, hide=True)
     rows = _filter(rows, "benchmark overlap", overlap, report)
     report.rows_out = len(rows)
+    for step in report.steps:
+        step.reasons = dict(Counter(step.reasons).most_common())
     return [row for _, row in rows], report
 
 
@@ -125,7 +127,6 @@ def _read(
     """Schema and repair in one pass: a draft becomes a `Conversation` or a sample of the schema step."""
     report = GateReport(steps=[Step(name="schema"), Step(name="repair")])
     schema, mending = report.steps
-    reasons: Counter[str] = Counter()
     rows: list[Placed] = []
     seen: dict[str, str] = {}
     for number, draft in enumerate(drafts, start=1):
@@ -133,21 +134,21 @@ def _read(
         if number % 500 == 0:
             tick(number)
         if isinstance(draft, Fault):
-            _drop(schema, reasons, draft.place, draft.reason, "")
+            _drop(schema, draft.place, draft.reason, "")
             continue
         turns = [{"role": turn["role"], "content": repair(turn["content"])} for turn in draft.turns]
         if turns and turns[0] == {"role": "system", "content": ""}:
             turns = turns[1:]
         key = f"{source}:{repair(draft.own_id) or number}"
         if key in seen:
-            _drop(schema, reasons, draft.place, f"the id {draft.own_id!r} was already used ({seen[key]})", "")
+            _drop(schema, draft.place, f"the id {draft.own_id!r} was already used ({seen[key]})", "")
             continue
         try:
             messages = [Message.model_validate(turn) for turn in turns]
             row = Conversation(id=key, messages=messages, task=repair(draft.task), source=source, license=license)
         except ValidationError as error:
             why = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-            _drop(schema, reasons, draft.place, why, " / ".join(turn["content"] for turn in turns))
+            _drop(schema, draft.place, why, " / ".join(turn["content"] for turn in turns))
             continue
         seen[key] = draft.place
         if any(old["content"].strip() != new["content"] for old, new in zip(draft.turns, turns, strict=False)):
@@ -156,36 +157,33 @@ def _read(
                 mending.samples.append(Sample(place=draft.place, reason="text mended", text=_begin(row.prompt)))
         rows.append((draft.place, row))
     tick(report.rows_in)
-    schema.reasons = dict(reasons.most_common())
     return rows, report
 
 
 def _filter(rows: Sequence[Placed], name: str, judge: Judge, report: GateReport, *, hide: bool = False) -> list[Placed]:
     """Drop the rows ``judge`` gives a reason for; ``hide`` keeps their text out of the report."""
-    step, reasons = Step(name=name), Counter[str]()
+    report.steps.append(Step(name=name))
     kept: list[Placed] = []
     for place, row in rows:
         reason = judge(row)
         if reason is None:
             kept.append((place, row))
         else:
-            _drop(step, reasons, place, reason, "(hidden)" if hide else row.prompt)
-    step.reasons = dict(reasons.most_common())
-    report.steps.append(step)
+            _drop(report.steps[-1], place, reason, "(hidden)" if hide else row.prompt)
     return kept
 
 
 def _without(rows: Sequence[Placed], name: str, copies: dict[int, int], report: GateReport) -> list[Placed]:
-    step = Step(name=name, reasons={name: len(copies)} if copies else {})
+    report.steps.append(Step(name=name))
     for index, first in copies.items():
-        _drop(step, Counter(), rows[index][0], f"like {rows[first][0]}", rows[index][1].prompt)
-    report.steps.append(step)
+        _drop(report.steps[-1], rows[index][0], f"like {rows[first][0]}", rows[index][1].prompt, kind=name)
     return [row for index, row in enumerate(rows) if index not in copies]
 
 
-def _drop(step: Step, reasons: Counter[str], place: str, reason: str, text: str) -> None:
+def _drop(step: Step, place: str, reason: str, text: str, kind: str = "") -> None:
     step.dropped += 1
-    reasons[_begin(reason.split(" (")[0])] += 1
+    kind = kind or _begin(reason.split(" (")[0])
+    step.reasons[kind] = step.reasons.get(kind, 0) + 1
     if len(step.samples) < SAMPLES:
         step.samples.append(Sample(place=place, reason=_begin(reason), text=_begin(text)))
 

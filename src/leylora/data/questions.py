@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 
-from leylora.data.compose import Item, LawLookup, lowered, of_law, spelled
+from leylora.data.compose import Item, LawLookup, of_law, spelled
 from leylora.data.law_text import deadlines, defined, exceptions, first_sentence, is_deictic, sentences, single_penalty
 from leylora.grounding.prompt import NO_SUCH_ARTICLE, NOT_SUPPLIED, OTHER_COUNTRY, OTHER_EDITION, REPEALED, UNKNOWN_LAW
 from leylora.laws.catalog import catalog
@@ -98,9 +98,9 @@ GOVERNING_BY_WORDS = (
 def governing_article(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     """Which article rules X? By rubric when it names one article only, else by the first words of the article."""
     task = "governing-article"
-    if lookup.has_unique_rubric(law, article):
-        rubric = article.rubric or ""
-        answer, slots = f"Lo regula el artículo {spelled(article.number)}: «{rubric}».", {"topic": lowered(rubric)}
+    title = lookup.title(law, article)
+    if title:
+        answer, slots = f"Lo regula el artículo {spelled(article.number)}: «{article.rubric}».", {"topic": title}
         yield Item(task, "grounded", article, GOVERNING_BY_RUBRIC, answer, slots)
         yield Item(task, "closed", article, GOVERNING_BY_RUBRIC, answer, slots)
         return
@@ -142,10 +142,10 @@ def sanction(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
         return
     answer = "La sanción es " + " y ".join(f"«{piece}»" for piece in pieces) + "."
     yield Item("sanction", "grounded", article, SANCTION_BY_NUMBER, answer)
-    if lookup.has_unique_rubric(law, article):
-        slots = {"topic": lowered(article.rubric or "")}
-        yield Item("sanction", "grounded", article, SANCTION_BY_TOPIC, answer, slots)
-        yield Item("sanction", "closed", article, SANCTION_BY_TOPIC, answer, slots)
+    title = lookup.title(law, article)
+    if title:
+        yield Item("sanction", "grounded", article, SANCTION_BY_TOPIC, answer, {"topic": title})
+        yield Item("sanction", "closed", article, SANCTION_BY_TOPIC, answer, {"topic": title})
 
 
 DEADLINE_BY_NUMBER = (
@@ -185,9 +185,9 @@ def deadline(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     if len(found) == 1:
         answer = f"«{found[0][1]}»: «{found[0][0]}»"
         yield Item("deadline", "grounded", article, DEADLINE_BY_NUMBER, answer)
-        if lookup.has_unique_rubric(law, article):
-            slots = {"topic": lowered(article.rubric or "")}
-            yield Item("deadline", "grounded", article, DEADLINE_BY_TOPIC, answer, slots)
+        title = lookup.title(law, article)
+        if title:
+            yield Item("deadline", "grounded", article, DEADLINE_BY_TOPIC, answer, {"topic": title})
     for sentence, term in found[:2]:
         if sentence.count(term) == 1:
             slots = {"gapped": sentence.replace(term, "____")}

@@ -261,7 +261,7 @@ def hub_rows(source: Source, offline: bool) -> Iterator[dict[str, Any]]:
             f"The dataset {name} is a Python script, which is not run here. Set `revision: refs/convert/parquet` in "
             "the mixture to read the Hub's converted files, if it has them, or download the data and set `path:`."
         ) from None
-    except (ConnectionError, HfHubHTTPError, FileNotFoundError, ValueError, OSError) as error:
+    except (OSError, ValueError, HfHubHTTPError) as error:
         raise LeyloraError(
             f"The dataset {name} could not be loaded from the Hub ({first_line(error)}). Run again with a connection "
             "(downloads are resumed), or download its files and set `path:` instead of `hub:` in the mixture."
