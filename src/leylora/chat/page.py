@@ -142,9 +142,8 @@ def _temperature(sampling: Sampling) -> float:
 
 def build(page: Page) -> gr.Blocks:
     """The page with its controls and what they do."""
-    variants, first, index = list(page.chat.variants), page.chat.settings, page.chat.index
-    laws = [law.siglas or law.name for law in index.laws if law] if index else []
-    most = max(32, page.chat.model.window * 3 // 4)
+    variants, index = list(page.chat.variants), page.chat.index
+    laws = [law.siglas or law.name for law in index.laws] if index else []
     with gr.Blocks(title="leylora", analytics_enabled=False, fill_width=True) as demo:
         gr.HTML(header(page.chat.model.name, laws))
         turns = gr.State(())
@@ -190,52 +189,10 @@ def build(page: Page) -> gr.Blocks:
                         compare = gr.Button("Comparar", variant="primary", elem_id="comparar")
                         stop_both = gr.Button("Detener", variant="stop", elem_id="detener-ambas")
                     with gr.Row():
-                        sides = []
-                        for name, chosen in (("a", BASE.name), ("b", first.variant)):
-                            with gr.Column(min_width=260):
-                                variant = gr.Dropdown(
-                                    variants, value=chosen, label="Variante", elem_id=f"variante-{name}"
-                                )
-                                text = gr.Textbox(
-                                    show_label=False,
-                                    lines=10,
-                                    interactive=False,
-                                    buttons=["copy"],
-                                    elem_id=f"respuesta-{name}",
-                                )
-                                sides.append((variant, text, gr.HTML(status("")), gr.HTML("")))
+                        sides = [_side("a", variants, BASE.name), _side("b", variants, page.chat.settings.variant)]
             with gr.Column(scale=1, min_width=260):
-                adapter = gr.Dropdown(variants, value=first.variant, label="Variante", elem_id="variante")
-                chosen_preset = gr.Dropdown(
-                    presets(), value=page.chat.preset, label="Ajustes (preset)", elem_id="preset"
-                )
-                temperature = gr.Slider(
-                    0,
-                    2,
-                    _temperature(first.sampling),
-                    step=0.05,
-                    label="Temperatura",
-                    info="0: siempre el token más probable",
-                    elem_id="temperatura",
-                )
-                length = gr.Slider(
-                    16,
-                    most,
-                    min(most, first.sampling.max_new_tokens),
-                    step=16,
-                    label="Longitud máxima (tokens)",
-                    elem_id="longitud",
-                )
-                start = "" if first.sampling.seed is None else str(first.sampling.seed)
-                seed = gr.Textbox(start, label="Semilla", info="vacía: otra cada vez", max_lines=1, elem_id="semilla")
-                system = gr.Textbox(first.system, label="Instrucción de sistema", lines=2, elem_id="sistema")
-                grounded = gr.Checkbox(
-                    bool(index),
-                    label="Responder con los artículos de las leyes",
-                    visible=bool(index),
-                    elem_id="con-leyes",
-                )
-        controls = [adapter, chosen_preset, temperature, length, seed, system]
+                *controls, grounded = _controls(page.chat)
+        adapter, chosen_preset, temperature, _, _, system = controls
         outputs = [chat, turns, line, cards, question, send, stop]
 
         def respond(
@@ -243,9 +200,7 @@ def build(page: Page) -> gr.Blocks:
         ) -> Iterator[dict[Any, Any]]:
             if not (asked := asked.strip()):
                 return
-            told = [
-                one for turn in before for one in (said("user", turn.question), said("assistant", with_marks(turn)))
-            ]
+            told = [one for turn in before for one in bubbles(turn)]
             shown = [*told, said("user", asked)]
             yield {chat: shown, cards: "", question: "", send: gr.update(visible=False), stop: gr.update(visible=True)}
             turn = None
@@ -287,6 +242,40 @@ def build(page: Page) -> gr.Blocks:
         demo.unload(page.stop)
     demo.queue(default_concurrency_limit=AT_ONCE, max_size=64, api_open=False)
     return demo
+
+
+def _side(name: str, variants: list[str], chosen: str) -> list[Any]:
+    """One answer of two: its variant, its text, the line below it, its sources."""
+    with gr.Column(min_width=260):
+        return [
+            gr.Dropdown(variants, value=chosen, label="Variante", elem_id=f"variante-{name}"),
+            gr.Textbox(show_label=False, lines=10, interactive=False, buttons=["copy"], elem_id=f"respuesta-{name}"),
+            gr.HTML(status("")),
+            gr.HTML(""),
+        ]
+
+
+def _controls(chat: Chat) -> list[Any]:
+    """The settings: variant, preset, temperature, length, seed, system prompt, and whether to look into the laws."""
+    first, most = chat.settings, max(32, chat.model.window * 3 // 4)
+    length, seed = min(most, first.sampling.max_new_tokens), first.sampling.seed
+    hot, laws = _temperature(first.sampling), chat.index is not None
+    greedy = "0: siempre el token más probable"
+    return [
+        gr.Dropdown(list(chat.variants), value=first.variant, label="Variante", elem_id="variante"),
+        gr.Dropdown(presets(), value=chat.preset, label="Ajustes (preset)", elem_id="preset"),
+        gr.Slider(0, 2, hot, step=0.05, label="Temperatura", info=greedy, elem_id="temperatura"),
+        gr.Slider(16, most, length, step=16, label="Longitud máxima (tokens)", elem_id="longitud"),
+        gr.Textbox(
+            "" if seed is None else str(seed),
+            label="Semilla",
+            info="vacía: otra cada vez",
+            max_lines=1,
+            elem_id="semilla",
+        ),
+        gr.Textbox(first.system, label="Instrucción de sistema", lines=2, elem_id="sistema"),
+        gr.Checkbox(laws, label="Responder con los artículos de las leyes", visible=laws, elem_id="con-leyes"),
+    ]
 
 
 def bind(port: int) -> socket.socket:
@@ -351,6 +340,10 @@ def header(model: str, laws: Sequence[str]) -> str:
 
 def status(text: str, notice: str = "") -> str:
     return f'<div class="estado">{f"<b>{html.escape(notice)}</b> " if notice else ""}{html.escape(text)}</div>'
+
+
+def bubbles(turn: Turn) -> list[dict[str, str]]:
+    return [said("user", turn.question), said("assistant", with_marks(turn))]
 
 
 def with_marks(turn: Turn) -> str:

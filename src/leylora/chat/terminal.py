@@ -17,19 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from leylora import console
-from leylora.chat.dialogue import (
-    NOTICE,
-    Chat,
-    Notice,
-    Turn,
-    as_jsonl,
-    ask,
-    ended,
-    sources_of,
-    too_long,
-    verdict,
-    whole,
-)
+from leylora.chat.dialogue import NOTICE, Chat, Notice, Turn, as_jsonl, ask, ended, sources_of, too_long, verdict, whole
 from leylora.errors import LeyloraError
 from leylora.files import write_text
 from leylora.grounding.checker import explain
