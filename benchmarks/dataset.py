@@ -80,9 +80,10 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
 ) -> None:
     """Time the gate, the near-duplicate search against datasketch, and the making of law questions."""
+    from leylora.data.compose import TaskSettings
     from leylora.data.duplicates import near_duplicates
     from leylora.data.gate import clean
-    from leylora.data.generate import TaskSettings, generate
+    from leylora.data.generate import generate
     from leylora.data.readers import Record, convert
     from leylora.laws.law import load_laws
 

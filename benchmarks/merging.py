@@ -16,7 +16,6 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -26,7 +25,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from leylora import console
-from leylora.adapters.files import open_adapter, tensor_names, write_adapter
+from leylora.adapters.config import CONFIG_FILE
+from leylora.adapters.files import WEIGHTS_FILE, open_adapter, tensor_names
 from leylora.adapters.report import Method
 from leylora.files import write_json
 
@@ -113,18 +113,18 @@ def main(
 def make_adapter(folder: Path, shapes: Shapes, seed: int) -> Path:
     """A random adapter whose deltas have singular values falling by `DECAY` a step, as trained ones do."""
     import torch
+    from safetensors.torch import save_file
 
     generator = torch.Generator().manual_seed(seed)
     names = [f"{shapes.prefix}.{layer}.{path}" for layer in range(shapes.layers) for path in shapes.modules]
 
-    def tensors() -> "Iterator[tuple[str, Tensor]]":
-        decay = DECAY ** torch.arange(RANK)
-        for name in names:
-            d_out, d_in = shapes.modules[name.removeprefix(f"{shapes.prefix}.").partition(".")[2]]
-            key_a, key_b = tensor_names(name)
-            yield key_a, (torch.randn(RANK, d_in, generator=generator) / d_in**0.5).bfloat16()
-            yield key_b, (torch.randn(d_out, RANK, generator=generator) * 0.05 * decay).bfloat16()
-
+    decay = DECAY ** torch.arange(RANK)
+    tensors = {}
+    for name in names:
+        d_out, d_in = shapes.modules[name.removeprefix(f"{shapes.prefix}.").partition(".")[2]]
+        key_a, key_b = tensor_names(name)
+        tensors[key_a] = (torch.randn(RANK, d_in, generator=generator) / d_in**0.5).bfloat16()
+        tensors[key_b] = (torch.randn(d_out, RANK, generator=generator) * 0.05 * decay).bfloat16()
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -133,7 +133,8 @@ def make_adapter(folder: Path, shapes: Shapes, seed: int) -> Path:
         "lora_alpha": 2 * RANK,
         "target_modules": sorted({path.rpartition(".")[2] for path in shapes.modules}),
     }
-    write_adapter(folder, config, tensors(), [key for name in names for key in tensor_names(name)])
+    write_json(folder / CONFIG_FILE, config)
+    save_file(tensors, folder / WEIGHTS_FILE)
     return folder
 
 

@@ -26,24 +26,16 @@ def main(
     from leylora.laws.law import load_laws
     from leylora.project import shipped
 
-    plan = Mixture.load(shipped(mixture))
+    plan, parsed = Mixture.load(shipped(mixture)), load_laws(laws) if laws else []
     with console.progress() as progress:
         bars: dict[str, int] = {}
 
-        def tick(stage: str, done: int, total: int | None) -> None:
+        def tick(stage: str, total: int | None, done: int) -> None:
             if stage not in bars:
                 bars[stage] = progress.add_task(stage, total=total)
             progress.update(bars[stage], completed=done, total=total)  # type: ignore[arg-type]
 
-        report = build(
-            plan,
-            load_laws(laws) if laws else [],
-            out,
-            overwrite=overwrite,
-            dry_run=dry_run,
-            offline=offline,
-            tick=tick,
-        )
+        report = build(plan, parsed, out, overwrite=overwrite, dry_run=dry_run, offline=offline, tick=tick)
     show(report, None if dry_run else out)
 
 

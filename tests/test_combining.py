@@ -1,12 +1,14 @@
 """Steps are done once for the same inputs and never over what a person made; all four ways on a small model."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from leylora.adapters.config import BASE_DEFAULTS
-from leylora.adapters.files import adapter_sha256, tensor_names, write_adapter
+from leylora.adapters.config import BASE_DEFAULTS, CONFIG_FILE
+from leylora.adapters.files import WEIGHTS_FILE, adapter_sha256, tensor_names
 from leylora.adapters.merge import Parent
 from leylora.combining import (
     LABELS,
@@ -26,7 +28,7 @@ from leylora.combining import (
 )
 from leylora.demo import Demo
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import read_json, write_text
+from leylora.files import read_json, write_json, write_text
 
 RECIPE = """
 model_name_or_path: base
@@ -51,7 +53,9 @@ def adapter(folder: Path, value: float) -> None:
     config = {**BASE_DEFAULTS, "r": 1, "lora_alpha": 1, "target_modules": ["q_proj"], "base_model_name_or_path": "base"}
     key_a, key_b = tensor_names("model.layers.0.self_attn.q_proj")
     tensors = {key_a: torch.full((1, 4), value), key_b: torch.full((4, 1), value)}
-    write_adapter(folder, config, tensors.items(), tensors, overwrite=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    write_json(folder / CONFIG_FILE, config)
+    save_file(tensors, folder / WEIGHTS_FILE)
 
 
 class Trainer:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from leylora.adapters.config import CONFIG_FILE, read_config
-from leylora.adapters.files import tensor_names, write_adapter
+from leylora.adapters.files import WEIGHTS_FILE, tensor_names
 
 HIDDEN, KEY_VALUE, INNER = 24, 12, 40
 SHAPES = {
@@ -62,7 +62,7 @@ def make_adapter(tmp_path: Path) -> AdapterMaker:
                 rank = ranks.rank(module)
                 tensors[key_a] = torch.randn(rank, d_in, generator=generator).to(dtype)
                 tensors[key_b] = (size * torch.randn(d_out, rank, generator=generator)).to(dtype)
-        write_adapter(folder, full, tensors.items(), tensors, overwrite=True)
+        save_file(tensors, folder / WEIGHTS_FILE)
         return folder
 
     return make

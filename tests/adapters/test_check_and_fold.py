@@ -115,7 +115,7 @@ def test_svd_agrees_with_pefts_own(base: tuple[Path, list[str]], tmp_path: Path,
 
 
 def test_embeddings_with_lora_merge_and_fold_exactly(base: tuple[Path, list[str]], tmp_path: Path, dense: Any) -> None:
-    """PEFT saves the frozen embedding beside its factors; both parents then hold the same one."""
+    """PEFT saves the frozen embedding with its factors; both parents then hold the same one."""
     folder, targets = base
     embedding = "word_embeddings" if "dense" in targets else "embed_tokens"
     names = [embedding, targets[0]]

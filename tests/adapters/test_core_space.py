@@ -31,7 +31,7 @@ def test_the_core_is_lossless(shape: tuple[int, int]) -> None:
     torch.testing.assert_close(core.q_left.T @ core.q_left, identity, rtol=0, atol=1e-5)
 
 
-def test_parents_with_the_same_a_are_no_special_case() -> None:
+def test_parents_with_the_same_a_need_no_special_case() -> None:
     """Both adapters of a pair start from one A; the stack is then rank deficient."""
     first, second = random_parts(ranks=(4, 4))
     core = core_space([first, Factors(first.a, second.b, 1.0)])

@@ -27,7 +27,7 @@ MODULES = ["self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj"]
 UNCUT = 99
 
 
-def test_concat_is_the_exact_weighted_sum(make_adapter: Callable[..., Path], dense: Any, tmp_path: Path) -> None:
+def test_concat_is_the_exact_weighted_sum(make_adapter: Maker, dense: Any, tmp_path: Path) -> None:
     parents = [make_adapter("a", r=4, seed=1), make_adapter("b", r=6, seed=2, use_rslora=True)]
     report = merge(list(zip(parents, (1.0, -0.7), strict=True)), tmp_path / "c", picture=False)
     wanted = dense.sum(parents, [1.0, -0.7])
@@ -42,7 +42,7 @@ def test_concat_is_the_exact_weighted_sum(make_adapter: Callable[..., Path], den
 
 
 @pytest.mark.parametrize("rank", [1, 4, 7, 99])
-def test_svd_is_the_dense_optimum(make_adapter: Callable[..., Path], dense: Any, tmp_path: Path, rank: int) -> None:
+def test_svd_is_the_dense_optimum(make_adapter: Maker, dense: Any, tmp_path: Path, rank: int) -> None:
     parents = [make_adapter("a", r=4, seed=1), make_adapter("b", r=4, seed=2)]
     report = merge([(parents[0], 1.0), (parents[1], 0.5)], tmp_path / "c", "svd", rank, picture=False)
     found = dense.deltas(tmp_path / "c")
@@ -55,13 +55,13 @@ def test_svd_is_the_dense_optimum(make_adapter: Callable[..., Path], dense: Any,
         assert entry.rank == min(rank, 8)
 
 
-def test_same_inputs_same_bytes(make_adapter: Callable[..., Path], tmp_path: Path) -> None:
+def test_same_inputs_same_bytes(make_adapter: Maker, tmp_path: Path) -> None:
     parents = [(make_adapter("a"), 1.0), (make_adapter("b", seed=1), 1.0)]
     hashes = {merge(parents, tmp_path / name, "svd", picture=False).output_sha256 for name in ("c", "d")}
     assert len(hashes) == 1
 
 
-def test_the_merged_folder_opens_like_any_other(make_adapter: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_merged_folder_opens_like_any_other(make_adapter: Maker, tmp_path: Path) -> None:
     merge([(make_adapter("a"), 1.0), (make_adapter("b", seed=1), 1.0)], tmp_path / "c", picture=False)
     adapter = open_adapter(tmp_path / "c")
     assert all(module.scaling == 1.0 for module in adapter.modules.values())
@@ -90,20 +90,14 @@ def test_an_uncut_merge_is_the_exact_sum(
     first: dict[str, Any],
     second: dict[str, Any],
     weights: tuple[float, float],
-    make_adapter: Callable[..., Path],
+    make_adapter: Maker,
     dense: Any,
     tmp_path: Path,
 ) -> None:
     folders = [make_adapter("a", **first), make_adapter("b", **second)]
     rank = None if method == "concat" else UNCUT
-    report = merge(
-        list(zip(folders, weights, strict=True)),
-        tmp_path / "c",
-        method,
-        rank,
-        overwrite=True,
-        picture=False,
-    )
+    parents = list(zip(folders, weights, strict=True))
+    report = merge(parents, tmp_path / "c", method, rank, overwrite=True, picture=False)
     found = dense.deltas(tmp_path / "c")
     for module, wanted in dense.sum(folders, list(weights)).items():
         delta = found.pop(module, torch.zeros_like(wanted))  # a module whose every weight is 0 is left out
@@ -124,7 +118,7 @@ def test_svd_cuts_every_shared_module_optimally(
     first: dict[str, Any],
     second: dict[str, Any],
     rank: int,
-    make_adapter: Callable[..., Path],
+    make_adapter: Maker,
     dense: Any,
     tmp_path: Path,
 ) -> None:
@@ -318,7 +312,7 @@ def test_output_type(
     parents = [(make_adapter(f"p{at}", seed=at, dtype=kind), 0.7) for at, kind in enumerate(types)]
     report = merge(parents, tmp_path / "c", dtype=given, picture=False)
     assert {t.dtype for t in load_file(tmp_path / "c" / "adapter_model.safetensors").values()} == {wanted}
-    # a weight of 0.7 is no power of two: 16-bit factors are rounded, and the report says by how much
+    # a weight of 0.7 is not a power of two: 16-bit factors are rounded, and the report says by how much
     assert (report.mean("rounding") == 0) is (wanted == torch.float32)
     assert report.mean("rounding") < 5e-3
 

@@ -221,7 +221,7 @@ def test_cedula_check_digit() -> None:
         "El artículo 1561, numeral 3, de 24-06-2005",
     ],
 )
-def test_official_numbers_are_no_personal_data(harmless: str) -> None:
+def test_official_numbers_are_not_personal_data(harmless: str) -> None:
     assert personal_data(harmless) is None
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from leylora.data.generate import TaskSettings, generate
+from leylora.data.compose import TaskSettings
+from leylora.data.generate import generate
 from leylora.data.law_text import is_deictic
 from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import UsageError
@@ -95,7 +96,8 @@ PROGRAM = """
 import hashlib, sys
 sys.path.insert(0, {folder!r})
 from conftest import huertos, ferias
-from leylora.data.generate import TaskSettings, generate
+from leylora.data.compose import TaskSettings
+from leylora.data.generate import generate
 rows, _ = generate([huertos(), ferias()], TaskSettings(), 11)
 print(hashlib.sha256("".join(row.model_dump_json() for row in rows).encode()).hexdigest())
 """

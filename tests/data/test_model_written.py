@@ -1,4 +1,4 @@
-"""Rows a model writes: kept only when the verifier and the article's own words bear them out."""
+"""Rows a model writes: kept only if they pass the verifier and use the words of the article."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from leylora.data.generate import TaskSettings
+from leylora.data.compose import TaskSettings
 from leylora.data.mixture import WriterSettings
 from leylora.data.model_written import read_pairs, support, write_rows
 from leylora.data.verify import CitableLaws, verify_row
@@ -46,7 +46,7 @@ def settings(tmp_path: Path) -> WriterSettings:
 ONLY_ELEVEN = {("huertos", "11"), ("huertos", "12")}
 
 
-def test_only_what_the_article_bears_out_is_kept(muestra: Law, tmp_path: Path) -> None:
+def test_only_what_the_article_supports_is_kept(muestra: Law, tmp_path: Path) -> None:
     asked: list[dict] = []
     reply = "Claro:\n```json\n" + json.dumps([GOOD, *BAD[:3]], ensure_ascii=False) + "\n```"
     writer = settings(tmp_path).model_copy(update={"max_articles": 1})
@@ -105,7 +105,7 @@ def test_an_endpoint_that_is_not_there(muestra: Law, tmp_path: Path, monkeypatch
     assert "secreta" not in str(raised.value)
 
 
-def test_replies_that_are_no_list() -> None:
+def test_replies_that_are_not_a_list() -> None:
     for reply in (
         "",
         "No puedo.",

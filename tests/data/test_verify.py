@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from leylora.data.compose import TaskSettings
 from leylora.data.conversation import Conversation
-from leylora.data.generate import TaskSettings, generate
+from leylora.data.generate import generate
 from leylora.data.verify import CitableLaws, verify_answer, verify_row
 from leylora.grounding.prompt import Passage, grounded_prompt, is_abstention, passage, read_grounded_prompt
 from leylora.laws.law import Law

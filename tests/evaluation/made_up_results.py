@@ -1,6 +1,7 @@
 """A folder of results as a comparison leaves it: made-up items and answers, graded and scored by the real scorer."""
 
 import random
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,7 @@ def write_results(
     }
     memory = {model: None if model == "falcon-7b" else 5.1 for model in models}
     costs = [r.Cost(model=one, variant=role, memory_gib=memory[one], **COST) for one in models for role in VARIANTS]
-    row: dict[str, Any] = {"law_id": "muestra", "kind": "articulo", "rubric": None, "body": "x", "status": "vigente"}
-    articles = tuple(Article(number=str(at), **row) for at in range(items))
-    law = Law("muestra", "Ley de Muestra", "LM", (), "", None, date(2024, 1, 1), "", 0, "", articles, (), {})
+    law = make_law("muestra", "Ley de Muestra", "LM", range(items), date(2024, 1, 1))
     failed = r.Finding(kind="not-answered", model="ausente-7b", error=f"no such model {planted}")
     marks, scores = tally(known, asked, answers, laws=[law], costs=costs, findings=[failed])
     for suite, found in asked.items():
@@ -73,6 +72,13 @@ def write_results(
     provenance = r.Provenance(command=command, limit=items, models=known, suites=suites, **MACHINE)
     write_json(out / "provenance.json", provenance.model_dump(mode="json"))
     return out
+
+
+def make_law(law_id: str, name: str, siglas: str, numbers: Iterable[int], last_reform: date) -> Law:
+    """A law whose article 7 has the rubric "Rubro 7" and the body "Texto 7."."""
+    row: dict[str, Any] = {"law_id": law_id, "kind": "articulo", "status": "vigente"}
+    articles = [Article(number=str(at), rubric=f"Rubro {at}", body=f"Texto {at}.", **row) for at in numbers]
+    return Law(law_id, name, siglas, (), "", None, last_reform, "", 0, "", tuple(articles), (), {})
 
 
 def _item(suite: str, at: int, planted: str) -> r.Item:

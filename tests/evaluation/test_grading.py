@@ -10,67 +10,28 @@ from leylora.evaluation import grading
 from leylora.evaluation.grading import KnownArticles, citations, grade, passes, same_figures, score_text
 from leylora.evaluation.items import choice_messages, rotations
 from leylora.evaluation.results import Answer, Item, OptionText
-from leylora.laws.law import Article, Law, Numeral
+from leylora.laws.law import Law, Numeral
+
+from .made_up_results import make_law
 
 NAME = "Ley de Molinos"
 NOTHING = KnownArticles()
 
 
 def law() -> Law:
-    rows = [
-        Article(
-            law_id="molinos", kind="articulo", number=str(n), rubric=f"Rubro {n}", body=f"Texto {n}.", status="vigente"
-        )
-        for n in range(1, 11)
-    ]
-    return Law(
-        id="molinos",
-        name=NAME,
-        siglas="LM",
-        aliases=(),
-        registro_oficial="",
-        published=None,
-        last_reform=date(2022, 3, 4),
-        layout="",
-        pages=1,
-        source_sha256="",
-        articles=tuple(rows),
-        provisions=(),
-        audit={},
-    )
+    return make_law("molinos", NAME, "LM", range(1, 11), date(2022, 3, 4))
 
 
 def question(**keys: Any) -> Item:
-    given = {
-        "suite": "law",
-        "id": "q",
-        "task": "sanction",
-        "ask": "generate",
-        "setting": "closed-book",
-        "cluster": "c",
-        "messages": [{"role": "user", "content": "¿Qué pena?"}],
-        "law_id": "molinos",
-        "article": "3",
-        "edition": "2022-03-04",
-        "reference": "De 3 a 5 años.",
-        "accepted": ["3 a 5 años"],
-    }
-    return Item(**(given | keys))
+    given: dict[str, Any] = {"suite": "law", "id": "q", "task": "sanction", "ask": "generate", "cluster": "c"}
+    given |= {"setting": "closed-book", "law_id": "molinos", "article": "3", "edition": "2022-03-04"}
+    given |= {"messages": [{"role": "user", "content": "¿Qué pena?"}], "reference": "De 3 a 5 años."}
+    return Item(**(given | {"accepted": ["3 a 5 años"]} | keys))
 
 
 def answer(text: str = "", **keys: Any) -> Answer:
-    given: dict[str, Any] = {
-        "key": "k",
-        "model": "m",
-        "variant": "v",
-        "suite": "law",
-        "item": "q",
-        "prompt_sha256": "",
-        "settings_sha256": "",
-        "text": text,
-        "tokens": 5,
-    }
-    return Answer(**(given | keys))
+    given: dict[str, Any] = {"key": "k", "model": "m", "variant": "v", "suite": "law", "item": "q", "tokens": 5}
+    return Answer(**(given | {"prompt_sha256": "", "settings_sha256": "", "text": text} | keys))
 
 
 @pytest.mark.parametrize(

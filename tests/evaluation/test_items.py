@@ -22,11 +22,12 @@ from leylora.evaluation.items import (
 )
 from leylora.evaluation.scoring import own_question
 from leylora.laws.catalog import catalog
-from leylora.laws.law import Article, Law
+from leylora.laws.law import Law
 from leylora.laws.parse import parse_file
 from leylora.project import SAMPLES
 
 from ..laws.pdf_printer import PrintedLaw, print_law
+from .made_up_results import make_law
 
 
 @pytest.fixture(scope="module")
@@ -77,25 +78,7 @@ def test_the_benchmark_without_laws_is_asked_closed_book_and_says_so() -> None:
 
 def test_a_law_whose_id_came_from_its_files_name_is_the_benchmarks_own_by_name_and_edition() -> None:
     entry = next(entry for entry in catalog() if entry.id == "logjcc")
-    rows = [
-        Article(law_id="logjcc-2020", kind="articulo", number=str(n), rubric="", body=f"Texto {n}.", status="vigente")
-        for n in range(1, 203)
-    ]
-    law = Law(
-        id="logjcc-2020",
-        name=entry.name,
-        siglas=entry.siglas,
-        aliases=entry.aliases,
-        registro_oficial="",
-        published=None,
-        last_reform=date(2020, 2, 3),
-        layout="",
-        pages=1,
-        source_sha256="",
-        articles=tuple(rows),
-        provisions=(),
-        audit={},
-    )
+    law = make_law("logjcc-2020", entry.name, entry.siglas, range(1, 203), date(2020, 2, 3))
     asked = [one for one in load_benchmark(BENCHMARK) if one.law_id == "logjcc"]
     items, notes = benchmark_items(asked, [law])
     assert notes == []

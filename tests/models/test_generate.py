@@ -276,7 +276,7 @@ def test_batches_hold_at_most_their_tokens() -> None:
     assert batches([1, 1, 1], 8, most_rows=2) == [[0, 1], [2]]
 
 
-def test_an_empty_batch_is_no_work(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_an_empty_batch_has_no_answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     assert generate(model, tokenizer, []) == []
     assert score(model, []) == []
     assert Generated("a", 1, finished=True).text == "a"

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -33,16 +34,17 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize(("family", "name"), PAIRS)
-def test_exactly_the_answers_and_their_ends_are_marked(
-    tiny_base: Callable[[str], Path], family: str, name: str
-) -> None:
-    tokenizer = load_tokenizer(str(tiny_base(family)))
+@pytest.fixture(params=PAIRS, ids=[family for family, _ in PAIRS])
+def asked(request: pytest.FixtureRequest, tiny_base: Callable[[str], Path]) -> tuple[Any, str]:
+    """A small model's tokenizer and its family's template."""
+    family, name = request.param
+    return load_tokenizer(str(tiny_base(family))), instruction_template(name)
+
+
+def test_exactly_the_answers_and_their_ends_are_marked(asked: tuple[Any, str]) -> None:
+    tokenizer, template = asked
     encoded = tokenizer.apply_chat_template(
-        TALK,
-        chat_template=training_template(instruction_template(name)),
-        return_dict=True,
-        return_assistant_tokens_mask=True,
+        TALK, chat_template=training_template(template), return_dict=True, return_assistant_tokens_mask=True
     )
     marked = [token for token, mask in zip(encoded["input_ids"], encoded["assistant_masks"], strict=True) if mask]
     assert marked.count(tokenizer.eos_token_id) == 2
@@ -53,29 +55,24 @@ def test_exactly_the_answers_and_their_ends_are_marked(
     assert "Responda" not in text
 
 
-@pytest.mark.parametrize(("family", "name"), PAIRS)
-def test_what_the_model_sees_when_asked_is_how_its_training_rows_begin(
-    tiny_base: Callable[[str], Path], family: str, name: str
-) -> None:
-    tokenizer = load_tokenizer(str(tiny_base(family)))
-    template = instruction_template(name)
-    asked = tokenizer.apply_chat_template(
+def test_a_prompt_is_how_its_training_row_begins(asked: tuple[Any, str]) -> None:
+    tokenizer, template = asked
+    prompt = tokenizer.apply_chat_template(
         TALK[:-1], chat_template=served_template(template), add_generation_prompt=True
     )["input_ids"]
     trained = tokenizer.apply_chat_template(TALK, chat_template=training_template(template))["input_ids"]
-    assert trained[: len(asked)] == asked
+    assert trained[: len(prompt)] == prompt
 
 
-@pytest.mark.parametrize(("_family", "name"), PAIRS)
-def test_training_and_serving_render_the_same_text(tiny_base: Callable[[str], Path], _family: str, name: str) -> None:
-    tokenizer = load_tokenizer(str(tiny_base(_family)))
-    template = instruction_template(name)
+def test_training_and_serving_render_the_same_text(asked: tuple[Any, str]) -> None:
+    tokenizer, template = asked
     as_written, served, trained = (
         tokenizer.apply_chat_template(TALK, chat_template=text, tokenize=False)
         for text in (template, served_template(template), training_template(template))
     )
     assert as_written == served == trained
-    assert as_written.count(tokenizer.bos_token or "<s>") == {"leylora-mistral": 1, "leylora-llama-2": 2}.get(name, 0)
+    bos = {instruction_template("leylora-mistral"): 1, instruction_template("leylora-llama-2"): 2}.get(template, 0)
+    assert as_written.count(tokenizer.bos_token or "<s>") == bos
 
 
 @pytest.mark.parametrize(
@@ -134,8 +131,11 @@ def test_the_stop_strings(name: str, stops: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_training_and_webui_see_the_same_text(name: str) -> None:
-    """The same file, rendered by the webui's rules and by transformers with the marks made blocks."""
+def test_training_webui_and_prompts_have_the_same_text(name: str) -> None:
+    """The same file, rendered by the webui's rules and by transformers with the marks made blocks.
+
+    What precedes an answer in training is, to the character, what the model is asked with.
+    """
     template = instruction_template(name)
     (trained,), (spans,) = render_jinja_template(
         [CONVERSATION],
@@ -147,21 +147,8 @@ def test_training_and_webui_see_the_same_text(name: str) -> None:
     assert trained == render(template, CONVERSATION)
     learned = [trained[start:end].lstrip() for start, end in spans]
     assert learned == ["¡Que la sombra de los árboles es de todos!</s>", "(Nada)</s>"]
-
-
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_the_prompt_of_every_answer_is_how_the_full_text_goes_on(name: str) -> None:
-    """What precedes an answer in training is, to the character, what the model is asked with."""
-    template = instruction_template(name)
-    (full,), (spans,) = render_jinja_template(
-        [CONVERSATION],
-        chat_template=training_template(template),
-        return_assistant_tokens_mask=True,
-        bos_token="<s>",
-        eos_token="</s>",
-    )
     for turn, (start, _) in zip((2, 4), spans, strict=True):
-        assert full[:start] == render(template, CONVERSATION[:turn], add_generation_prompt=True)
+        assert trained[:start] == render(template, CONVERSATION[:turn], add_generation_prompt=True)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

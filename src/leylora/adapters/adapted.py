@@ -119,9 +119,6 @@ class AdaptedModel:
         """A conversation and an answer to it, to be scored as training tokenises them together.
 
         With ``ends`` the mark that ends an answer is scored too.
-
-        Raises:
-            LeyloraError: the template does not keep the prompt's tokens first, so that no answer can be told apart.
         """
         prompt = self.prompt(messages, variant)
         both = self._ids([*messages, {"role": "assistant", "content": answer}], variant)

@@ -52,11 +52,7 @@ class Merged(NamedTuple):
 def merge_module(
     name: str, parts: Sequence[Factors | None], weights: Sequence[float], settings: Settings
 ) -> Merged | None:
-    """Merge what the parents have in one module (None where one has nothing); None when every weight is 0.
-
-    Raises:
-        LeyloraError: a merged value does not fit the output type.
-    """
+    """Merge what the parents have in one module (None where one has nothing); None when every weight is 0."""
     present = [(index, part) for index, part in enumerate(parts) if part is not None]
     used = [(part, weights[index]) for index, part in present if weights[index] != 0]
     if not used:

@@ -234,11 +234,7 @@ def find_adapter(name: str, lora: Path = LORA) -> Path:
 
 
 def choose_base(model: str | None, adapter: str | None = None, lora: Path = LORA) -> str:
-    """Which base to load: ``model``, else the adapter's, else that of some adapter if it is here, else the demo's.
-
-    Raises:
-        LeyloraError: there is no such adapter, or no model at all.
-    """
+    """Which base to load: ``model``, else the adapter's, else that of some adapter if it is here, else the demo's."""
     if model is not None:
         return model
     if adapter is not None and adapter != BASE.name:
@@ -289,16 +285,12 @@ def template_of_base(name: str) -> str | None:
 
 
 def common_template(variants: Sequence[Variant]) -> str | None:
-    """The instruction template that the records of all adapters name; None where none names one.
-
-    Raises:
-        LeyloraError: they were trained with different ones, so that no prompt is fair to all.
-    """
+    """The instruction template that the records of all adapters name; None where none names one."""
     names: dict[str, str] = {}
     for variant in variants:
         if named := _recorded(variant.run, "instruction_template"):
             names.setdefault(named, variant.adapter)
-    if len(names) > 1:
+    if len(names) > 1:  # no prompt is fair to all
         told = " and ".join(f"{folder} with {name}" for name, folder in names.items())
         raise LeyloraError(
             f"The adapters were trained with different templates, {told}; train them with one, or give --template."

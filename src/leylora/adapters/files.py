@@ -1,7 +1,6 @@
-"""Adapter folders on disk: read one without its base model, write one whole or not at all.
+"""Adapter folders on disk, without their base model: ``adapter_config.json`` and ``adapter_model.safetensors``.
 
-Only ``adapter_config.json`` and ``adapter_model.safetensors`` are read. Tensors are read when they are asked for and
-written one at a time.
+Tensors are read when they are asked for and written one at a time.
 """
 
 import hashlib
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from leylora.adapters.config import CONFIG_FILE, AdapterConfig, check_plain_lora, read_config
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import sha256_file, staged_folder, write_json
+from leylora.files import sha256_file
 
 if TYPE_CHECKING:  # light: adapters are found without torch
     import torch
@@ -183,34 +182,6 @@ def adapter_sha256(folder: Path) -> str:
     """What identifies an adapter: SHA-256 over the SHA-256 of its config and of its weights, in hexadecimal."""
     digests = (sha256_file(folder / CONFIG_FILE), sha256_file(folder / WEIGHTS_FILE))
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
-
-
-def check_replaceable(out: Path) -> None:
-    """Raise UsageError when replacing ``out`` would delete anything but an adapter or an empty folder."""
-    if out.exists() and not (out.is_dir() and ((out / CONFIG_FILE).is_file() or not any(out.iterdir()))):
-        raise UsageError(f"{out} exists and is not an adapter folder, so it is not replaced; choose another name.")
-
-
-def write_adapter(
-    out: Path,
-    config: Mapping[str, Any],
-    tensors: "Iterable[tuple[str, torch.Tensor]]",
-    names: Iterable[str],
-    *,
-    overwrite: bool = False,
-) -> None:
-    """Write an adapter folder in one step; ``names`` are those of all ``tensors`` that may come (`tensor_names`).
-
-    Raises:
-        UsageError: ``out`` exists and may not be replaced.
-    """
-    if overwrite:
-        check_replaceable(out)
-    with staged_folder(out, overwrite=overwrite) as folder:
-        write_json(folder / CONFIG_FILE, dict(sorted(config.items())))
-        with TensorWriter(folder / WEIGHTS_FILE, list(names)) as writer:
-            for name, tensor in tensors:
-                writer.write(name, tensor)
 
 
 class TensorWriter:

@@ -28,7 +28,6 @@ from leylora.adapters.files import (
     Adapter,
     TensorWriter,
     adapter_sha256,
-    check_replaceable,
     open_adapter,
     tensor_names,
 )
@@ -227,10 +226,11 @@ def _check_out(out: Path, parents: Sequence[Parent], *, overwrite: bool, dry_run
         folder, target = parent.folder.resolve(), out.resolve()
         if target == folder or target in folder.parents or folder in target.parents:
             raise UsageError(f"{out} is, holds or lies in the parent {parent.folder}; choose another folder.")
-    if overwrite:
-        check_replaceable(out)
-    elif out.exists() and not dry_run:
+    if out.exists() and not overwrite and not dry_run:
         raise UsageError(f"{out} already exists; choose another name, or replace it with --overwrite.")
+    mine = (out / CONFIG_FILE).is_file() or (out.is_dir() and not any(out.iterdir()))  # an adapter, or an empty folder
+    if out.exists() and overwrite and not mine:
+        raise UsageError(f"{out} exists and is not an adapter folder, so it is not replaced; choose another name.")
 
 
 def _merged_modules(
@@ -312,12 +312,7 @@ def _report(
 
 
 def check_mergeable(parents: Sequence[Parent], adapters: Sequence[Adapter], *, same_base: bool = False) -> None:
-    """Check that the adapters belong to one base model and one task and fit each other.
-
-    Raises:
-        UsageError: fewer than two adapters, one twice, or a pattern that matches none of its adapter's modules.
-        LeyloraError: they do not fit; the message names the key, the module or the file.
-    """
+    """Raise LeyloraError unless the adapters belong to one base model and one task and fit each other."""
     if len(adapters) < 2:
         raise UsageError("A merge needs at least two adapters; name them both.")
     if len({adapter.folder.resolve() for adapter in adapters}) < len(adapters):

@@ -46,12 +46,7 @@ def load_any(name: str, load: Load = "16bit") -> tuple[Any, Any]:
 def generate(
     model: Any, tokenizer: Any, text: str, *, temperature: float = 0.0, seed: int | None = None, **how: Any
 ) -> str:
-    """What a model writes after a text (causal) or about it (encoder-decoder). ``how`` is for transformers' generate.
-
-    Raises:
-        UsageError: the text is empty or longer than the model reads.
-        LeyloraError: the GPU is full.
-    """
+    """What a model writes after a text (causal) or about it (encoder-decoder); ``how`` is for its own generate."""
     encoded = tokenizer(text, return_tensors="pt", return_token_type_ids=False).to(model.device)
     length, seq2seq = encoded["input_ids"].shape[1], model.config.is_encoder_decoder
     limits = [getattr(model.config, key, None) for key in ("max_position_embeddings", "n_positions")]
@@ -76,9 +71,6 @@ def generate(
 def translate(model: Any, tokenizer: Any, text: str, source: str, target: str, **how: Any) -> str:
     """Translate, asked as this kind of model was trained: T5 in English, NLLB and M2M100 by language codes, Marian by
     its own name (one model a direction), a causal model by its chat template in Spanish.
-
-    Raises:
-        UsageError: an unknown language, or a Marian model for another direction.
     """
     for code in (source, target):
         if code not in LANGUAGES:
@@ -109,7 +101,7 @@ def t5_prompt(text: str, source: str, target: str) -> str:
 
 
 def check_marian(name: str, source: str, target: str) -> None:
-    """Raise UsageError when a Marian model's name (opus-mt-es-en) says another direction than the one asked for."""
+    """Refuse a Marian model whose name (opus-mt-es-en) says another direction than the one asked for."""
     parts = name.rstrip("/").rpartition("/")[2].split("-")
     if "mt" in parts and (named := parts[parts.index("mt") + 1 :])[:2] and named[:2] != [source, target]:
         raise UsageError(f"{name} translates from {' to '.join(named[:2])}, not from {source} to {target}.")

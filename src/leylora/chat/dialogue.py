@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from leylora import console
 from leylora.adapters.adapted import AdaptedModel
@@ -43,16 +44,13 @@ EXAMPLES = (
     "Explique con un ejemplo la diferencia entre una multa y una indemnización.",
 )
 Message = Mapping[str, str]
-_CHARACTERS = 6_000  # of a grounded question, where the window allows it
 TEXT_MARKS = ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")  # plain text to the tokenizers of Llama 2 and Mistral 7B
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_CHARACTERS = 6_000  # of a grounded question, where the window allows it
 _PER_TOKEN = 3  # characters per token of Spanish law text, at least, by the 7B models' tokenizers
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What answers, and how."""
-
     variant: str
     sampling: Sampling
     system: str = ""
@@ -60,7 +58,7 @@ class Settings:
 
 @dataclass
 class Chat:
-    """A loaded base with its adapters, the laws' index if laws were named, and the present settings."""
+    """A loaded base with its adapters, the laws' index if laws were given, and the current settings."""
 
     model: AdaptedModel
     variants: dict[str, Variant]
@@ -75,8 +73,7 @@ class Chat:
         return self.variants[name]
 
 
-@dataclass(frozen=True)
-class Notice:
+class Notice(NamedTuple):
     """Something the user has to know about the answer that follows, in Spanish."""
 
     text: str
@@ -132,25 +129,19 @@ def open_chat(
 
 
 def choose(model: str | None, adapter: str | None, lora: Path) -> tuple[str, dict[str, Variant], str]:
-    """The base, its variants by name, and the one to begin with: the adapter asked for, or the base's first merge.
-
-    Raises:
-        LeyloraError: there is no model, no such adapter, or it cannot be used.
-    """
+    """The base, its variants by name, and the one to begin with: the adapter asked for, or the base's first merge."""
     base = choose_base(model, adapter, lora)
     found, notes = adapters_of(base, lora)
     for note in notes:
         console.note(f"Left out: {note.detail}")
     variants = {one.name: one for one in found}
     if adapter is None:
-        for role in ("merged", "law", "instructions"):
-            if named := [one.name for one in found if one.role == role]:
-                return base, variants, min(named, key=len)
-        return base, variants, BASE.name
-    if adapter not in variants:  # asked for by name: also on a base it does not name itself
+        by_role = ([one.name for one in found if one.role == role] for role in ("merged", "law", "instructions"))
+        return base, variants, next((min(names, key=len) for names in by_role if names), BASE.name)
+    if adapter not in variants:  # asked for by name: also on a base other than the one it names
         variant = read_variant(find_adapter(adapter, lora))
-        variants[variant.name] = variant
-        return base, variants, variant.name
+        adapter = variant.name
+        variants[adapter] = variant
     return base, variants, adapter
 
 
@@ -165,15 +156,15 @@ def ask(
 ) -> Iterator[Notice | Piece | Turn]:
     """Answer a question after ``turns``: notices first, the answer piece by piece, and at last the whole turn.
 
-    With an index, unless ``grounded`` is false, the question is put together with the articles that are found for it.
-    Earlier turns are sent without theirs: the answer has to rest on the ones that are in this prompt.
+    With an index, unless ``grounded`` is false, the question is sent with the articles that are found for it. Earlier
+    turns are sent without theirs: the answer has to rest on the ones in this prompt.
 
     Raises:
         TooLongError: the question alone does not fit the window.
         LeyloraError: an adapter does not fit, the GPU is full, or the model computes NaN.
     """
-    variant, index = chat.variant(settings.variant), chat.index if grounded else None
-    found, prompt, dropped = _prepare(chat.model, variant, index, turns, question, settings)
+    index = chat.index if grounded else None
+    found, prompt, dropped = _prepare(chat, index, turns, question, settings)
     if found is not None and found.reply:
         yield Piece(found.reply)
         yield Turn(question, found.reply, settings.variant, grounded=found)
@@ -182,7 +173,7 @@ def ask(
         many = "el turno más antiguo" if dropped == 1 else f"los {dropped} turnos más antiguos"
         yield Notice(f"La conversación ya no cabe entera: el modelo no ve {many}.")
     text, finish = "", None
-    for piece in chat.model.stream(variant, prompt, settings.sampling, halt=stop):
+    for piece in chat.model.stream(chat.variant(settings.variant), prompt, settings.sampling, halt=stop):
         text, finish = text + piece.text, piece.finish
         yield piece
     answer = text.strip()
@@ -191,14 +182,10 @@ def ask(
 
 
 def _prepare(
-    model: AdaptedModel,
-    variant: Variant,
-    index: LawIndex | None,
-    turns: Sequence[Turn],
-    question: str,
-    settings: Settings,
+    chat: Chat, index: LawIndex | None, turns: Sequence[Turn], question: str, settings: Settings
 ) -> tuple[Grounded | None, list[int], int]:
     """The question with as many articles as fit, the prompt's token ids, and how many old turns were left out."""
+    model, variant = chat.model, chat.variant(settings.variant)
     longest = settings.sampling.max_new_tokens
     budget = min(_CHARACTERS, _PER_TOKEN * max(0, model.window - longest))
     special = special_tokens(model.tokenizer).values()
@@ -226,7 +213,7 @@ def _prepare(
 
 def whole(text: str) -> str:
     """``text`` with ``�`` for bytes that are not UTF-8 and lone surrogates, which no tokenizer takes."""
-    return _SURROGATE.sub("�", text)
+    return re.sub("[\ud800-\udfff]", "�", text)
 
 
 def unmarked(messages: Sequence[Message], special: Iterable[str]) -> list[dict[str, str]]:
@@ -244,15 +231,10 @@ def unmarked(messages: Sequence[Message], special: Iterable[str]) -> list[dict[s
 def fit(
     messages: Sequence[Message], count: Callable[[Sequence[Message]], int], window: int, max_new_tokens: int
 ) -> tuple[list[Message], int]:
-    """The messages without as many of the oldest turns as it takes for prompt and answer to fit the window, and how
-    many turns that were.
+    """The messages without the oldest turns, so that prompt and answer fit the window, and how many were left out.
 
-    A turn is a user message with what answers it. System messages stay, so does BOS (the template writes it anew),
-    and the last turn is never cut: half a question would be answered as if it were whole.
-
-    Args:
-        count: tokens of a prompt made of messages.
-        max_new_tokens: room that is kept for the answer.
+    A turn is a user message with what answers it. System messages stay, and the last turn is never cut: half a question
+    would be answered as if it were whole. ``count`` gives the tokens of a prompt made of messages.
 
     Raises:
         TooLongError: the last turn and the system messages alone are too long.
@@ -274,7 +256,6 @@ def fit(
 
 
 def too_long(error: TooLongError) -> str:
-    """What the user is told when the question does not fit."""
     return (
         f"El mensaje es demasiado largo: ocupa {error.tokens} tokens y caben {error.allowed} junto a la respuesta. "
         "Acórtelo, o pida una respuesta más corta."

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment
 from rich.markup import escape
@@ -26,41 +27,34 @@ from leylora.models.generate import TooLongError, spelled
 from leylora.models.load import silence_libraries
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One token of the text as one variant sees it coming.
+class Reading(NamedTuple):
+    """One token of the text as one variant sees it coming. The first follows nothing and has none of these."""
 
-    ``logprob`` is its natural log-probability after the tokens before it, ``entropy`` (nats) that of the distribution
-    it was drawn from, ``rank`` its place in it, from 1. The first token follows nothing and has none of these.
-    """
-
-    logprob: float | None = None
-    entropy: float | None = None
-    rank: int | None = None
+    logprob: float | None = None  # after the tokens before it, in nats
+    entropy: float | None = None  # of the distribution it was drawn from, in nats
+    rank: int | None = None  # its place in that distribution, from 1
 
     @property
     def probability(self) -> float | None:
         return None if self.logprob is None else math.exp(self.logprob)
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A token that may come next, and its probability."""
+class Candidate(NamedTuple):
+    """A token that may come next."""
 
     id: int
     text: str
     probability: float
 
 
-@dataclass(frozen=True)
-class VariantReading:
-    """A variant's view of a text. ``entropy`` is that of the next token, ``loss`` the text's mean, both in nats."""
+class VariantReading(NamedTuple):
+    """A variant's view of a text."""
 
     name: str
     tokens: tuple[Reading, ...]
     expected: tuple[Candidate, ...]
-    entropy: float
-    loss: float | None
+    entropy: float  # of the next token, in nats
+    loss: float | None  # mean of the text's tokens, in nats
 
 
 @dataclass(frozen=True)
@@ -79,12 +73,7 @@ class Inspection:
 
 
 def inspect(model: AdaptedModel, text: str, variants: Sequence[Variant] = (BASE,), top: int = 10) -> Inspection:
-    """Read a text with each variant, and name the ``top`` likeliest next tokens.
-
-    Raises:
-        UsageError: the text is empty.
-        TooLongError: it does not fit the window.
-    """
+    """Read a text with each variant, one forward pass each, and name the ``top`` likeliest next tokens."""
     if not text.strip():
         raise UsageError("There is nothing to inspect; give a text.")
     ids = model.plain_prompt(whole(text))
@@ -98,10 +87,8 @@ def inspect(model: AdaptedModel, text: str, variants: Sequence[Variant] = (BASE,
         spread = entropy(logprobs)
         rows = zip(seen[:, 0].tolist(), spread[:-1].tolist(), ranks.tolist(), strict=True)
         best = logprobs[-1].topk(min(top, logprobs.shape[-1]))
-        expected = tuple(
-            Candidate(at, spelled(model.tokenizer, at), math.exp(value))
-            for at, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        )
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        expected = tuple(Candidate(at, spelled(model.tokenizer, at), math.exp(value)) for at, value in pairs)
         loss = -float(seen.mean()) if len(ids) > 1 else None
         tokens = (Reading(), *(Reading(*row) for row in rows))
         readings.append(VariantReading(variant.name, tokens, expected, float(spread[-1]), loss))
@@ -126,7 +113,7 @@ def visible(text: str) -> str:
 
 
 def colours(probability: float | None) -> tuple[str, str]:
-    """Terminal and page colour of a probability, from likely (green) to unlikely (red)."""
+    """Terminal and page colour of a probability."""
     if probability is None:
         return "dim", "#edf2f7"
     return next(((name, code) for least, name, code in _SHADES if probability >= least), _RARE)
@@ -219,7 +206,7 @@ cambia su logaritmo (nats) frente a la primera.</small></p>
 
 
 def page(inspection: Inspection) -> str:
-    """The inspection as one HTML file: it loads nothing, and every text in it is escaped."""
+    """One HTML file that loads nothing; every text in it is escaped."""
     template = Environment(autoescape=True).from_string(_PAGE)
     return template.render(seen=inspection, colours=colours, visible=visible, percent=percent, direction=direction)
 
@@ -230,8 +217,7 @@ def run(
     """Load a base and its adapters, inspect a text and show it; the base always comes first.
 
     Raises:
-        UsageError: ``html`` exists, or there is no such adapter.
-        LeyloraError: a model or adapter cannot be loaded.
+        LeyloraError: ``html`` exists, the text is empty or too long, or a model or adapter cannot be loaded.
     """
     if html is not None and html.exists():
         raise UsageError(f"{html} already exists; choose another name.")

@@ -34,7 +34,7 @@ from leylora.chat.dialogue import (
 from leylora.errors import LeyloraError, UsageError
 from leylora.grounding.checker import CheckedCitation, explain, marked
 from leylora.grounding.citations import IndexedArticle
-from leylora.models.generate import Piece, TooLongError
+from leylora.models.generate import TooLongError
 from leylora.models.presets import Sampling, preset, preset_for, presets
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
@@ -87,7 +87,7 @@ DOWNLOAD = """(text) => {
 
 
 class Page:
-    """The handlers of one page. What differs between tabs is in their arguments, but for the answers under way."""
+    """The handlers of one page. What differs between tabs is in their arguments, except the answers under way."""
 
     def __init__(self, chat: Chat) -> None:
         self.chat = chat
@@ -98,15 +98,6 @@ class Page:
         for event in tuple(self._stops[request.session_hash]):
             event.set()
 
-    def settings(self, variant: str, name: str, temperature: float, length: float, seed: str, system: str) -> Settings:
-        """What the controls say; the slider's temperature replaces the preset's."""
-        if seed.strip() and not seed.strip().isdecimal():
-            raise UsageError("La semilla es un número entero, o nada.")
-        whole = int(seed) if seed.strip() else None
-        sampling, _ = preset(name, Sampling(max_new_tokens=int(length), seed=whole))
-        sampling = replace(sampling, temperature=float(temperature), do_sample=temperature > 0)
-        return Settings(variant, sampling, system.strip())
-
     def answer(
         self, request: gr.Request, turns: tuple[Turn, ...], question: str, controls: tuple[Any, ...], grounded: bool
     ) -> Iterator[tuple[Shown, Turn | None]]:
@@ -116,20 +107,19 @@ class Page:
         self._stops[request.session_hash].add(stop)
         try:
             yield ("", status("Buscando y leyendo …"), ""), None
-            for event in ask(self.chat, turns, question, self.settings(*controls), stop, grounded=grounded):
+            for event in ask(self.chat, turns, question, _settings(*controls), stop, grounded=grounded):
                 if isinstance(event, Notice):
                     notice = event.text
                 elif isinstance(event, Turn):
                     yield (with_marks(event), status(ended(event.finish), notice), sources(event)), event
-                elif isinstance(event, Piece):
+                else:
                     text += event.text
                     if time.monotonic() - last >= REFRESH:
                         last = time.monotonic()
                         yield (text, status("Escribiendo …", notice), ""), None
-        except TooLongError as error:
-            yield (text, status("", too_long(error)), ""), None
         except LeyloraError as error:
-            yield (text, status("", str(error)), ""), None
+            fault = too_long(error) if isinstance(error, TooLongError) else str(error)
+            yield (text, status("", fault), ""), None
         except Exception:  # a fault of ours must not leave the page waiting for ever
             log.exception("a question failed")
             yield (text, status("", "Algo ha fallado; el terminal dice qué."), ""), None
@@ -137,10 +127,23 @@ class Page:
             self._stops[request.session_hash].discard(stop)
 
 
+def _settings(variant: str, name: str, temperature: float, length: float, seed: str, system: str) -> Settings:
+    """What the controls say; the slider's temperature replaces the preset's."""
+    if seed.strip() and not seed.strip().isdecimal():
+        raise UsageError("La semilla es un número entero, o nada.")
+    start = Sampling(max_new_tokens=int(length), seed=int(seed) if seed.strip() else None)
+    sampling = replace(preset(name, start)[0], temperature=float(temperature), do_sample=temperature > 0)
+    return Settings(variant, sampling, system.strip())
+
+
+def _temperature(sampling: Sampling) -> float:
+    return 0.0 if sampling.greedy else sampling.temperature
+
+
 def build(page: Page) -> gr.Blocks:
     """The page with its controls and what they do."""
-    variants, first, index = list(page.chat.variants), page.chat.settings, page.chat.index
-    laws = [law.siglas or law.name for law in index.laws if law] if index else []
+    variants, index = list(page.chat.variants), page.chat.index
+    laws = [law.siglas or law.name for law in index.laws] if index else []
     with gr.Blocks(title="leylora", analytics_enabled=False, fill_width=True) as demo:
         gr.HTML(header(page.chat.model.name, laws))
         turns = gr.State(())
@@ -153,7 +156,6 @@ def build(page: Page) -> gr.Blocks:
                         render_markdown=False,
                         buttons=["copy", "copy_all"],
                         placeholder="Escriba una pregunta o elija un ejemplo.",
-                        feedback_options=None,
                         allow_tags=False,
                         latex_delimiters=[],
                         elem_id="chat",
@@ -161,15 +163,14 @@ def build(page: Page) -> gr.Blocks:
                     )
                     with gr.Row(equal_height=True):
                         question = gr.Textbox(
-                            show_label=False,
                             placeholder="Su pregunta",
-                            lines=1,
+                            show_label=False,
+                            container=False,
                             max_lines=8,
                             scale=5,
-                            autofocus=True,
-                            container=False,
-                            elem_id="pregunta",
                             min_width=180,
+                            autofocus=True,
+                            elem_id="pregunta",
                         )
                         send = gr.Button("Enviar", variant="primary", scale=1, min_width=90, elem_id="enviar")
                         stop = gr.Button(
@@ -182,59 +183,16 @@ def build(page: Page) -> gr.Blocks:
                         export = gr.Button("Exportar", size="sm", elem_id="exportar")
                     exported = gr.Textbox(visible="hidden", elem_id="exportado")
                 with gr.Tab("Lado a lado"):
-                    both = gr.Textbox(label="La misma pregunta a dos variantes", lines=1, max_lines=8, elem_id="ambas")
+                    both = gr.Textbox(label="La misma pregunta a dos variantes", max_lines=8, elem_id="ambas")
                     gr.Examples([[text] for text in EXAMPLES], [both], label="Ejemplos")
                     with gr.Row():
                         compare = gr.Button("Comparar", variant="primary", elem_id="comparar")
                         stop_both = gr.Button("Detener", variant="stop", elem_id="detener-ambas")
                     with gr.Row():
-                        sides = []
-                        for name, chosen in zip("ab", (BASE.name, first.variant), strict=True):
-                            with gr.Column(min_width=260):
-                                variant = gr.Dropdown(
-                                    variants, value=chosen, label="Variante", elem_id=f"variante-{name}"
-                                )
-                                text = gr.Textbox(
-                                    show_label=False,
-                                    lines=10,
-                                    interactive=False,
-                                    buttons=["copy"],
-                                    elem_id=f"respuesta-{name}",
-                                )
-                                sides.append((variant, text, gr.HTML(status("")), gr.HTML("")))
+                        sides = [_side("a", variants, BASE.name), _side("b", variants, page.chat.settings.variant)]
             with gr.Column(scale=1, min_width=260):
-                adapter = gr.Dropdown(variants, value=first.variant, label="Variante", elem_id="variante")
-                chosen_preset = gr.Dropdown(
-                    presets(), value=page.chat.preset, label="Ajustes (preset)", elem_id="preset"
-                )
-                temperature = gr.Slider(
-                    0,
-                    2,
-                    value=_temperature(first.sampling),
-                    step=0.05,
-                    label="Temperatura",
-                    info="0: siempre el token más probable",
-                    elem_id="temperatura",
-                )
-                most = max(32, page.chat.model.window * 3 // 4)
-                length = gr.Slider(
-                    16,
-                    most,
-                    value=min(most, first.sampling.max_new_tokens),
-                    step=16,
-                    label="Longitud máxima (tokens)",
-                    elem_id="longitud",
-                )
-                start = "" if first.sampling.seed is None else str(first.sampling.seed)
-                seed = gr.Textbox(start, label="Semilla", info="vacía: otra cada vez", max_lines=1, elem_id="semilla")
-                system = gr.Textbox(first.system, label="Instrucción de sistema", lines=2, elem_id="sistema")
-                grounded = gr.Checkbox(
-                    bool(index),
-                    label="Responder con los artículos de las leyes",
-                    visible=bool(index),
-                    elem_id="con-leyes",
-                )
-        controls = [adapter, chosen_preset, temperature, length, seed, system]
+                *controls, grounded = _controls(page.chat)
+        adapter, chosen_preset, temperature, _, _, system = controls
         outputs = [chat, turns, line, cards, question, send, stop]
 
         def respond(
@@ -242,7 +200,7 @@ def build(page: Page) -> gr.Blocks:
         ) -> Iterator[dict[Any, Any]]:
             if not (asked := asked.strip()):
                 return
-            told = [message for turn in before for message in bubbles(turn)]
+            told = [one for turn in before for one in bubbles(turn)]
             shown = [*told, said("user", asked)]
             yield {chat: shown, cards: "", question: "", send: gr.update(visible=False), stop: gr.update(visible=True)}
             turn = None
@@ -263,7 +221,7 @@ def build(page: Page) -> gr.Blocks:
             name = own if own != "deterministic" else current
             return name, _temperature(preset(name)[0])
 
-        def example(event: gr.SelectData) -> str:
+        def example(event: gr.SelectData) -> str:  # gradio finds the event by the parameter's type
             return str(event.value["text"])
 
         asking = {"inputs": [question, turns, grounded, *controls], "outputs": outputs, "show_progress": "hidden"}
@@ -272,23 +230,13 @@ def build(page: Page) -> gr.Blocks:
         for button in (stop, stop_both):
             button.click(page.stop, queue=False)
         for variant, *side in sides:
-            gr.on(
-                [compare.click, both.submit],
-                one_side,
-                [both, variant, grounded, *controls],
-                side,
-                show_progress="hidden",
-                trigger_mode="once",
-            )
-        gr.on([reset.click, chat.clear], page.stop, queue=False, cancels=[typed, picked]).then(
-            lambda: [[], (), status(""), "", "", gr.update(visible=True), gr.update(visible=False)],
-            outputs=outputs,
-        )
-        export.click(
-            lambda turns, system: as_jsonl(turns, system) if turns else "",
-            [turns, system],
-            exported,
-        ).then(None, exported, js=DOWNLOAD)
+            inputs = [both, variant, grounded, *controls]
+            gr.on([compare.click, both.submit], one_side, inputs, side, show_progress="hidden", trigger_mode="once")
+        cleared = gr.on([reset.click, chat.clear], page.stop, queue=False, cancels=[typed, picked])
+        empty = [[], (), status(""), "", "", gr.update(visible=True), gr.update(visible=False)]
+        cleared.then(lambda: empty, outputs=outputs)
+        saved = export.click(lambda turns, text: as_jsonl(turns, text) if turns else "", [turns, system], exported)
+        saved.then(None, exported, js=DOWNLOAD)
         adapter.input(change_variant, [adapter, chosen_preset], [chosen_preset, temperature])
         chosen_preset.input(lambda name: _temperature(preset(name)[0]), chosen_preset, temperature)
         demo.unload(page.stop)
@@ -296,8 +244,38 @@ def build(page: Page) -> gr.Blocks:
     return demo
 
 
-def _temperature(sampling: Sampling) -> float:
-    return 0.0 if sampling.greedy else sampling.temperature
+def _side(name: str, variants: list[str], chosen: str) -> list[Any]:
+    """One answer of two: its variant, its text, the line below it, its sources."""
+    with gr.Column(min_width=260):
+        return [
+            gr.Dropdown(variants, value=chosen, label="Variante", elem_id=f"variante-{name}"),
+            gr.Textbox(show_label=False, lines=10, interactive=False, buttons=["copy"], elem_id=f"respuesta-{name}"),
+            gr.HTML(status("")),
+            gr.HTML(""),
+        ]
+
+
+def _controls(chat: Chat) -> list[Any]:
+    """The settings: variant, preset, temperature, length, seed, system prompt, and whether to look into the laws."""
+    first, most = chat.settings, max(32, chat.model.window * 3 // 4)
+    length, seed = min(most, first.sampling.max_new_tokens), first.sampling.seed
+    hot, laws = _temperature(first.sampling), chat.index is not None
+    greedy = "0: siempre el token más probable"
+    return [
+        gr.Dropdown(list(chat.variants), value=first.variant, label="Variante", elem_id="variante"),
+        gr.Dropdown(presets(), value=chat.preset, label="Ajustes (preset)", elem_id="preset"),
+        gr.Slider(0, 2, hot, step=0.05, label="Temperatura", info=greedy, elem_id="temperatura"),
+        gr.Slider(16, most, length, step=16, label="Longitud máxima (tokens)", elem_id="longitud"),
+        gr.Textbox(
+            "" if seed is None else str(seed),
+            label="Semilla",
+            info="vacía: otra cada vez",
+            max_lines=1,
+            elem_id="semilla",
+        ),
+        gr.Textbox(first.system, label="Instrucción de sistema", lines=2, elem_id="sistema"),
+        gr.Checkbox(laws, label="Responder con los artículos de las leyes", visible=laws, elem_id="con-leyes"),
+    ]
 
 
 def bind(port: int) -> socket.socket:
@@ -320,12 +298,9 @@ def launch(page: Page, port: int = 0) -> gr.Blocks:
         port = free.getsockname()[1]
     demo = build(page)
     text, code = ["system-ui", "Segoe UI", "sans-serif"], ["ui-monospace", "monospace"]  # not fetched from anywhere
-    theme = gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=text, font_mono=code).set(
-        block_title_background_fill="none",
-        block_title_text_color="*body_text_color",
-        block_title_padding="0",
-        block_title_text_weight="500",
-    )
+    theme = gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=text, font_mono=code)
+    theme.set(block_title_background_fill="none", block_title_text_color="*body_text_color")
+    theme.set(block_title_padding="0", block_title_text_weight="500")
     demo.launch(
         server_name=HOST,
         server_port=port,
@@ -364,23 +339,19 @@ def header(model: str, laws: Sequence[str]) -> str:
 
 
 def status(text: str, notice: str = "") -> str:
-    """The line below an answer."""
     return f'<div class="estado">{f"<b>{html.escape(notice)}</b> " if notice else ""}{html.escape(text)}</div>'
 
 
 def bubbles(turn: Turn) -> list[dict[str, str]]:
-    """A turn as the chat shows it, each citation with its mark."""
     return [said("user", turn.question), said("assistant", with_marks(turn))]
 
 
 def with_marks(turn: Turn) -> str:
-    """The answer, each citation with its mark."""
     return marked(turn.answer, turn.checked) or "(respuesta vacía)"
 
 
 def said(role: str, text: str) -> dict[str, str]:
-    """A message of the chat, whose component takes it for HTML, also without Markdown: an image in a model's answer
-    would be loaded from wherever it says."""
+    """A message of the chat. The component reads it as HTML, also without Markdown, and would load an image in it."""
     return {"role": role, "content": _MARKUP.sub(lambda match: html.escape(match[0]), text)}
 
 

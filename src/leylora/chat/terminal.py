@@ -17,19 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from leylora import console
-from leylora.chat.dialogue import (
-    NOTICE,
-    Chat,
-    Notice,
-    Turn,
-    as_jsonl,
-    ask,
-    ended,
-    sources_of,
-    too_long,
-    verdict,
-    whole,
-)
+from leylora.chat.dialogue import NOTICE, Chat, Notice, Turn, as_jsonl, ask, ended, sources_of, too_long, verdict, whole
 from leylora.errors import LeyloraError
 from leylora.files import write_text
 from leylora.grounding.checker import explain
@@ -139,23 +127,28 @@ class Terminal:
     def _obey(self, line: str) -> bool:
         """Carry out a command; False ends the conversation."""
         command, _, rest = line.partition(" ")
+        rest, settings = rest.strip(), self.chat.settings
         try:
             match command:
                 case "/quit" | "/exit":
                     return False
                 case "/help":
                     console.say(HELP)
+                case "/adapter" if not rest:
+                    _list(self.chat.variants, settings.variant)
                 case "/adapter":
-                    self._change_adapter(rest.strip())
+                    self._change_adapter(rest)
+                case "/preset" if not rest:
+                    _list(presets(), self.chat.preset)
                 case "/preset":
-                    self._change_preset(rest.strip())
+                    self._change_preset(rest)
                 case "/system":
-                    self.chat.settings = replace(self.chat.settings, system=rest.strip())
-                    console.say("Instrucción de sistema puesta." if rest.strip() else "Sin instrucción de sistema.")
+                    self.chat.settings = replace(settings, system=rest)
+                    console.say("Instrucción de sistema puesta." if rest else "Sin instrucción de sistema.")
                 case "/sources":
-                    self._sources(rest.strip())
+                    self._sources(rest)
                 case "/save":
-                    self._save(rest.strip())
+                    self._save(rest)
                 case "/reset":
                     self.turns.clear()
                     console.say("Conversación nueva.")
@@ -166,9 +159,6 @@ class Terminal:
         return True
 
     def _change_adapter(self, name: str) -> None:
-        if not name:
-            console.say(_listed(self.chat.variants, self.chat.settings.variant))
-            return
         self.chat.model.prepare(self.chat.variant(name))
         console.say(f"Ahora responde {name}.")
         own = preset_for(name)
@@ -177,19 +167,16 @@ class Terminal:
         self.chat.settings = replace(self.chat.settings, variant=name)
 
     def _change_preset(self, name: str) -> None:
-        if not name:
-            console.say(_listed(presets(), self.chat.preset))
-            return
         sampling, ignored = preset(name, self.chat.settings.sampling)
         self.chat.settings, self.chat.preset = replace(self.chat.settings, sampling=sampling), name
         console.say(f"Ajustes {name}." + (f" Sin efecto aquí: {', '.join(ignored)}." if ignored else ""))
 
     def _sources(self, number: str) -> None:
         articles = sources_of(self.turns[-1]) if self.turns else []
-        if not articles:
-            console.say(
-                "La última respuesta no tiene artículos." if self.chat.index else "Sin leyes cargadas (--laws)."
-            )
+        if not self.chat.index and not articles:
+            console.say("Sin leyes cargadas (--laws).")
+        elif not articles:
+            console.say("La última respuesta no tiene artículos.")
         elif not number:
             for at, article in enumerate(articles, start=1):
                 console.say(f"{at}. {article.citation}  {article.rubric}")
@@ -211,10 +198,9 @@ class Terminal:
             return
         try:
             write_text(path, as_jsonl(self.turns, self.chat.settings.system))
+            console.say(f"Guardada en {shown(path)}.")
         except OSError as error:
             console.say(f"No se puede escribir {path}: {error.strerror}.")
-            return
-        console.say(f"Guardada en {shown(path)}.")
 
 
 def plain(text: str) -> str:
@@ -222,8 +208,9 @@ def plain(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
-def _listed(names: Iterable[str], current: str) -> str:
-    return "\n".join(f"{'→' if name == current else ' '} {name}" for name in names)
+def _list(names: Iterable[str], current: str) -> None:
+    for name in names:
+        console.say(f"{'→' if name == current else ' '} {name}")
 
 
 @contextmanager

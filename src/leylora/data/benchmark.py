@@ -1,6 +1,6 @@
 """The open benchmark of Ecuadorian law: its items, and the check of every key against parsed laws.
 
-An item holds facts (numbers of articles, figures, terms), never the text of a law; grounded prompts are composed from
+An item holds facts (article numbers, figures, terms), never the text of a law; grounded prompts are composed from
 parsed laws when a model is asked.
 """
 
@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -29,13 +29,12 @@ class BenchmarkItem(BaseModel):
 
     Attributes:
         law_id, article, edition: the article that answers; of an unanswerable item, the law that is asked about.
-        answer: the right answer in short words of our own (an article number for ``topic-to-number``; the reason
-            for an unanswerable item).
-        options, correct: the four options of a multiple-choice item and the index of the right one.
+        answer: in short words of our own (an article number for ``topic-to-number``; the reason not to answer for an
+            unanswerable item).
+        correct: the index of the right option of a multiple-choice item.
         accept: other answers that count as right.
-        evidence: terms and figures the article must contain for the key to hold, in any case and accentuation.
+        evidence: terms and figures the article must contain for the key to hold; case and accents do not count.
         supplied: numbers of the articles (of the same law) in a grounded prompt.
-        abstain: whether declining is the right answer.
         source: who asked first, when it was not this project.
     """
 
@@ -99,8 +98,8 @@ def load_benchmark(path: Path) -> list[BenchmarkItem]:
     return items
 
 
-class Finding(BaseModel):
-    """What the check says of one item: ``right``, ``wrong`` or ``unchecked``, and why."""
+class Finding(NamedTuple):
+    """What the check says of one item, and why."""
 
     id: str
     verdict: Literal["right", "wrong", "unchecked"]
@@ -108,16 +107,15 @@ class Finding(BaseModel):
 
 
 def check_item(item: BenchmarkItem, laws: Sequence[Law]) -> Finding:
-    """Check an item's key against the parsed law it names."""
     law = next((law for law in laws if law.id == item.law_id and law.edition == item.edition), None)
     if law is None:
         others = [one.edition for one in laws if one.id == item.law_id]
         have = f"edition {', '.join(others)} was given" if others else "not among the laws given"
-        return Finding(id=item.id, verdict="unchecked", reason=f"{item.law_id}, ed. {item.edition}: {have}")
+        return Finding(item.id, "unchecked", f"{item.law_id}, ed. {item.edition}: {have}")
     if item.source != "leylora" and not item.article:
-        return Finding(id=item.id, verdict="unchecked", reason="names no article")
+        return Finding(item.id, "unchecked", "names no article")
     faults = _abstention_faults(item, law) if item.abstain else _answer_faults(item, law)
-    return Finding(id=item.id, verdict="wrong" if faults else "right", reason="; ".join(faults))
+    return Finding(item.id, "wrong" if faults else "right", "; ".join(faults))
 
 
 def position_counts(items: Sequence[BenchmarkItem]) -> Counter[int]:

@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pyarrow
 import pyarrow.parquet
 
 from leylora.data.card import BuildReport, write_card
+from leylora.data.compose import draw
 from leylora.data.conversation import Conversation
 from leylora.data.duplicates import marks, union
 from leylora.data.gate import GateReport, clean
@@ -30,7 +30,7 @@ from leylora.laws.law import Law
 from leylora.text import one_line
 
 Rows = dict[Split, list[Conversation]]
-Tick = Callable[[str, int, int | None], None]  # stage, units done, units in all if known
+Tick = Callable[[str, int | None, int], None]  # stage, units in all if known, units done
 NOT_LAW_TEXT = re.compile(r"«[^«»]*»|\([^()]*ed\. [^()]*\)")
 READING_TEXT = 200  # characters; a longer paragraph is a text that several questions may share
 
@@ -43,13 +43,9 @@ def build(
     overwrite: bool = False,
     dry_run: bool = False,
     offline: bool = False,
-    tick: Tick = lambda stage, done, total: None,
+    tick: Tick = lambda stage, total, done: None,
 ) -> BuildReport:
-    """Make the dataset of ``mixture`` and write it to the folder ``out``.
-
-    Args:
-        dry_run: count everything, ask no model and write nothing.
-        tick: called with the name of a stage and the units of it that are done, for a progress display.
+    """Make the dataset of ``mixture`` and write it to the folder ``out``; a dry run only counts and asks no model.
 
     Raises:
         UsageError: ``out`` exists and ``overwrite`` is false, or the mixture wants laws and none were given.
@@ -65,8 +61,8 @@ def build(
     asked = (str(row["question"]) for file in mixture.benchmark for _, row in read_jsonl(file) if "question" in row)
     benchmark = union(asked, marks)
 
-    talk, gates, skipped = _instructions(mixture, admitted, benchmark, offline, tick)
-    splits = split_conversations(talk, mixture.splits, mixture.seed)
+    instructions, gates, skipped = _instructions(mixture, admitted, benchmark, offline, tick)
+    splits = split_conversations(instructions, mixture.splits, mixture.seed)
     law_rows, law_reports = _law_rows(mixture, laws, benchmark, dry_run, tick)
     fraction = mixture.instructions.fraction if mixture.instructions else None
     for name in SPLITS:
@@ -99,14 +95,14 @@ def build(
     if not dry_run:
         with staged_folder(out, overwrite=overwrite) as staging:
             for done, name in enumerate(SPLITS):
-                tick("write", done, len(SPLITS) + 1)
+                tick("write", 4, done)
                 write_jsonl(staging / f"{name}.jsonl", (row.model_dump() for row in splits[name]))
                 report.sha256[f"{name}.jsonl"] = sha256_file(staging / f"{name}.jsonl")
                 _write_parquet(staging / f"{name}.parquet", splits[name])
             write_json(staging / "report.json", report.model_dump())
-            tick("write", len(SPLITS), len(SPLITS) + 1)
+            tick("write", 4, 3)
             write_card(staging, report, everything)
-        tick("write", len(SPLITS) + 1, len(SPLITS) + 1)
+        tick("write", 4, 4)
     return report
 
 
@@ -116,7 +112,7 @@ def _check_place(out: Path, overwrite: bool) -> None:
     if file is not None:
         raise UsageError(f"{file} is a file, and {out} should be a folder; choose another name.")
     if out.exists() and not overwrite:
-        raise UsageError(f"{out} already exists; choose another folder or ask for it to be replaced.")
+        raise UsageError(f"{out} already exists; choose another folder or replace it with --overwrite.")
     if out.exists() and any(out.iterdir()) and not (out / "report.json").exists():
         raise UsageError(f"{out} holds other things than a dataset and is not replaced; choose another folder.")
 
@@ -150,7 +146,7 @@ def _instructions(
                 license=source.license,
                 settings=mixture.instructions.gate,
                 benchmark=benchmark,
-                tick=partial(_tell, tick, source.name, None),
+                tick=partial(tick, source.name, None),
             )
         except LeyloraError as error:
             if not source.optional:
@@ -172,31 +168,33 @@ def _law_rows(
     if mixture.laws is None:
         return rows, reports
     members = split_articles(laws, mixture.splits, mixture.seed, mixture.laws.hold_out)
-    settings = mixture.laws.tasks
+    settings, writer = mixture.laws.tasks, mixture.laws.writer
     total = sum(len(part) for part in members.values())
     for name in SPLITS:
-        share = len(members[name]) / max(1, total)
+        mine, count = members[name], len(members[name])
+        share = count / max(1, total)
         most = max(1, round(settings.max_rows * share)) if settings.max_rows else None
         found, report = generate(
             laws,
             settings.model_copy(update={"max_rows": most}),
             mixture.seed,
-            members=members[name],
-            tick=partial(_tell, tick, f"law, {name}", len(members[name])),
+            members=mine,
+            tick=partial(tick, f"law, {name}", count),
         )
-        if mixture.laws.writer is not None and not dry_run:
-            writer = mixture.laws.writer
-            writer = writer.model_copy(update={"max_articles": max(1, round(writer.max_articles * share))})
+        if writer is not None and not dry_run:
+            most = max(1, round(writer.max_articles * share))
             written, writing = write_rows(
                 laws,
-                writer,
+                writer.model_copy(update={"max_articles": most}),
                 settings,
                 mixture.seed,
-                members=members[name],
-                tick=partial(_tell, tick, f"model-written, {name}", writer.max_articles),
+                members=mine,
+                tick=partial(tick, f"model-written, {name}", most),
             )
             found += written
-            report.add(writing)
+            report.by_task.update(writing.by_task)
+            report.dropped.update(writing.dropped)
+            report.samples += writing.samples
         for row in found:
             if not benchmark.isdisjoint(marks(read_grounded_prompt(row.prompt)[0])):
                 report.drop("shares eight words with the benchmark", row)
@@ -207,16 +205,12 @@ def _law_rows(
     return rows, reports
 
 
-def _tell(tick: Tick, stage: str, total: int | None, done: int) -> None:
-    tick(stage, done, total)
-
-
-def _mix(law: list[Conversation], talk: list[Conversation], fraction: float | None, seed: int) -> list[Conversation]:
+def _mix(law: list[Conversation], others: list[Conversation], fraction: float | None, seed: int) -> list[Conversation]:
     """Law and instruction rows in one stable random order, the instructions thinned to their share."""
     if fraction is not None:
         most = round(len(law) * fraction / (1 - fraction))
-        talk = sorted(talk, key=lambda row: (draw(seed, "share", row.id), row.id))[:most]
-    return sorted([*law, *talk], key=lambda row: (draw(seed, "order", row.id), row.id))
+        others = sorted(others, key=lambda row: (draw(seed, "share", row.id), row.id))[:most]
+    return sorted([*law, *others], key=lambda row: (draw(seed, "order", row.id), row.id))
 
 
 def _without_leaks(splits: Rows, laws: Sequence[Law]) -> tuple[list[Conversation], int]:
@@ -235,11 +229,9 @@ def _why_empty(gates: dict[str, GateReport], law: dict[str, dict[str, Any]], ref
     reasons = [f"{name}: {reason}" for name, reason in refused.items()]
     for name, gate in gates.items():
         worst = max(gate.steps, key=lambda step: step.dropped)
-        if gate.rows_in == 0:
-            reasons.append(f"{name}: it holds no row")
-        else:
-            why = f", most fell at {worst.name!r}" if worst.dropped else ""
-            reasons.append(f"{name}: {gate.rows_out} of {gate.rows_in} rows passed{why}")
+        why = f", most fell at {worst.name!r}" if worst.dropped else ""
+        passed = f"{gate.rows_out} of {gate.rows_in} rows passed{why}" if gate.rows_in else "it holds no row"
+        reasons.append(f"{name}: {passed}")
     reasons += [f"law, {name}: {report['dropped']}" for name, report in law.items() if report["dropped"]]
     return "; ".join(reasons) or "no source gave a row"
 
@@ -249,18 +241,11 @@ def _write_parquet(path: Path, rows: Sequence[Conversation]) -> None:
     text = pyarrow.string()
     turns = pyarrow.list_(pyarrow.struct([("role", text), ("content", text)]))
     fields = [pyarrow.field(name, turns if name == "messages" else text) for name in Conversation.model_fields]
-    columns = {name: [getattr(row, name) for row in rows] for name in Conversation.model_fields if name != "messages"}
-    columns["messages"] = [[turn.model_dump() for turn in row.messages] for row in rows]
-    table = pyarrow.table(columns, schema=pyarrow.schema(fields))
+    table = pyarrow.Table.from_pylist([row.model_dump() for row in rows], schema=pyarrow.schema(fields))
     pyarrow.parquet.write_table(table, path, compression="zstd")
 
 
 # --- who goes to train, validation and test ---------------------------------------------------------------------
-
-
-def draw(seed: int, *key: str) -> int:
-    """A number that depends on the seed and the key only: the order in which things are picked."""
-    return int.from_bytes(blake2b("\x1f".join([str(seed), *key]).encode(), digest_size=8).digest(), "big")
 
 
 def split_articles(
@@ -268,11 +253,10 @@ def split_articles(
 ) -> dict[Split, set[tuple[str, str]]]:
     """``(law id, article number)`` of each split; all articles of ``hold_out`` laws are test."""
     members: dict[Split, set[tuple[str, str]]] = {name: set() for name in SPLITS}
-    held = set(hold_out)
     for law in laws:
         numbers = [row.number for row in law.articles]
         order = sorted(numbers, key=lambda number: (draw(seed, law.id, number), number))
-        test, validation = (len(order), len(order)) if law.id in held else _bounds(len(order), splits)
+        test, validation = (len(order), len(order)) if law.id in hold_out else _bounds(len(order), splits)
         members["test"] |= {(law.id, number) for number in order[:test]}
         members["validation"] |= {(law.id, number) for number in order[test:validation]}
         members["train"] |= {(law.id, number) for number in order[validation:]}

@@ -5,7 +5,7 @@ reads it, PNG files (same rows, same bytes), and the summary on the terminal.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +56,15 @@ class BuildReport(BaseModel):
     leaks_removed: int
     sha256: dict[str, str] = {}
 
-    def tasks(self) -> list[str]:
-        """Every task that has rows, by name."""
-        return sorted({task for part in self.by_task.values() for task in part})
+    def tasks(self) -> list[tuple[str, list[str]]]:
+        """Every task by name, with its rows in each split."""
+        names = sorted({task for part in self.by_task.values() for task in part})
+        return [(task, [f"{self.by_task[split].get(task, 0):,}" for split in self.rows]) for task in names]
 
     def dropped(self) -> list[tuple[str, str, int]]:
         """``(where, why, rows)`` of everything that was left out, most rows first."""
         found = [(name, step.name, step.dropped) for name, gate in self.gates.items() for step in gate.steps]
-        law: Counter[str] = Counter()
-        for report in self.law_tasks.values():
-            law.update(report["dropped"])
+        law = sum((Counter(report["dropped"]) for report in self.law_tasks.values()), Counter[str]())
         found += [("law", reason, count) for reason, count in law.items()]
         found.append(("train", "shares a run of eight words with a test answer", self.leaks_removed))
         return sorted([one for one in found if one[2]], key=lambda one: (-one[2], one[0], one[1]))
@@ -80,8 +79,8 @@ def show(report: BuildReport, folder: Path | None) -> None:
     table = Table("task", title=f"{report.name}: rows by task")
     for name in report.rows:
         table.add_column(name, justify="right")
-    for task in report.tasks():
-        table.add_row(task, *(f"{report.by_task[name].get(task, 0):,}" for name in report.rows))
+    for task, counts in report.tasks():
+        table.add_row(task, *counts)
     table.add_section()
     table.add_row("all", *(f"{count:,}" for count in report.rows.values()), style="bold")
     console.out.print(table)
@@ -111,19 +110,33 @@ def show(report: BuildReport, folder: Path | None) -> None:
 
 def write_card(folder: Path, report: BuildReport, rows: Sequence[Conversation]) -> None:
     """Write ``README.md`` and the pictures it shows into ``folder``."""
-    pictures = draw_plots(folder / "plots", report, rows)
-    parts = [_header(report), f"# {report.name}\n\n{report.description}", _rows(report), ROW_SHAPE]
+    totals = sum(map(Counter, report.by_task.values()), Counter[str]())
+    dropped = report.dropped()
+    plots = folder / "plots"
+    plots.mkdir(parents=True, exist_ok=True)
+    _lengths(plots / "lengths.png", rows)
+    _bars(plots / "tasks.png", "Rows by task", totals)
+    _bars(plots / "sources.png", "Rows by source", report.by_source)
+    pictures = ["lengths", "tasks", "sources"]
+    if dropped:
+        counts = {f"{where}: {why}": count for where, why, count in dropped}
+        _bars(plots / "dropped.png", "Rows left out, and why", counts)
+        pictures.append("dropped")
+
+    share = f"{report.instruction_share:.0%} general instructions, {1 - report.instruction_share:.0%} questions on law."
+    task_lines = [(task, *counts) for task, counts in report.tasks()]
+    task_lines.append(("**all**", *(f"**{count:,}**" for count in report.rows.values())))
+    parts = [_header(report), f"# {report.name}\n\n{report.description}"]
+    parts.append(f"## Rows\n\n{_table(['task'], list(report.rows), task_lines)}")
+    parts += [f"{share} Seed {report.seed}; the same mixture gives the same bytes.", ROW_SHAPE]
     if report.laws:
         parts.append(_laws(report))
     if report.gates or report.left_out():
         parts.append(_sources(report))
-    dropped = [f"| {where} | {why} | {count:,} |" for where, why, count in report.dropped()]
-    if dropped:
-        table = "\n".join(["| where | why | rows |", "|---|---|---:|", *dropped])
-        parts.append(f"## Left out\n\n{table}\n\n`report.json` holds samples of each.")
-    else:
-        parts.append("## Left out\n\nNothing.")
-    parts.append("\n\n".join(f"![{name.removesuffix('.png')}](plots/{name})" for name in pictures))
+    lines = [(where, why, f"{count:,}") for where, why, count in dropped]
+    left_out = f"{_table(['where', 'why'], ['rows'], lines)}\n\n`report.json` holds samples of each."
+    parts.append(f"## Left out\n\n{left_out if dropped else 'Nothing.'}")
+    parts += [f"![{name}](plots/{name}.png)" for name in pictures]
     parts.append("## Limits")
     if report.laws:
         parts.append(
@@ -133,6 +146,13 @@ def write_card(folder: Path, report: BuildReport, rows: Sequence[Conversation]) 
         )
     parts.append("Built with leylora (`scripts/build_dataset.py`).")
     write_text(folder / "README.md", "\n\n".join(parts) + "\n")
+
+
+def _table(left: list[str], right: list[str], lines: Iterable[Sequence[str]]) -> str:
+    """A Markdown table with these headings over text and over numbers."""
+    rows = [[*left, *right], *lines]
+    cells = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([cells[0], "|" + "---|" * len(left) + "---:|" * len(right), *cells[1:]])
 
 
 def _header(report: BuildReport) -> str:
@@ -148,16 +168,6 @@ def _header(report: BuildReport) -> str:
         "task_categories: [text-generation, question-answering]\n"
         f"configs:\n  - config_name: default\n    data_files:\n{files}\n---"
     )
-
-
-def _rows(report: BuildReport) -> str:
-    names = list(report.rows)
-    lines = [f"| task | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
-    for task in report.tasks():
-        lines.append(f"| {task} | " + " | ".join(f"{report.by_task[name].get(task, 0):,}" for name in names) + " |")
-    lines.append("| **all** | " + " | ".join(f"**{report.rows[name]:,}**" for name in names) + " |")
-    share = f"{report.instruction_share:.0%} general instructions, {1 - report.instruction_share:.0%} questions on law."
-    return "## Rows\n\n" + "\n".join(lines) + f"\n\n{share} Seed {report.seed}; the same mixture gives the same bytes."
 
 
 def _laws(report: BuildReport) -> str:
@@ -176,34 +186,17 @@ def _laws(report: BuildReport) -> str:
 
 
 def _sources(report: BuildReport) -> str:
-    lines = ["| instruction source | rows read | rows that passed |", "|---|---:|---:|"]
-    lines += [f"| {name} | {gate.rows_in:,} | {gate.rows_out:,} |" for name, gate in report.gates.items()]
+    lines = [(name, f"{gate.rows_in:,}", f"{gate.rows_out:,}") for name, gate in report.gates.items()]
+    table = _table(["instruction source"], ["rows read", "rows that passed"], lines)
     notes = "".join(f"\n- Left out: {name}: {reason}" for name, reason in report.left_out().items())
     licenses = ", ".join(f"{name} ({count:,} rows)" for name, count in report.by_license.items())
-    return "## Instruction sources\n\n" + "\n".join(lines) + f"\n\nLicences: {licenses}.{notes}"
+    return f"## Instruction sources\n\n{table}\n\nLicences: {licenses}.{notes}"
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------
 
 
-def draw_plots(folder: Path, report: BuildReport, rows: Sequence[Conversation]) -> list[str]:
-    """Write the PNG files into ``folder`` and return their names in the order of the card."""
-    folder.mkdir(parents=True, exist_ok=True)
-    totals: Counter[str] = Counter()
-    for part in report.by_task.values():
-        totals.update(part)
-    names = [
-        _lengths(folder / "lengths.png", rows),
-        _bars(folder / "tasks.png", "Rows by task", totals),
-        _bars(folder / "sources.png", "Rows by source", report.by_source),
-    ]
-    dropped = {f"{where}: {why}": count for where, why, count in report.dropped()}
-    if dropped:
-        names.append(_bars(folder / "dropped.png", "Rows left out, and why", dropped))
-    return names
-
-
-def _lengths(path: Path, rows: Sequence[Conversation]) -> str:
+def _lengths(path: Path, rows: Sequence[Conversation]) -> None:
     figure, axes = _figure(7, 3.2)
     prompts = [row.characters - len(row.answer) for row in rows]
     answers = [len(row.answer) for row in rows]
@@ -214,10 +207,10 @@ def _lengths(path: Path, rows: Sequence[Conversation]) -> str:
     axes.set_ylabel("rows")
     axes.set_title("Length of prompts and answers", loc="left", color=INK)
     axes.legend(frameon=False)
-    return _save(figure, path)
+    save_figure(figure, path, dpi=120)
 
 
-def _bars(path: Path, title: str, counts: Mapping[str, int]) -> str:
+def _bars(path: Path, title: str, counts: Mapping[str, int]) -> None:
     order = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     rest = sum(count for _, count in order[MOST_BARS:])
     order = order[:MOST_BARS] + ([("the rest", rest)] if rest else [])
@@ -230,7 +223,7 @@ def _bars(path: Path, title: str, counts: Mapping[str, int]) -> str:
     axes.set_xlim(0, max(values, default=1) * 1.15)
     axes.xaxis.set_visible(False)
     axes.set_title(title, loc="left", color=INK)
-    return _save(figure, path)
+    save_figure(figure, path, dpi=120)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -239,8 +232,3 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8, colors=INK)
     return figure, axes
-
-
-def _save(figure: Figure, path: Path) -> str:
-    save_figure(figure, path, dpi=120)
-    return path.name

@@ -1,46 +1,54 @@
 """From one item (a question in several wordings, its answer, its article) to one row.
 
-`Item` is what the families of `leylora.data.questions` give. `LawLookup` answers what they ask about the laws of a
-build, `DistractorPool` chooses wrong articles for the prompt, `roughen` writes a question as people type it, and
-`compose` puts wording, articles, answer and citation together.
+The families of `leylora.data.questions` give an `Item`; `LawLookup` answers what they ask about the laws of a build.
+`compose` picks a wording, roughens it, takes wrong articles from a `DistractorPool` into the prompt, and adds the
+citation to the answer.
 """
 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from random import Random
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from leylora.data.conversation import Conversation, Message
 from leylora.data.law_text import subject
+from leylora.data.verify import whole_law_citation
 from leylora.grounding.citations import Named
-from leylora.grounding.prompt import Passage, bracketed, grounded_prompt, law_system_prompt, passage
+from leylora.grounding.prompt import Passage, grounded_prompt, law_system_prompt, passage
 from leylora.grounding.quantities import references
 from leylora.laws.law import Article, Law
 from leylora.text import fold
 
 LICENSE = "public-domain"  # official texts of law; the questions are this project's
-LONGEST_TITLE = 110  # characters; a longer rubric is a sentence that opens a list
-MASCULINE = {
-    "código",
-    "codigo",
-    "reglamento",
-    "estatuto",
-    "decreto",
-    "acuerdo",
-    "texto",
-    "convenio",
-    "pacto",
-    "mandato",
-}
-MASCULINE |= {"tratado", "protocolo", "instructivo"}
+MAX_PER_ARTICLE = 8
 TOO_LONG = "longer than max_characters"
 
 Kind = Literal["grounded", "closed", "abstain"]
+
+
+class TaskSettings(BaseModel):
+    """How many rows of which kind. Lengths are characters of a whole conversation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    families: list[str] | None = Field(default=None, description="of `leylora.data.questions`; None: all")
+    grounded_per_article: int = Field(default=5, ge=0, le=MAX_PER_ARTICLE)
+    closed_per_article: int = Field(default=1, ge=0, le=MAX_PER_ARTICLE)
+    abstain_per_article: int = Field(default=2, ge=0, le=MAX_PER_ARTICLE)
+    max_closed_share: float = Field(default=0.15, gt=0, le=1)
+    max_abstain_share: float = Field(default=0.22, gt=0, le=1, description="temporal questions included")
+    distractors: tuple[int, int] = Field(default=(2, 4), description="fewest and most wrong articles in a prompt")
+    max_characters: int = Field(default=8_000, gt=200)
+    max_template_share: float = Field(default=0.05, gt=0, le=1)
+    rough_questions: float = Field(default=0.2, ge=0, le=1, description="share typed in haste")
+    max_rows: int | None = Field(default=None, gt=0)
 
 
 @dataclass(frozen=True)
@@ -51,10 +59,9 @@ class Item:
         kind: the share of the mixture the item counts for.
         article: the one that answers, and to which the row belongs.
         phrasings: wordings with ``{slots}``; ``{law}``, ``{of_law}``, ``{the_law}`` and ``{number}`` are always filled.
-        answer: complete but for the citation, which is added when ``cites`` is set.
+        answer: without the citation that ends it: of the article when ``cites`` is set, else of the law.
         supplied: whether the prompt carries articles; a closed-book item never has any.
-        also_given: articles the prompt must carry besides ``article``.
-        other_edition: an article of another edition that the prompt must carry.
+        also_given, other_edition: articles, and an article of another edition, that the prompt must carry too.
     """
 
     task: str
@@ -74,42 +81,27 @@ class Unfit(Exception):
 
 
 def compose(
-    law: Law,
-    item: Item,
-    pool: "DistractorPool",
-    chance: Random,
-    *,
-    number: int,
-    distractors: tuple[int, int],
-    max_characters: int,
-    rough: float,
+    law: Law, item: Item, pool: "DistractorPool", chance: Random, settings: TaskSettings, number: int
 ) -> tuple[str, Conversation]:
-    """The row of ``item`` and the name of its wording.
-
-    Args:
-        pool: the articles of ``law`` that distractors may come from.
-        number: running number of the row within its article, for the id.
-        distractors: fewest and most wrong articles in the prompt; there is always at least one.
-        rough: share of questions typed in haste (`roughen`).
+    """The name of the wording that was picked, and the row; ``number`` counts the rows of an article, for the id.
 
     Raises:
         Unfit: it is longer than ``max_characters``, or needs an article that the pool does not hold.
     """
     template = chance.randrange(len(item.phrasings))
-    name = chance.choice(names_of(law))
+    name = chance.choice(list(dict.fromkeys(name for name in (law.name, law.siglas, *law.aliases) if name)))
     slots = {"law": name, "of_law": of_law(law, name), "the_law": the_law(law, name)}
     slots["number"] = spelled(item.article.number)
     question = item.phrasings[template].format(**(slots | item.slots))
     question = question.replace(" a el ", " al ").replace(" de el ", " del ")
-    question = roughen(question, chance, rough)
+    question = roughen(question, chance, settings.rough_questions)
     question = question[:1].upper() + question[1:]
-    answer = f"{item.answer} {bracketed(law.cite(item.article.number))}" if item.cites else item.answer
-    laws = [law] if item.other_edition is None else [law, item.other_edition[0]]
-    system = law_system_prompt(laws)
-    room = max_characters - len(system) - len(answer)
+    answer = f"{item.answer} ({law.cite(item.article.number) if item.cites else whole_law_citation(law)})"
+    system = law_system_prompt([law] if item.other_edition is None else [law, item.other_edition[0]])
+    room = settings.max_characters - len(system) - len(answer)
     prompt = question
     if item.supplied and item.kind != "closed":
-        prompt = _with_articles(law, item, pool, distractors, question, room, chance)
+        prompt = _with_articles(law, item, pool, settings.distractors, question, room, chance)
     if len(prompt) > room:
         raise Unfit(TOO_LONG)
     row = Conversation(
@@ -133,22 +125,22 @@ def compose(
 def _with_articles(
     law: Law, item: Item, pool: "DistractorPool", distractors: tuple[int, int], question: str, room: int, chance: Random
 ) -> str:
-    """The grounded prompt: as many wrong articles as fit, and the item's own unless it abstains for lack of it."""
-    own: list[Passage] = [] if item.kind == "abstain" and not item.cites else [passage(law, item.article)]
+    """The grounded prompt: as many wrong articles as fit, at least one, and the item's own unless it abstains."""
+    own = [] if item.kind == "abstain" and not item.cites else [passage(law, item.article)]
     own += [passage(law, row) for row in item.also_given]
     if item.other_edition is not None:
         own.append(passage(*item.other_edition))
-    if not all(pool.holds(row) for row in item.also_given):
+    if not all(row.number in pool.place for row in item.also_given):
         raise Unfit("needs an article of another split")
     wanted = chance.randint(*distractors) - len(item.also_given) + (0 if own else 1)
     given = list(own)
-    room -= len(grounded_prompt(question, given)) if given else len(grounded_prompt(question, [Passage("", "", "")]))
+    room -= len(grounded_prompt(question, given or [Passage("", "", "")]))
     told = [item.article.rubric or "", *(item.slots.get(key, "") for key in ("topic", "term", "words", "conduct"))]
     told = [fold(words) for words in told if words]
     for row in pool.distractors(item.article, chance):
         if len(given) - len(own) >= wanted:
             break
-        # A wrong article that speaks of the same topic or holds the same words could be taken for a right one.
+        # A wrong article about the same topic or with the same words could be taken for a right one.
         if row in item.also_given or any(words in pool.folded(row) for words in told):
             continue
         block = passage(law, row)
@@ -164,6 +156,15 @@ def _with_articles(
 
 # --- laws and their articles, looked up -------------------------------------------------------------------------
 
+LONGEST_TITLE = 110  # characters; a longer rubric is a sentence that opens a list
+MASCULINE = {"código", "codigo", "reglamento", "estatuto", "decreto", "acuerdo", "texto", "convenio", "pacto"}
+MASCULINE |= {"mandato", "tratado", "protocolo", "instructivo"}
+
+
+def draw(seed: int, *key: str) -> int:
+    """A number that depends on the seed and the key only: the order in which things are picked."""
+    return int.from_bytes(blake2b("\x1f".join([str(seed), *key]).encode(), digest_size=8).digest(), "big")
+
 
 class LawLookup:
     """The laws of a build, with what families look up: which rubrics and subjects name one article only."""
@@ -171,29 +172,27 @@ class LawLookup:
     def __init__(self, laws: Iterable[Law], seed: int) -> None:
         self.laws = tuple(laws)
         self.seed = seed
-        self._facts: dict[tuple[str, str], _Facts] = {}
+        self._facts = {(law.id, law.edition): _Facts(law) for law in self.laws}
 
     def random(self, *key: str) -> Random:
         """A generator that depends on the seed and ``key`` only, never on what ran before."""
-        digest = blake2b("\x1f".join([str(self.seed), *key]).encode(), digest_size=8).digest()
-        return Random(int.from_bytes(digest, "big"))
+        return Random(draw(self.seed, *key))
 
     def facts(self, law: Law) -> "_Facts":
-        """What is looked up in ``law``, read once."""
-        key = law.id, law.edition
-        if key not in self._facts:
-            self._facts[key] = _Facts(law)
-        return self._facts[key]
+        return self._facts[law.id, law.edition]
 
-    def has_unique_rubric(self, law: Law, article: Article) -> bool:
-        """Whether the rubric is a short title and names only this article in its law."""
+    def title(self, law: Law, article: Article) -> str | None:
+        """The rubric as it is said inside a sentence, when it is short and no other article of the law has it."""
         rubric = article.rubric or ""
-        return 0 < len(rubric) <= LONGEST_TITLE and ";" not in rubric and self.facts(law).rubrics[rubric.lower()] == 1
+        if not 0 < len(rubric) <= LONGEST_TITLE or ";" in rubric or self.facts(law).rubrics[rubric.lower()] != 1:
+            return None
+        return rubric if len(rubric) > 1 and rubric[1].isupper() else rubric[0].lower() + rubric[1:]
 
     def topic(self, law: Law, article: Article) -> str | None:
-        """Words that name the article and no other one of its law: its rubric, else the subject it opens with."""
-        if self.has_unique_rubric(law, article):
-            return lowered(article.rubric or "")
+        """Words that name this article of the law only: its title, else the subject it opens with."""
+        title = self.title(law, article)
+        if title:
+            return title
         opening = subject(article.body) if not article.rubric else None
         return opening if opening and self.facts(law).subjects[opening.lower()] == 1 else None
 
@@ -218,29 +217,16 @@ class _Facts:
         return found
 
 
-def names_of(law: Law) -> Sequence[str]:
-    """The names a person may call the law by, its full name first."""
-    return tuple(dict.fromkeys(name for name in (law.name, law.siglas, *law.aliases) if name))
+def the_law(law: Named, name: str) -> str:
+    """``name`` with its article, "el COIP", "la Constitución"; an abbreviation has the gender of the full name."""
+    noun = (law.name if name.isupper() else name).split()[0].lower()
+    return f"el {name}" if noun in MASCULINE else f"la {name}"
 
 
 def of_law(law: Named, name: str) -> str:
-    """``name`` of the law after "de", with the article its gender asks for: "del COIP", "de la Constitución"."""
-    return f"del {name}" if _is_masculine(law, name) else f"de la {name}"
-
-
-def the_law(law: Named, name: str) -> str:
-    """``name`` with its article: "el COIP", "la Constitución"."""
-    return f"el {name}" if _is_masculine(law, name) else f"la {name}"
-
-
-def _is_masculine(law: Named, name: str) -> bool:
-    """Whether the name takes "el". An abbreviation has the gender of the law's full name."""
-    return (law.name if name.isupper() else name).split()[0].lower() in MASCULINE
-
-
-def lowered(rubric: str) -> str:
-    """A rubric inside a sentence: first letter small, unless it begins with an abbreviation."""
-    return rubric if len(rubric) > 1 and rubric[1].isupper() else rubric[:1].lower() + rubric[1:]
+    """``name`` of the law after "de": "del COIP", "de la Constitución"."""
+    named = the_law(law, name)
+    return f"d{named}" if named.startswith("el ") else f"de {named}"
 
 
 def spelled(number: str) -> str:
@@ -260,16 +246,12 @@ NEAR = 6
 class DistractorPool:
     """The articles in force of one law that a prompt may carry, in printed order."""
 
-    def __init__(self, law: Law, numbers: Iterable[str] | None = None) -> None:
-        wanted = None if numbers is None else set(numbers)
-        self.articles = [row for row in law.articles if row.in_force and (wanted is None or row.number in wanted)]
-        self._place = {row.number: at for at, row in enumerate(self.articles)}
+    def __init__(self, law: Law, numbers: Iterable[str]) -> None:
+        wanted = set(numbers)
+        self.articles = [row for row in law.articles if row.in_force and row.number in wanted]
+        self.place = {row.number: at for at, row in enumerate(self.articles)}
         self._folded: dict[str, str] = {}
         self._printed = {row.number: at for at, row in enumerate(law.articles)}
-
-    def holds(self, article: Article) -> bool:
-        """Whether the article is one of the pool's."""
-        return article.number in self._place
 
     def folded(self, article: Article) -> str:
         """Rubric and body of one of the pool's articles, folded for comparing."""
@@ -279,43 +261,40 @@ class DistractorPool:
 
     def distractors(self, article: Article, chance: Random) -> Iterator[Article]:
         """Articles other than ``article``, each once: near, similar and distant ones in random turns."""
-        place = self._place.get(article.number)
+        place = self.place.get(article.number)
         if place is None:
             after = self._printed.get(article.number, 0)
             place = sum(self._printed[row.number] < after for row in self.articles)
         near = [at for at in range(place - NEAR, place + NEAR + 1) if 0 <= at < len(self.articles)]
         chance.shuffle(near)
-        similar = self._similar(article)
         distant = chance.sample(range(len(self.articles)), min(len(self.articles), 12))
-        queues = [near, similar, distant]
-        seen: set[int] = {self._place[article.number]} if article.number in self._place else set()
+        queues = [near, self._similar(article), distant]
+        seen = {self.place[article.number]} if article.number in self.place else set()
         while any(queues):
-            queue = chance.choice([queue for queue in queues if queue])
-            at = queue.pop(0)
+            at = chance.choice([queue for queue in queues if queue]).pop(0)
             if at not in seen:
                 seen.add(at)
                 yield self.articles[at]
 
     def _similar(self, article: Article) -> list[int]:
         """Up to four articles with most of this one's rare words."""
-        words = sorted(set(_long_words(article)), key=lambda word: (len(self._holders.get(word, ())), word))
-        votes: Counter[int] = Counter()
-        for word in [word for word in words if 1 < len(self._holders.get(word, ())) <= COMMON][:RARE_WORDS]:
-            votes.update(self._holders[word])
-        votes.pop(self._place.get(article.number, -1), None)
+        held = {word: self._holders.get(word, []) for word in _long_words(article)}
+        rare = sorted((len(holders), word) for word, holders in held.items() if 1 < len(holders) <= COMMON)
+        votes = Counter(at for _, word in rare[:RARE_WORDS] for at in held[word])
+        votes.pop(self.place.get(article.number, -1), None)
         return [at for at, _ in sorted(votes.items(), key=lambda pair: (-pair[1], pair[0]))[:4]]
 
     @cached_property
     def _holders(self) -> dict[str, list[int]]:
         holders: dict[str, list[int]] = {}
         for at, row in enumerate(self.articles):
-            for word in set(_long_words(row)):
+            for word in _long_words(row):
                 holders.setdefault(word, []).append(at)
         return holders
 
 
-def _long_words(article: Article) -> list[str]:
-    return [word.lower() for word in LONG_WORD.findall(f"{article.rubric or ''} {article.body}")]
+def _long_words(article: Article) -> set[str]:
+    return {word.lower() for word in LONG_WORD.findall(f"{article.rubric or ''} {article.body}")}
 
 
 # --- how people type --------------------------------------------------------------------------------------------
@@ -326,8 +305,7 @@ SLIPS = {"a": "s", "e": "r", "i": "o", "o": "p", "n": "m", "s": "a", "r": "t", "
 
 
 def roughen(question: str, chance: Random, share: float = 0.25) -> str:
-    """``question``, or in ``share`` of the cases a version as typed in haste: without accents or opening mark, in lower
-    case, with a slip of the finger. Quoted words (« ») stay as they are."""
+    """``question``, or in ``share`` of the cases a version typed in haste. Quoted words (« ») stay as they are."""
     if chance.random() >= share:
         return question
     manner = chance.choice(("no opening mark", "no accents", "lower case", "slip"))

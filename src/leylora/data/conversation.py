@@ -1,4 +1,4 @@
-"""The row every room of the data path speaks: one conversation with its origin."""
+"""The row that every station of the data path speaks: one conversation with its origin."""
 
 from typing import Literal, Self
 
@@ -8,7 +8,7 @@ Role = Literal["system", "user", "assistant"]
 
 
 class Message(BaseModel):
-    """One turn. ``content`` is plain text; no chat-template tokens."""
+    """One turn. ``content`` is plain text without chat-template tokens."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -19,8 +19,8 @@ class Message(BaseModel):
 class Conversation(BaseModel):
     """One training row: who said what, which task it teaches and where it comes from.
 
-    Fields that do not apply are empty strings and never null, so that every split of every mixture has the
-    same Arrow types (``datasets`` refuses to join a column that is null in one file and text in another).
+    Fields that do not apply are empty text and never null, so that every split of every mixture has the same Arrow
+    types (``datasets`` refuses to join a column that is null in one file and text in another).
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -37,19 +37,18 @@ class Conversation(BaseModel):
 
     @model_validator(mode="after")
     def _turns_alternate(self) -> Self:
-        """An optional system turn, then user and assistant in turn, the assistant last."""
         roles = [message.role for message in self.messages]
         turns = roles[1:] if roles[:1] == ["system"] else roles
         if not turns or turns != ["user", "assistant"] * (len(turns) // 2):
-            found = ", ".join(roles) or "none"
             raise ValueError(
-                f"turns must be (system), then user and assistant alternating, assistant last; found {found}"
+                "turns must be (system), then user and assistant alternating, assistant last; found "
+                + (", ".join(roles) or "none")
             )
         return self
 
     @property
     def prompt(self) -> str:
-        """What the user says, all turns, one per paragraph."""
+        """All user turns, one per paragraph."""
         return "\n\n".join(message.content for message in self.messages if message.role == "user")
 
     @property

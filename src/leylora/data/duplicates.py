@@ -27,12 +27,7 @@ def exact_duplicates(texts: Sequence[str]) -> dict[int, int]:
 
 
 def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) -> dict[int, int]:
-    """``{index: index of an earlier, kept row}`` for rows that say nearly the same.
-
-    Two rows, each (prompt, answer), are near duplicates when the word triples of their whole texts have a Jaccard
-    similarity of ``threshold`` or more, and so have their answers. A short answer proves nothing (many questions
-    on one reading text share that text), so under 30 words the answers must be equal and the last paragraphs of
-    the prompts similar as well.
+    """``{index: index of an earlier, kept row}`` for rows (prompt, answer) that say nearly the same (`is_copy`).
 
     MinHash with banding (Broder 1997; rensa) proposes candidates and the exact similarity decides, so there are no
     false positives.
@@ -58,12 +53,13 @@ def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) ->
 def is_copy(
     one: tuple[str, str], two: tuple[str, str], triples_one: set[str], triples_two: set[str], threshold: float
 ) -> bool:
-    """Whether two rows (prompt, answer) with these word triples are near duplicates."""
+    """Whether the word triples of two rows (prompt, answer), and of their answers, have this Jaccard similarity."""
     if _jaccard(triples_one, triples_two) < threshold:
         return False
     answers = words(one[1]), words(two[1])
     if min(map(len, answers)) >= SHORT_ANSWER:
         return _jaccard(word_triples(one[1]), word_triples(two[1])) >= threshold
+    # Many questions on one reading text share that text: short answers must be equal, and the questions similar too.
     questions = [word_triples(prompt.rstrip().rsplit("\n\n", 1)[-1]) for prompt, _ in (one, two)]
     return answers[0] == answers[1] and _jaccard(*questions) >= threshold
 
@@ -82,23 +78,17 @@ def word_triples(text: str) -> set[str]:
 
 
 def runs(text: str) -> set[int]:
-    """Hashes of every run of eight words of ``text``; none for a shorter text.
-
-    The hashes are Python's own of a tuple of text and differ from process to process: compare them, never store them.
-    """
+    """Hashes of every run of eight words; Python's own, which differ between processes: compare, never store them."""
     row = words(text)
     return {hash(tuple(row[at : at + RUN])) for at in range(len(row) - RUN + 1)}
 
 
 def marks(text: str) -> set[int]:
-    """`runs`, or one hash of the whole text when it is a short question of four to seven words."""
+    """`runs`, or one hash of the whole of a short question of four to seven words."""
     row = words(text)
     return {hash(tuple(row))} if 4 <= len(row) < RUN else runs(text)
 
 
 def union(texts: Iterable[str], of: Callable[[str], set[int]] = runs) -> set[int]:
     """The union of `runs` (or `marks`) over ``texts``."""
-    found: set[int] = set()
-    for text in texts:
-        found |= of(text)
-    return found
+    return set().union(*map(of, texts))

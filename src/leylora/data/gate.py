@@ -2,14 +2,14 @@
 
 Steps, in this order: schema -> repair -> empty or placeholder -> length -> Spanish -> refusal or identity -> image or
 link -> repetition -> exact duplicates -> near duplicates -> personal data -> benchmark overlap. Every step counts what
-it dropped by reason and keeps five samples. A judgement takes one conversation and returns None, or a short reason.
+it dropped by reason and keeps five samples. A judge takes one conversation and returns None, or a short reason.
 """
 
 import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 
 import ftfy
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from leylora.data.conversation import Conversation, Message
 from leylora.data.duplicates import exact_duplicates, marks, near_duplicates
 from leylora.data.readers import Draft, Fault
-from leylora.text import is_spanish, nfc
+from leylora.text import is_spanish, nfc, one_line
 
 SAMPLES = 5
 SAMPLE_CHARACTERS = 160
@@ -61,7 +61,6 @@ class GateReport(BaseModel):
     steps: list[Step] = []
 
     def step(self, name: str) -> Step:
-        """The step called ``name``."""
         return next(step for step in self.steps if step.name == name)
 
 
@@ -74,27 +73,26 @@ def clean(
     *,
     source: str,
     license: str,
-    settings: GateSettings | None = None,
-    benchmark: set[int] | None = None,
+    settings: GateSettings = GateSettings(),  # noqa: B008 - never changed
+    benchmark: Set[int] = frozenset(),
     tick: Callable[[int], None] = lambda rows: None,
 ) -> tuple[list[Conversation], GateReport]:
     """Run every draft through the gate.
 
     Args:
-        source: name that goes into the rows and their ids (``source:own id`` or ``source:running number``).
+        source: goes into the rows and their ids (``source:own id`` or ``source:running number``).
         benchmark: word runs (`duplicates.marks`) that no row may contain.
         tick: called with the number of rows read so far, for a progress bar.
     """
-    settings = settings or GateSettings()
-    rows, report = _read(drafts, source, license, tick)
 
     def length(row: Conversation) -> str | None:
         if len(row.answer) < settings.min_answer:
             return f"answer under {settings.min_answer} characters"
         if len(row.answer) > settings.max_answer:
             return f"answer over {settings.max_answer} characters"
-        too_long = row.characters > settings.max_characters
-        return f"conversation over {settings.max_characters} characters" if too_long else None
+        if row.characters > settings.max_characters:
+            return f"conversation over {settings.max_characters} characters"
+        return None
 
     def private(row: Conversation) -> str | None:
         return next((found for turn in row.messages if (found := personal_data(turn.content))), None)
@@ -103,6 +101,7 @@ def clean(
         leaks = benchmark and any(not benchmark.isdisjoint(marks(turn.content)) for turn in row.messages)
         return "shares eight words with the benchmark" if leaks else None
 
+    rows, report = _read(drafts, source, license, tick)
     rows = _filter(rows, "empty or placeholder", empty_or_placeholder, report)
     rows = _filter(rows, "length", length, report)
     if settings.require_spanish:
@@ -117,6 +116,8 @@ def clean(
     rows = _filter(rows, "personal data", private, report, hide=True)
     rows = _filter(rows, "benchmark overlap", overlap, report)
     report.rows_out = len(rows)
+    for step in report.steps:
+        step.reasons = dict(Counter(step.reasons).most_common())
     return [row for _, row in rows], report
 
 
@@ -126,7 +127,6 @@ def _read(
     """Schema and repair in one pass: a draft becomes a `Conversation` or a sample of the schema step."""
     report = GateReport(steps=[Step(name="schema"), Step(name="repair")])
     schema, mending = report.steps
-    reasons: Counter[str] = Counter()
     rows: list[Placed] = []
     seen: dict[str, str] = {}
     for number, draft in enumerate(drafts, start=1):
@@ -134,21 +134,21 @@ def _read(
         if number % 500 == 0:
             tick(number)
         if isinstance(draft, Fault):
-            _drop(schema, reasons, draft.place, draft.reason, "")
+            _drop(schema, draft.place, draft.reason, "")
             continue
         turns = [{"role": turn["role"], "content": repair(turn["content"])} for turn in draft.turns]
         if turns and turns[0] == {"role": "system", "content": ""}:
             turns = turns[1:]
         key = f"{source}:{repair(draft.own_id) or number}"
         if key in seen:
-            _drop(schema, reasons, draft.place, f"the id {draft.own_id!r} was already used ({seen[key]})", "")
+            _drop(schema, draft.place, f"the id {draft.own_id!r} was already used ({seen[key]})", "")
             continue
         try:
             messages = [Message.model_validate(turn) for turn in turns]
             row = Conversation(id=key, messages=messages, task=repair(draft.task), source=source, license=license)
         except ValidationError as error:
             why = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-            _drop(schema, reasons, draft.place, why, " / ".join(turn["content"] for turn in turns))
+            _drop(schema, draft.place, why, " / ".join(turn["content"] for turn in turns))
             continue
         seen[key] = draft.place
         if any(old["content"].strip() != new["content"] for old, new in zip(draft.turns, turns, strict=False)):
@@ -157,49 +157,45 @@ def _read(
                 mending.samples.append(Sample(place=draft.place, reason="text mended", text=_begin(row.prompt)))
         rows.append((draft.place, row))
     tick(report.rows_in)
-    schema.reasons = dict(reasons.most_common())
     return rows, report
 
 
 def _filter(rows: Sequence[Placed], name: str, judge: Judge, report: GateReport, *, hide: bool = False) -> list[Placed]:
     """Drop the rows ``judge`` gives a reason for; ``hide`` keeps their text out of the report."""
-    step = Step(name=name)
-    reasons: Counter[str] = Counter()
+    report.steps.append(Step(name=name))
     kept: list[Placed] = []
     for place, row in rows:
         reason = judge(row)
         if reason is None:
             kept.append((place, row))
         else:
-            _drop(step, reasons, place, reason, "(hidden)" if hide else row.prompt)
-    step.reasons = dict(reasons.most_common())
-    report.steps.append(step)
+            _drop(report.steps[-1], place, reason, "(hidden)" if hide else row.prompt)
     return kept
 
 
 def _without(rows: Sequence[Placed], name: str, copies: dict[int, int], report: GateReport) -> list[Placed]:
-    step = Step(name=name, reasons={name: len(copies)} if copies else {})
+    report.steps.append(Step(name=name))
     for index, first in copies.items():
-        _drop(step, Counter(), rows[index][0], f"like {rows[first][0]}", rows[index][1].prompt)
-    report.steps.append(step)
+        _drop(report.steps[-1], rows[index][0], f"like {rows[first][0]}", rows[index][1].prompt, kind=name)
     return [row for index, row in enumerate(rows) if index not in copies]
 
 
-def _drop(step: Step, reasons: Counter[str], place: str, reason: str, text: str) -> None:
+def _drop(step: Step, place: str, reason: str, text: str, kind: str = "") -> None:
     step.dropped += 1
-    reasons[_begin(reason.split(" (")[0])] += 1
+    kind = kind or _begin(reason.split(" (")[0])
+    step.reasons[kind] = step.reasons.get(kind, 0) + 1
     if len(step.samples) < SAMPLES:
         step.samples.append(Sample(place=place, reason=_begin(reason), text=_begin(text)))
 
 
 def _begin(text: str) -> str:
-    line = " ".join(text[: 4 * SAMPLE_CHARACTERS].encode("utf-8", "replace").decode().split())
+    line = one_line(text[: 4 * SAMPLE_CHARACTERS].encode("utf-8", "replace").decode())
     return line if len(line) <= SAMPLE_CHARACTERS else line[: SAMPLE_CHARACTERS - 1] + "…"
 
 
 # --- repair -----------------------------------------------------------------------------------------------------
 
-# Quotes stay as the author typed them: curling or uncurling them is not a repair.
+# Quotes stay as typed: curling or uncurling them is not a repair.
 FTFY = ftfy.TextFixerConfig(uncurl_quotes=False, unescape_html="auto", explain=False)
 SUSPECT = re.compile(r"[^\x20-\x7e\náéíóúüñÁÉÍÓÚÜÑ¿¡«»“”‘’–—…ºª°€]|&[#a-z]|\\u[0-9a-f]{4}")
 
@@ -207,8 +203,7 @@ SUSPECT = re.compile(r"[^\x20-\x7e\náéíóúüñÁÉÍÓÚÜÑ¿¡«»“”�
 def repair(text: str) -> str:
     """``text`` in NFC, mojibake undone, control characters gone, line ends ``\\n``, outer blanks trimmed.
 
-    ftfy takes a tenth of a millisecond per kilobyte, so it only sees text with a character that well-formed Spanish
-    does not use.
+    ftfy takes 0.1 ms per kilobyte, so it only sees text with a character that well-formed Spanish does not use.
     """
     if SUSPECT.search(text):
         text = ftfy.fix_text(text, FTFY)
@@ -233,7 +228,6 @@ REFUSAL = re.compile(
     r"(?:acceder\s+a\s+internet|navegar|ver\s+imágenes|experimentar\s+emociones)",
     re.IGNORECASE,
 )
-# Names of models and their makers are a fault in an answer only where the question does not speak of them.
 MODEL_NAME = re.compile(r"\b(?:openai|chatgpt|gpt-?[345]|anthropic|google\s+bard|vicuna|llama-?[123])\b", re.IGNORECASE)
 IMAGE_PROMPT = re.compile(
     r"\b(?:en|de|a)\s+(?:la|esta|siguiente|la\s+siguiente)\s+(?:imagen|foto|fotografía|captura)\b"
@@ -256,7 +250,7 @@ WORDS = re.compile(r"\w+")
 
 
 def empty_or_placeholder(row: Conversation) -> str | None:
-    """A turn without words, a stand-in ("N/A", "[respuesta]"), or chat-template tokens left in the text."""
+    """A turn without words, a placeholder ("N/A", "[respuesta]"), or chat-template tokens left in the text."""
     for message in row.messages:
         bare = message.content.strip().strip("\"'*_").lower()
         if not bare and message.role != "system":
@@ -286,6 +280,7 @@ def refusal_or_identity(row: Conversation) -> str | None:
     for message in row.messages:
         if message.role == "assistant":
             match = REFUSAL.search(message.content)
+            # The name of a model or its maker is a fault only where the question does not speak of one.
             if match is None and not MODEL_NAME.search(row.prompt):
                 match = MODEL_NAME.search(message.content)
             if match:
@@ -300,18 +295,16 @@ def needs_image_or_link(row: Conversation) -> str | None:
 
 
 def repetitive(row: Conversation) -> str | None:
-    """An answer that loops: one line or word group fills it, or it compresses far beyond prose.
-
-    The line rule follows the repetition filters of Gopher (arXiv:2112.11446, table A1): at most 30 % repeated lines.
-    """
+    """An answer that loops: one line or word group fills it, or it compresses far beyond prose."""
     text = row.answer
     lines = [line.strip() for line in text.splitlines() if len(line.strip()) > 3]
+    # As the repetition filters of Gopher (arXiv:2112.11446, table A1): at most 30 % repeated lines.
     if len(lines) >= 6 and 1 - len(set(lines)) / len(lines) > 0.3:
         return "repeated lines"
     words = WORDS.findall(text.lower())
     if len(words) >= 24:
         fours = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
-        (_, most) = fours.most_common(1)[0]
+        most = max(fours.values())
         if most * 4 > 0.25 * len(words) and most > 3:
             return "one group of four words fills the answer"
     if len(text) > 600:
@@ -339,7 +332,7 @@ OFFICIAL = re.compile(
 
 
 def personal_data(text: str) -> str | None:
-    """The kind of the first piece of personal data in ``text``, or None. The piece itself is never returned."""
+    """The kind of the first piece of personal data in ``text``, or None; never the piece itself."""
     if EMAIL.search(text):
         return "an e-mail address"
     for match in TEN_DIGITS.finditer(text):
@@ -352,14 +345,10 @@ def personal_data(text: str) -> str | None:
 
 
 def is_cedula(digits: str) -> bool:
-    """Whether ten digits are a valid Ecuadorian identity number of a natural person.
-
-    Province 01-24 or 30, third digit below 6, tenth digit by Luhn's rule (module 10 with coefficients 2, 1, 2, ...).
-    """
+    """Whether this is an identity number of Ecuador: province 01-24 or 30, third digit below 6, check digit by Luhn."""
     if len(digits) != 10 or not digits.isdigit():
         return False
-    province = int(digits[:2])
-    return (1 <= province <= 24 or province == 30) and digits[2] < "6" and _luhn(digits)
+    return int(digits[:2]) in {*range(1, 25), 30} and digits[2] < "6" and _luhn(digits)
 
 
 def _luhn(digits: str) -> bool:
@@ -369,8 +358,8 @@ def _luhn(digits: str) -> bool:
 
 # --- licences ----------------------------------------------------------------------------------------------------
 
-# Licences that permit commercial use of a model trained on the data. Everything else, non-commercial and unstated
-# licences included, is refused unless the mixture names it in `allow_licenses`. This is a filter, not a legal opinion.
+# Licences that permit commercial use of a model trained on the data. Every other one, non-commercial and unstated
+# included, is refused unless the mixture names it in `allow_licenses`. This is a filter, not a legal opinion.
 ALLOWED = {"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc0-1.0", "pddl", "odc-by", "cdla-permissive-2.0"}
 ALLOWED |= {"cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "public-domain"}
 
@@ -383,11 +372,7 @@ def normalise(license: str) -> str:
 
 
 def refusal(license: str, allow: list[str]) -> str | None:
-    """Why rows under ``license`` may not be used, or None when they may.
-
-    Args:
-        allow: licences the mixture asks for by name on top of `ALLOWED`.
-    """
+    """Why rows under ``license`` may not be used, or None when they may; ``allow`` names licences besides `ALLOWED`."""
     name = normalise(license)
     if name in ALLOWED or name in {normalise(extra) for extra in allow}:
         return None

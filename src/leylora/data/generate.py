@@ -1,4 +1,7 @@
-"""From laws to verified conversations: collect what each family can ask, choose, compose, verify, thin out."""
+"""From laws to verified conversations: choose what each article is asked, compose, verify, thin out.
+
+Takes parsed laws, settings and a seed. Gives rows, and a `TaskReport` of what was made and dropped.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -6,9 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from leylora.data.compose import DistractorPool, Item, Kind, LawLookup, Unfit, compose
+from leylora.data.compose import MAX_PER_ARTICLE, DistractorPool, Item, Kind, LawLookup, TaskSettings, Unfit, compose
 from leylora.data.conversation import Conversation
 from leylora.data.law_text import is_deictic
 from leylora.data.questions import FAMILIES, ask
@@ -18,25 +19,6 @@ from leylora.laws.law import Article, Law
 
 SAMPLES = 5
 EVERYWHERE = ("verbatim", "governing-article", "summary", "location")  # nearly every article has these
-MAX_PER_ARTICLE = 8
-
-
-class TaskSettings(BaseModel):
-    """How many rows of which kind. Lengths are characters of a whole conversation."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    families: list[str] = Field(default_factory=lambda: list(FAMILIES))
-    grounded_per_article: int = Field(default=5, ge=0, le=MAX_PER_ARTICLE)
-    closed_per_article: int = Field(default=1, ge=0, le=MAX_PER_ARTICLE)
-    abstain_per_article: int = Field(default=2, ge=0, le=MAX_PER_ARTICLE)
-    max_closed_share: float = Field(default=0.15, gt=0, le=1)
-    max_abstain_share: float = Field(default=0.22, gt=0, le=1, description="temporal questions included")
-    distractors: tuple[int, int] = Field(default=(2, 4), description="fewest and most wrong articles in a prompt")
-    max_characters: int = Field(default=8_000, gt=200)
-    max_template_share: float = Field(default=0.05, gt=0, le=1)
-    rough_questions: float = Field(default=0.2, ge=0, le=1, description="share typed in haste")
-    max_rows: int | None = Field(default=None, gt=0)
 
 
 @dataclass
@@ -56,28 +38,13 @@ class TaskReport:
         if row is not None and sum(sample["reason"] == reason for sample in self.samples) < SAMPLES:
             self.samples.append({"reason": reason, "id": row.id, "detail": detail, "answer": row.answer[:160]})
 
-    def add(self, other: "TaskReport") -> None:
-        """Count in what another report counted."""
-        self.rows += other.rows
-        self.by_task.update(other.by_task)
-        self.dropped.update(other.dropped)
-        self.samples += other.samples
-
     def as_json(self) -> dict[str, Any]:
         """Plain types, most frequent first."""
-        return {
-            "rows": self.rows,
-            "by_task": dict(self.by_task.most_common()),
-            "by_kind": dict(self.by_kind.most_common()),
-            "by_law": dict(self.by_law.most_common()),
-            "dropped": dict(self.dropped.most_common()),
-            "samples": self.samples,
-        }
+        plain = {name: dict(value.most_common()) for name, value in vars(self).items() if isinstance(value, Counter)}
+        return {"rows": self.rows, **plain, "samples": self.samples}
 
 
 class _Made(NamedTuple):
-    """A composed row with what the thinning needs to know of it."""
-
     template: str
     kind: Kind
     row: Conversation
@@ -94,11 +61,9 @@ def generate(
     """Verified rows for the articles in ``members``, pairs of law id and number, or for all.
 
     Every article in a prompt comes from ``members`` too: a row of one split never shows an article of another.
-    The result depends on the arguments only.
 
     Raises:
-        UsageError: ``settings`` names an unknown family, more than eight rows an article, or two laws share
-            both id and edition.
+        UsageError: ``settings`` names an unknown family or too many rows, or a law was given twice.
     """
     _check(laws, settings)
     lookup, citable, report = LawLookup(laws, seed), CitableLaws(laws), TaskReport()
@@ -112,16 +77,7 @@ def generate(
             for number, item in enumerate(_choose(law, article, lookup, settings)):
                 chance = lookup.random(law.id, law.edition, article.number, item.task, item.kind, str(number))
                 try:
-                    template, row = compose(
-                        law,
-                        item,
-                        pool,
-                        chance,
-                        number=number,
-                        distractors=settings.distractors,
-                        max_characters=settings.max_characters,
-                        rough=settings.rough_questions,
-                    )
+                    template, row = compose(law, item, pool, chance, settings, number)
                 except Unfit as error:
                     report.drop(str(error))
                     continue
@@ -142,7 +98,7 @@ def generate(
 
 
 def _check(laws: Sequence[Law], settings: TaskSettings) -> None:
-    unknown = [name for name in settings.families if name not in FAMILIES]
+    unknown = [name for name in settings.families or () if name not in FAMILIES]
     if unknown:
         raise UsageError(f"Unknown task family {', '.join(unknown)}; choose from {', '.join(FAMILIES)}.")
     if settings.grounded_per_article + settings.closed_per_article + settings.abstain_per_article > MAX_PER_ARTICLE:
@@ -164,7 +120,7 @@ def _choose(law: Law, article: Article, lookup: LawLookup, settings: TaskSetting
         "closed": settings.closed_per_article,
         "abstain": settings.abstain_per_article,
     }
-    asked = ask(settings.families, law, article, lookup)
+    asked = ask(FAMILIES if settings.families is None else settings.families, law, article, lookup)
     found = [item for item in asked if item.kind != "closed" or not is_deictic(item.answer)]
     chosen: list[Item] = []
     for kind, most in wanted.items():

@@ -1,4 +1,4 @@
-"""What can be read off an article's body by rule: sentences, penalties, deadlines, definitions, exceptions, links.
+"""What can be read off an article's body by rule: sentences, penalties, deadlines, definitions, exceptions, subjects.
 
 All functions take the body's text and return pieces of it verbatim, so that an answer built from them is a quote.
 """
@@ -7,6 +7,8 @@ import re
 
 from leylora.grounding import clauses
 from leylora.grounding.clauses import DEFINITION, of
+from leylora.grounding.quantities import TIME, quantities
+from leylora.text import one_line
 
 _WORD = r"[a-záéíóú]+"
 _COUNT = rf"(?:\d[\d.,]*|{_WORD}(?:\s+y\s+{_WORD})?(?:\s+(?:mil|cient[oa]s?|{_WORD}))?)"
@@ -48,7 +50,6 @@ DEICTIC = re.compile(
 
 
 def sentences(body: str) -> list[str]:
-    """The body cut at full stops, semicolons, colons before a capital, and at paragraph ends."""
     return [of(body, span) for span in clauses.sentences(body)]
 
 
@@ -65,6 +66,19 @@ def penalties(body: str) -> list[str]:
 def fines(body: str) -> list[str]:
     """Distinct fines in basic wages or dollars, verbatim."""
     return [fine for fine in _distinct(FINE, body) if NUMBER_WORDS.search(fine)]
+
+
+def single_penalty(body: str) -> list[str]:
+    """The prison term, the fine or both of an article that sets one of each at most; else nothing.
+
+    Another range of time ("la pena será de cinco a siete años" in a graver case) would make the answer half the truth.
+    """
+    prison, money = penalties(body), fines(body)
+    if len(prison) > 1 or len(money) > 1:
+        return []
+    ranges = {(one.low, one.high, one.unit) for one in quantities(body) if one.high is not None}
+    in_time = [unit for _, _, unit in ranges if unit.split() and unit.split()[0] in TIME]
+    return [*prison, *money] if len(in_time) <= len(prison) else []
 
 
 def deadlines(body: str) -> list[tuple[str, str]]:
@@ -106,10 +120,7 @@ def is_deictic(text: str) -> bool:
 
 
 def subject(body: str) -> str | None:
-    """The noun phrase a body without rubric opens with: "Las familias del barrio recibirán..." -> the first four.
-
-    None when no short subject can be read off.
-    """
+    """The short noun phrase a body opens with: "Las familias del barrio recibirán..." -> the first four words."""
     match = re.match(
         r"(?P<subject>(?:El|La|Los|Las)\s+(?:[a-záéíóúñA-ZÁÉÍÓÚÑ]+\s+){0,6}?[a-záéíóúñA-ZÁÉÍÓÚÑ]+)\s+"
         r"(?:no\s+|se\s+)*(?:es|son|será|serán|tiene|tienen|puede|pueden|debe|deben|consiste|corresponde|comprende|"
@@ -125,5 +136,5 @@ def subject(body: str) -> str | None:
 def _distinct(pattern: re.Pattern[str], body: str) -> list[str]:
     found: dict[str, str] = {}
     for match in pattern.finditer(body):
-        found.setdefault(" ".join(match.group(0).lower().split()), match.group(0))
+        found.setdefault(one_line(match.group(0).lower()), match.group(0))
     return list(found.values())

@@ -1,7 +1,4 @@
-"""A mixture: the YAML file that says what a dataset is made of, checked when it is read.
-
-Also `built_dataset`, which finds the dataset that was built from a mixture.
-"""
+"""A mixture: the YAML file that says what a dataset is made of, checked when it is read."""
 
 import os
 from pathlib import Path
@@ -10,16 +7,14 @@ from typing import Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from leylora.data.compose import TaskSettings
 from leylora.data.gate import GateSettings, refusal
-from leylora.data.generate import TaskSettings
 from leylora.data.readers import Source
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import read_json, read_text
-from leylora.project import shown
+from leylora.files import read_text
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-BUILT = Path("data/build")
 
 
 class Splits(BaseModel):
@@ -32,7 +27,7 @@ class Splits(BaseModel):
 
 
 class WriterSettings(BaseModel):
-    """A model that writes questions: where it answers, how much it may write. Its key is only in the environment."""
+    """A model that writes questions: where it answers and how much it may write. Its key is in the environment."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -97,7 +92,7 @@ class Mixture(BaseModel):
         """Read a mixture file.
 
         Raises:
-            LeyloraError: not readable YAML.
+            LeyloraError: the file is not readable YAML.
             UsageError: an unknown key or a value that does not fit; the message names the key.
         """
         try:
@@ -113,12 +108,12 @@ class Mixture(BaseModel):
             key = ".".join(map(str, fault["loc"])) or "the mixture"
             what = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
             raise UsageError(f"{path}, {key}: {what}. docs/data.md lists the keys of a mixture.") from None
-        mixture.benchmark = [_joined(path.parent, file) for file in mixture.benchmark]
+        folder = path.parent
+        mixture.benchmark = [_joined(folder, file) for file in mixture.benchmark]
         for source in mixture.instructions.sources if mixture.instructions else ():
-            if source.path is not None:
-                source.path = _joined(path.parent, source.path)
+            source.path = source.path and _joined(folder, source.path)
         if mixture.laws is not None and mixture.laws.writer is not None:
-            mixture.laws.writer.replies = _joined(path.parent, mixture.laws.writer.replies)
+            mixture.laws.writer.replies = _joined(folder, mixture.laws.writer.replies)
         return mixture
 
     def admitted(self) -> tuple[list[Source], dict[str, str]]:
@@ -131,24 +126,3 @@ class Mixture(BaseModel):
 
 def _joined(folder: Path, path: Path) -> Path:
     return Path(os.path.normpath(folder / path))
-
-
-def built_dataset(mixture: Path) -> Path:
-    """The folder ``data/build/NAME`` of the dataset that was built from a mixture of that name.
-
-    Raises:
-        LeyloraError: the mixture cannot be read, was not built yet (the message has the command), or the folder holds
-            the dataset of another mixture.
-    """
-    plan = Mixture.load(mixture)
-    folder = BUILT / plan.name
-    laws = f" --laws {BUILT / 'laws'}" if plan.laws is not None else ""
-    command = f"python scripts/build_dataset.py --mixture {shown(mixture)}{laws} --out {folder}"
-    if not (folder / "train.jsonl").is_file():
-        raise LeyloraError(f"The mixture {shown(mixture)} was not built yet; build it with: {command}")
-    report = folder / "report.json"
-    name = read_json(report).get("name") if report.is_file() else None
-    if name != plan.name:
-        held = f"the dataset {name}" if name else "a dataset of no mixture"
-        raise LeyloraError(f"{folder} holds {held}, not {plan.name}; build it with: {command} --overwrite")
-    return folder

@@ -1,9 +1,8 @@
-"""Questions and answers written by a language model behind any OpenAI-compatible endpoint, off by default.
+"""Questions and answers written by a language model behind an OpenAI-compatible endpoint, off by default.
 
 The model sees one article and writes questions with their answers as JSON. Each becomes a grounded row with wrong
-articles in the prompt, and passes the same verifier as every other row; most words of the answer must also be the
-article's. What fails is counted and dropped. Replies are kept in a JSON Lines file, so a
-second build asks nothing twice and gives the same rows.
+articles in the prompt and passes the same verifier as every other row; most words of the answer must also be the
+article's. Replies are kept in a JSON Lines file, so that a second build asks nothing twice and gives the same rows.
 """
 
 import json
@@ -16,16 +15,16 @@ from typing import Any
 
 import httpx2
 
-from leylora.data.compose import DistractorPool, Item, LawLookup, Unfit, compose
+from leylora.data.compose import DistractorPool, Item, LawLookup, TaskSettings, Unfit, compose
 from leylora.data.conversation import Conversation
-from leylora.data.generate import TaskReport, TaskSettings
+from leylora.data.generate import TaskReport
 from leylora.data.mixture import WriterSettings
 from leylora.data.readers import Record, read_records
 from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import LeyloraError
 from leylora.grounding.prompt import passage
 from leylora.laws.law import Law
-from leylora.text import fold
+from leylora.text import fold, one_line
 
 ASK = """Este es un artículo de una ley del Ecuador:
 
@@ -51,22 +50,21 @@ def write_rows(
     transport: httpx2.BaseTransport | None = None,
     tick: Callable[[int], None] = lambda articles: None,
 ) -> tuple[list[Conversation], TaskReport]:
-    """Verified rows the model wrote about up to ``max_articles`` articles of ``members``.
+    """Verified rows that the model wrote about up to ``max_articles`` articles of ``members``.
 
     Raises:
         LeyloraError: the endpoint cannot be reached or refuses; replies received so far are kept.
     """
     lookup, citable, report = LawLookup(laws, seed), CitableLaws(laws), TaskReport()
-    wanted = [
-        (law, row)
-        for law in laws
-        for row in law.articles
-        if row.in_force and (members is None or (law.id, row.number) in members)
-    ]
+    settings = settings.model_copy(update={"rough_questions": 0.0})
+    in_force = [(law, row) for law in laws for row in law.articles if row.in_force]
+    wanted = [(law, row) for law, row in in_force if members is None or (law.id, row.number) in members]
     chosen = lookup.random("model-written").sample(wanted, min(writer.max_articles, len(wanted)))
     known = _known_replies(writer.replies)
-    numbers = [[row.number for other, row in wanted if other is law] for law in laws]
-    pools = {(law.id, law.edition): DistractorPool(law, mine) for law, mine in zip(laws, numbers, strict=True)}
+    pools = {
+        (law.id, law.edition): DistractorPool(law, [row.number for other, row in wanted if other is law])
+        for law in laws
+    }
     rows: list[Conversation] = []
     for done, (law, article) in enumerate(chosen, start=1):
         shown = passage(law, article)
@@ -80,20 +78,12 @@ def write_rows(
                 file.write(json.dumps({"key": key, "reply": known[key]}, ensure_ascii=False) + "\n")
         pairs = read_pairs(known[key])[: writer.per_article]
         if not pairs:
-            report.drop("model-written: the reply is no list of questions")
+            report.drop("model-written: the reply is not a list of questions")
         for number, (question, answer) in enumerate(pairs):
+            chance = lookup.random("model-written", law.id, article.number, str(number))
             item = Item("model-written", "grounded", article, (question.translate(NO_BRACES),), answer)
             try:
-                _, row = compose(
-                    law,
-                    item,
-                    pools[law.id, law.edition],
-                    lookup.random("model-written", law.id, article.number, str(number)),
-                    number=100 + number,
-                    distractors=settings.distractors,
-                    max_characters=settings.max_characters,
-                    rough=0.0,
-                )
+                _, row = compose(law, item, pools[law.id, law.edition], chance, settings, 100 + number)
             except Unfit as error:
                 report.drop(f"model-written: {error}")
                 continue
@@ -112,7 +102,7 @@ def write_rows(
 
 
 def read_pairs(reply: str) -> list[tuple[str, str]]:
-    """The (question, answer) pairs of a reply; fences and words around the JSON are forgiven."""
+    """The (question, answer) pairs of a reply; code fences and words around the JSON are ignored."""
     found = re.search(r"\[.*\]", reply, re.DOTALL)
     try:
         value: Any = json.loads(found.group(0)) if found else []
@@ -122,7 +112,7 @@ def read_pairs(reply: str) -> list[tuple[str, str]]:
     for one in value if isinstance(value, list) else []:
         question, answer = (one.get(key) for key in ("pregunta", "respuesta")) if isinstance(one, dict) else ("", "")
         if isinstance(question, str) and isinstance(answer, str) and question.strip() and answer.strip():
-            pairs.append((" ".join(question.split()), " ".join(answer.split())))
+            pairs.append((one_line(question), one_line(answer)))
     return pairs
 
 

@@ -1,4 +1,4 @@
-"""The fourteen families of questions on law: their wordings, and what each asks of an article.
+"""The fourteen families of questions on law: their wordings, and below them what each asks of an article.
 
 A family takes a law, one of its articles and the lookup of the build, and yields an `Item` for every question the
 article answers, or nothing: prefer no question over a wrong one. Answers quote the article or are built from what
@@ -10,20 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 
-from leylora.data.compose import Item, LawLookup, lowered, of_law, spelled
-from leylora.data.law_text import (
-    deadlines,
-    defined,
-    exceptions,
-    fines,
-    first_sentence,
-    is_deictic,
-    penalties,
-    sentences,
-)
-from leylora.data.verify import whole_law_citation
+from leylora.data.compose import Item, LawLookup, of_law, spelled
+from leylora.data.law_text import deadlines, defined, exceptions, first_sentence, is_deictic, sentences, single_penalty
 from leylora.grounding.prompt import NO_SUCH_ARTICLE, NOT_SUPPLIED, OTHER_COUNTRY, OTHER_EDITION, REPEALED, UNKNOWN_LAW
-from leylora.grounding.quantities import TIME, quantities
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
 
@@ -38,11 +27,9 @@ def ask(families: Iterable[str], law: Law, article: Article, lookup: LawLookup) 
 
 
 def body_or_opening(article: Article) -> str:
-    """The text to quote: the whole body of a short article, the first sentence of a long one."""
+    """What is quoted: the whole body of a short article, the first sentence of a long one."""
     return article.body if len(article.body) <= WHOLE_BODY else first_sentence(article.body)
 
-
-# --- topic: what does the law say about X? ----------------------------------------------------------------------
 
 TOPIC = (
     "¿Qué dispone {the_law} sobre «{topic}»?",
@@ -58,13 +45,11 @@ TOPIC = (
 
 
 def topic(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """By a rubric that names one article only; without rubrics, by the subject the article opens with."""
+    """What does the law say about X? X is a rubric that names one article only, else the subject it opens with."""
     words = lookup.topic(law, article)
     if words is not None:
         yield Item("topic", "grounded", article, TOPIC, f"«{body_or_opening(article)}»", {"topic": words})
 
-
-# --- verbatim: what does article N say? -------------------------------------------------------------------------
 
 VERBATIM = (
     "¿Qué dice el artículo {number} {of_law}?",
@@ -82,13 +67,11 @@ LONGEST_BODY = 1_500  # characters; a longer article is asked for by its parts
 
 
 def verbatim(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """The body in force, word for word."""
+    """What does article N say? The body in force, word for word."""
     if len(article.body) <= LONGEST_BODY:
         yield Item("verbatim", "grounded", article, VERBATIM, f"«{article.body}»")
         yield Item("verbatim", "closed", article, VERBATIM, f"«{article.body}»")
 
-
-# --- governing article: which article rules X? ------------------------------------------------------------------
 
 GOVERNING_BY_RUBRIC = (
     "¿Qué artículo {of_law} regula «{topic}»?",
@@ -113,11 +96,11 @@ GOVERNING_BY_WORDS = (
 
 
 def governing_article(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """By rubric when it names one article only, else by the first words of a sentence that occurs once."""
+    """Which article rules X? By rubric when it names one article only, else by the first words of the article."""
     task = "governing-article"
-    if lookup.has_unique_rubric(law, article):
-        rubric = article.rubric or ""
-        answer, slots = f"Lo regula el artículo {spelled(article.number)}: «{rubric}».", {"topic": lowered(rubric)}
+    title = lookup.title(law, article)
+    if title:
+        answer, slots = f"Lo regula el artículo {spelled(article.number)}: «{article.rubric}».", {"topic": title}
         yield Item(task, "grounded", article, GOVERNING_BY_RUBRIC, answer, slots)
         yield Item(task, "closed", article, GOVERNING_BY_RUBRIC, answer, slots)
         return
@@ -129,8 +112,6 @@ def governing_article(law: Law, article: Article, lookup: LawLookup) -> Iterator
         asked = " ".join(words[:9]).rstrip(",;:")
         yield Item(task, "grounded", article, GOVERNING_BY_WORDS, answer, {"words": asked})
 
-
-# --- sanction: which penalty? -----------------------------------------------------------------------------------
 
 SANCTION_BY_TOPIC = (
     "¿Qué pena tiene «{topic}» según {the_law}?",
@@ -155,30 +136,17 @@ SANCTION_BY_NUMBER = (
 
 
 def sanction(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """By topic and by number, grounded; by topic also closed-book."""
+    """Which penalty? By topic and by number, grounded; by topic also closed-book."""
     pieces = single_penalty(article.body)
     if not pieces:
         return
     answer = "La sanción es " + " y ".join(f"«{piece}»" for piece in pieces) + "."
     yield Item("sanction", "grounded", article, SANCTION_BY_NUMBER, answer)
-    if lookup.has_unique_rubric(law, article):
-        slots = {"topic": lowered(article.rubric or "")}
-        yield Item("sanction", "grounded", article, SANCTION_BY_TOPIC, answer, slots)
-        yield Item("sanction", "closed", article, SANCTION_BY_TOPIC, answer, slots)
+    title = lookup.title(law, article)
+    if title:
+        yield Item("sanction", "grounded", article, SANCTION_BY_TOPIC, answer, {"topic": title})
+        yield Item("sanction", "closed", article, SANCTION_BY_TOPIC, answer, {"topic": title})
 
-
-def single_penalty(body: str) -> list[str]:
-    """The prison term, the fine or both, when the article sets no more than one of each and no other range of time ("la
-    pena será de cinco a siete años" for a graver case) that would make the answer half the truth; else nothing."""
-    prison, money = penalties(body), fines(body)
-    if len(prison) > 1 or len(money) > 1:
-        return []
-    ranges = {(one.low, one.high, one.unit) for one in quantities(body) if one.high is not None}
-    in_time = [unit for _, _, unit in ranges if unit.split() and unit.split()[0] in TIME]
-    return [*prison, *money] if len(in_time) <= len(prison) else []
-
-
-# --- deadline: in how much time? --------------------------------------------------------------------------------
 
 DEADLINE_BY_NUMBER = (
     "¿Qué plazo o término fija el artículo {number} {of_law}?",
@@ -212,21 +180,19 @@ LONGEST_DEADLINE = 420  # characters of its sentence
 
 
 def deadline(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """By number and topic when the article sets one deadline; by a gap for every sentence that sets one."""
+    """In how much time? By number and topic when the article sets one deadline; by a gap in up to two sentences."""
     found = [(sentence, term) for sentence, term in deadlines(article.body) if len(sentence) <= LONGEST_DEADLINE]
     if len(found) == 1:
         answer = f"«{found[0][1]}»: «{found[0][0]}»"
         yield Item("deadline", "grounded", article, DEADLINE_BY_NUMBER, answer)
-        if lookup.has_unique_rubric(law, article):
-            slots = {"topic": lowered(article.rubric or "")}
-            yield Item("deadline", "grounded", article, DEADLINE_BY_TOPIC, answer, slots)
+        title = lookup.title(law, article)
+        if title:
+            yield Item("deadline", "grounded", article, DEADLINE_BY_TOPIC, answer, {"topic": title})
     for sentence, term in found[:2]:
         if sentence.count(term) == 1:
             slots = {"gapped": sentence.replace(term, "____")}
             yield Item("deadline", "grounded", article, DEADLINE_GAP, f"«{term}».", slots)
 
-
-# --- definition: what is X? -------------------------------------------------------------------------------------
 
 DEFINITION = (
     "¿Qué es «{term}» según {the_law}?",
@@ -242,15 +208,13 @@ DEFINITION = (
 
 
 def definition(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """For articles that open with a definition: the defining sentence, grounded and closed-book."""
+    """What is X? For articles that open with a definition: the defining sentence, grounded and closed-book."""
     found = defined(article.body)
     if found is not None and not is_deictic(found[1]):
         term, sentence = found
         yield Item("definition", "grounded", article, DEFINITION, f"«{sentence}»", {"term": term})
         yield Item("definition", "closed", article, DEFINITION, f"«{sentence}»", {"term": term})
 
-
-# --- list items: requisites, causes, powers ---------------------------------------------------------------------
 
 LIST_WHOLE = (
     "¿Qué enumera el artículo {number} {of_law}?",
@@ -274,7 +238,7 @@ LONGEST_LIST = 1_200  # characters
 
 
 def list_items(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """The whole list when it is short enough, and up to two single items."""
+    """Requisites, causes, powers: the whole list when it is short enough, and up to two single items."""
     labels = [item.label for item in article.numerals]
     if len(labels) < 2 or len(set(labels)) < len(labels):  # with two lists "numeral 2" is ambiguous
         return
@@ -286,8 +250,6 @@ def list_items(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     for item in chance.sample(numbered, min(2, len(numbered))):
         yield Item("list-items", "grounded", article, LIST_ONE, f"«{item.text}»", {"label": item.label})
 
-
-# --- location: where in the law is article N? -------------------------------------------------------------------
 
 LOCATION = (
     "¿En qué parte {of_law} está el artículo {number}?",
@@ -301,13 +263,11 @@ LOCATION = (
 
 
 def location(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """Libro, Título, Capítulo, Sección, as printed; closed-book only."""
+    """Where in the law is article N? Libro, Título, Capítulo, Sección, as printed; closed-book only."""
     if article.path:
         answer = "Está en " + ", ".join(f"«{division}»" for division in article.path) + "."
         yield Item("location", "closed", article, LOCATION, answer)
 
-
-# --- exception: salvo, excepto, a menos que, sin perjuicio de ---------------------------------------------------
 
 EXCEPTION_BY_NUMBER = (
     "¿Qué excepción o salvedad prevé el artículo {number} {of_law}?",
@@ -329,7 +289,7 @@ LONGEST_EXCEPTION = 500  # characters of its sentence
 
 
 def exception(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """Articles with exactly one such clause, by number and by topic."""
+    """Salvo, excepto, a menos que, sin perjuicio de: articles with exactly one such clause, by number and by topic."""
     found = exceptions(article.body)
     if len(found) != 1 or len(found[0][0]) > LONGEST_EXCEPTION:
         return
@@ -340,8 +300,6 @@ def exception(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     if words:
         yield Item("exception", "grounded", article, EXCEPTION_BY_TOPIC, answer, {"topic": words})
 
-
-# --- cross-reference: what says the article to which this one refers? -------------------------------------------
 
 CROSS_REFERENCE = (
     "El artículo {source} {of_law} remite al {phrase}. ¿Qué dice ese otro artículo?",
@@ -354,14 +312,12 @@ CROSS_REFERENCE = (
 
 
 def cross_reference(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """Up to two items for an article that others point to; the prompt carries the one that points as well."""
+    """What does the article say that another one points to? The prompt carries the one that points as well."""
     answer = f"Remite al artículo {spelled(article.number)}: «{body_or_opening(article)}»"
     for source, phrase in lookup.facts(law).referrers.get(article.number, [])[:2]:
         slots = {"source": spelled(source.number), "phrase": phrase}
         yield Item("cross-reference", "grounded", article, CROSS_REFERENCE, answer, slots, also_given=(source,))
 
-
-# --- summary: by extraction -------------------------------------------------------------------------------------
 
 SUMMARY = (
     "Resuma el artículo {number} {of_law}.",
@@ -377,7 +333,7 @@ LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 
 
 def summary(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """The most central sentence of an article of three or more, marked as an extract."""
+    """By extraction: the most central sentence of an article of three or more."""
     parts = sentences(article.body) if len(article.body) >= LONG_BODY else []
     if len(parts) >= 3:
         best = central(parts)
@@ -387,19 +343,16 @@ def summary(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
 
 def central(parts: list[str]) -> str:
     """The sentence of 40 to 400 characters whose words recur most in all sentences; the first one among equals."""
-    words = [[word.lower() for word in LONG_WORD.findall(part)] for part in parts]
-    often = Counter(word for mine in words for word in set(mine))
+    words = [{word.lower() for word in LONG_WORD.findall(part)} for part in parts]
+    often = Counter(word for mine in words for word in mine)
 
     def weight(at: int) -> float:
-        mine = set(words[at])
         first = 1 if at == 0 else 0  # statutes put the rule first
-        return sum(often[word] for word in mine) / max(8, len(mine)) + first
+        return sum(often[word] for word in words[at]) / max(8, len(words[at])) + first
 
     fitting = [at for at, part in enumerate(parts) if 40 <= len(part) <= 400] or [0]
     return parts[max(fitting, key=lambda at: (weight(at), -at))]
 
-
-# --- syllogism: norma, hechos, conclusión -----------------------------------------------------------------------
 
 SYLLOGISM = (
     "Se ha probado que una persona actuó así: «{conduct}». Razone con norma, hechos y conclusión.",
@@ -417,7 +370,7 @@ CONDUCT = re.compile(
 
 
 def syllogism(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """For penal articles with one conduct and one penalty; the conclusion is the penalty word for word."""
+    """Norma, hechos, conclusión, for penal articles with one conduct and one penalty, which is quoted."""
     pieces = single_penalty(article.body)
     if not pieces:
         return
@@ -429,8 +382,6 @@ def syllogism(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
             yield Item("syllogism", "grounded", article, SYLLOGISM, answer, {"conduct": conduct})
             return
 
-
-# --- temporal: which text, of when? -----------------------------------------------------------------------------
 
 TODAY = (
     "¿Sigue vigente hoy el artículo {number} {of_law}?",
@@ -461,7 +412,7 @@ CHECK = "Verifique reformas posteriores."
 
 
 def temporal(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """The edition in the prompt wins over memory, and whoever asks about today is told to check.
+    """Which text, of when? The edition in the prompt wins over memory; who asks about today is told to check.
 
     With two editions of one law, an article that changed also yields a question with both texts in the prompt.
     """
@@ -474,19 +425,15 @@ def temporal(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     chance = lookup.random(law.id, law.edition, article.number, "temporal")
     day = date.fromisoformat(law.edition) + timedelta(days=chance.choice((-1, 1)) * chance.randint(200, 3_000))
     if not any(other.id == law.id and other.edition == day.isoformat() for other in lookup.laws):
-        answer, slots = f"{OTHER_EDITION} Tengo esta: {_here(law)}", {"day": day.isoformat()}
+        answer, slots = f"{OTHER_EDITION} Tengo esta:", {"day": day.isoformat()}
         yield _declined("other-edition", article, EDITION_OF_DAY, answer, slots)
     for other in lookup.laws:
         if other.id == law.id and other.edition != law.edition and article.number in other:
-            then, slots = other.article(article.number), {"day": law.edition}
-            if then.in_force and then.body != article.body:
-                both = (other, then)
-                yield Item(
-                    "temporal-editions", "grounded", article, EDITION_OF_DAY, f"«{quote}»", slots, other_edition=both
-                )
+            then, slots = (other, other.article(article.number)), {"day": law.edition}
+            if then[1].in_force and then[1].body != article.body:
+                task, answer = "temporal-editions", f"«{quote}»"
+                yield Item(task, "grounded", article, EDITION_OF_DAY, answer, slots, other_edition=then)
 
-
-# --- abstain: questions that must not be answered ---------------------------------------------------------------
 
 ABROAD = (
     "¿Qué dice el artículo {number} {of_law} de {country}?",
@@ -501,37 +448,31 @@ GENERIC_NAME = re.compile(r"^(Constitución|Código (?:Civil|Penal|del Trabajo|T
 
 
 def abstain(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
-    """A repealed article yields itself; one in force every reason not to answer that fits it: the answer is not in the
-    given articles, the wrong law, no such article, another country, a law nobody supplied."""
+    """Questions that must not be answered. A repealed article yields itself; one in force every reason that fits it."""
     chance = lookup.random(law.id, article.number, "abstain")
     if article.status == "derogado":
         for supplied in (True, False):
-            answer = f"{REPEALED} {CHECK}"
-            yield Item("abstain-repealed", "abstain", article, VERBATIM, answer, supplied=supplied)
+            yield Item("abstain-repealed", "abstain", article, VERBATIM, f"{REPEALED} {CHECK}", supplied=supplied)
     if not article.in_force:
         return
     yield _not_supplied(law, article, lookup)
     yield from _wrong_law(law, article, lookup)
     last = lookup.facts(law).last_number
     missing = str(last + 1 + chance.randrange(10**6) % max(60, last // 2))
-    answer = f"{NO_SUCH_ARTICLE} No consta el {missing}. {_here(law)}"
+    answer = f"{NO_SUCH_ARTICLE} No consta el {missing}."
     yield _declined("no-such-article", article, VERBATIM, answer, {"number": missing})
     name = GENERIC_NAME.match(law.name)
     if name and chance.random() < 0.3:
         slots = {"country": chance.choice(COUNTRIES), "of_law": of_law(law, name.group(0))}
-        yield _declined("other-country", article, ABROAD, f"{OTHER_COUNTRY} {_here(law)}", slots)
+        yield _declined("other-country", article, ABROAD, OTHER_COUNTRY, slots)
     if chance.random() < 0.3:
-        known = {one.id for one in lookup.laws} | {one.name for one in lookup.laws}
-        absent = [entry for entry in catalog() if entry.id not in known and entry.name not in known]
+        known = {name for one in lookup.laws for name in (one.id, one.name)}
+        absent = [entry for entry in catalog() if known.isdisjoint((entry.id, entry.name))]
         if absent:
             other = chance.choice(absent)
             slots = {"law": other.name, "of_law": of_law(other, other.name)}
-            answer = f"{UNKNOWN_LAW} Tengo esta: {_here(law)}"
+            answer = f"{UNKNOWN_LAW} Tengo esta:"
             yield _declined("unknown-law", article, VERBATIM, answer, slots)
-
-
-def _here(law: Law) -> str:
-    return f"({whole_law_citation(law)})"
 
 
 def _declined(reason: str, article: Article, wordings: tuple[str, ...], answer: str, slots: dict[str, str]) -> Item:
@@ -544,9 +485,9 @@ def _not_supplied(law: Law, article: Article, lookup: LawLookup) -> Item:
     for item in ask(("sanction", "deadline", "exception", "governing-article"), law, article, lookup):
         words = item.slots.get("topic")
         if item.kind == "grounded" and words:
-            answer = f"{NOT_SUPPLIED} Ninguno trata «{words}». {_here(law)}"
+            answer = f"{NOT_SUPPLIED} Ninguno trata «{words}»."
             return Item("abstain-not-supplied", "abstain", article, item.phrasings, answer, item.slots, cites=False)
-    answer = f"{NOT_SUPPLIED} Falta el {spelled(article.number)}. {_here(law)}"
+    answer = f"{NOT_SUPPLIED} Falta el {spelled(article.number)}."
     return Item("abstain-not-supplied", "abstain", article, VERBATIM, answer, cites=False)
 
 
@@ -560,7 +501,7 @@ def _wrong_law(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     foreign = chance.choice(other.articles)
     words = lookup.topic(other, foreign) if foreign.in_force and foreign.rubric else None
     if words is not None and words.lower() not in lookup.facts(law).text:
-        answer = f"{NOT_SUPPLIED} Ninguno trata «{words}». {_here(law)}"
+        answer = f"{NOT_SUPPLIED} Ninguno trata «{words}»."
         yield Item("abstain-wrong-law", "abstain", article, TOPIC, answer, {"topic": words}, cites=False)
 
 

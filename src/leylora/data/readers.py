@@ -3,8 +3,8 @@
 Takes a `Source` of a mixture: a file, a folder, or a dataset of the Hub. Gives a `Draft` for every row it can read and
 a `Fault`, with its place and reason, for every row it cannot: a bad row never stops the others.
 
-The path of a row: file or Hub (`read_records`, `hub_rows`) -> shape (`detect`) -> turns (`convert`), where conversation
-trees (OASST) need all their records at once and come last.
+The path of a row: file or Hub (`read_records`, `hub_rows`) -> shape (`detect`) -> turns (`convert`). Conversation trees
+(OASST) need all their records at once and come last.
 """
 
 import csv
@@ -12,15 +12,14 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import pyarrow
 import pyarrow.parquet
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from leylora.errors import LeyloraError, UsageError
+from leylora.errors import LeyloraError, UsageError, first_line
 from leylora.files import read_json
 
 Chats = Literal["messages", "sharegpt", "oasst"]
@@ -29,10 +28,9 @@ Texts = Literal["squad", "summary", "translation"]
 Format = Literal[Chats, Pairs, Texts]
 FORMATS: tuple[str, ...] = get_args(Format)
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-SYSTEMS = {"system", "sistema", "developer"}
-USERS = {"user", "human", "prompter", "usuario", "humano"}
-ASSISTANTS = {"assistant", "gpt", "bot", "chatgpt", "model", "asistente", "bing", "bard"}
-ROLE_OF = dict.fromkeys(SYSTEMS, "system") | dict.fromkeys(USERS, "user") | dict.fromkeys(ASSISTANTS, "assistant")
+ROLE_OF = dict.fromkeys(["system", "sistema", "developer"], "system")
+ROLE_OF |= dict.fromkeys(["user", "human", "prompter", "usuario", "humano"], "user")
+ROLE_OF |= dict.fromkeys(["assistant", "gpt", "bot", "chatgpt", "model", "asistente", "bing", "bard"], "assistant")
 NO_INPUT = {"", "<noinput>", "noinput", "no input", "n/a", "sin entrada", "ninguna entrada", "<sin entrada>"}
 PAIRS = {  # the keys of question, context and answer
     "alpaca": ("instruction", "input", "output"),
@@ -42,29 +40,26 @@ PAIRS = {  # the keys of question, context and answer
 }
 LANGUAGES = {"es": "español", "en": "inglés", "pt": "portugués", "fr": "francés", "it": "italiano", "de": "alemán"}
 LANGUAGES |= {"qu": "quechua", "ca": "catalán"}
-UNRANKED = 1_000  # an unranked OASST reply comes after the ranked ones, as in the paper's export (arXiv:2304.07327)
+UNRANKED = 1_000
 
 Turns = list[dict[str, str]]
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One raw object and its place, e.g. ``alpaca.jsonl, line 7``."""
 
     place: str
     value: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Fault:
-    """A row that cannot be used: its place and what is wrong with it."""
+class Fault(NamedTuple):
+    """A row that cannot be used, and why."""
 
     place: str
     reason: str
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(NamedTuple):
     """A record read as turns, not yet a checked `Conversation`."""
 
     place: str
@@ -103,11 +98,7 @@ class Source(BaseModel):
         return self
 
     def check(self) -> None:
-        """Stop before any work when a local source is missing.
-
-        Raises:
-            LeyloraError: ``path`` does not exist.
-        """
+        """Raise a LeyloraError, before any work, when a local source is missing."""
         if self.path is not None and not self.path.exists():
             raise LeyloraError(
                 f"The source {self.name!r} of the mixture is missing: {self.path} does not exist. Put the file there, "
@@ -121,7 +112,7 @@ class Source(BaseModel):
             LeyloraError: the source cannot be read at all.
         """
         for draft in convert(self._records(offline), self.format):
-            yield replace(draft, task=self.task) if isinstance(draft, Draft) and self.task else draft
+            yield draft._replace(task=self.task) if isinstance(draft, Draft) and self.task else draft
 
     def _records(self, offline: bool) -> Iterator[Record | Fault]:
         if self.path is None:
@@ -129,19 +120,18 @@ class Source(BaseModel):
                 yield Record(f"{self.hub}, row {number}", value)
             return
         for row in read_records(self.path):
-            if isinstance(row, Record):
-                if any(str(row.value.get(key)) != wanted for key, wanted in self.where.items()):
-                    continue
+            if isinstance(row, Fault):
+                yield row
+            elif all(str(row.value.get(key)) == wanted for key, wanted in self.where.items()):
                 renamed = {ours: row.value[theirs] for ours, theirs in self.columns.items() if theirs in row.value}
-                row = Record(row.place, row.value | renamed)
-            yield row
+                yield Record(row.place, row.value | renamed)
 
 
 # --- files and the Hub ------------------------------------------------------------------------------------------
 
 
 def read_records(path: Path) -> Iterator[Record | Fault]:
-    """Yield every row of a file, or of all readable files of a folder in name order.
+    """Every row of a file, or of all readable files of a folder in name order.
 
     Raises:
         LeyloraError: the path is missing, holds no readable file, or a whole file cannot be parsed.
@@ -161,7 +151,7 @@ def read_records(path: Path) -> Iterator[Record | Fault]:
         case ".json":
             yield from _json_document(path)
         case ".csv" | ".tsv":
-            yield from _table(path, "\t" if path.suffix == ".tsv" else None)
+            yield from _table(path)
         case ".parquet":
             yield from _parquet(path)
         case _:
@@ -215,14 +205,13 @@ def _json_document(path: Path) -> Iterator[Record | Fault]:
         yield _record(f"{path.name}, row {number}", row)
 
 
-def _table(path: Path, delimiter: str | None) -> Iterator[Record | Fault]:
+def _table(path: Path) -> Iterator[Record | Fault]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default refuses cells over 128 KiB
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            if delimiter is None:
-                head = file.read(4096)
-                file.seek(0)
-                delimiter = max(",;", key=head.split("\n", 1)[0].count)  # Spanish spreadsheets write semicolons
+            head = file.read(4096).split("\n", 1)[0]
+            file.seek(0)
+            delimiter = "\t" if path.suffix == ".tsv" else max(",;", key=head.count)  # Spanish spreadsheets write ";"
             reader = csv.DictReader(file, delimiter=delimiter)
             for row in reader:
                 place = f"{path.name}, line {reader.line_num}"
@@ -239,13 +228,11 @@ def _table(path: Path, delimiter: str | None) -> Iterator[Record | Fault]:
 def _parquet(path: Path) -> Iterator[Record | Fault]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            number = 0
-            for batch in file.iter_batches(batch_size=1024):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield _record(f"{path.name}, row {number}", row)
+            batches = file.iter_batches(batch_size=1024)
+            for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), start=1):
+                yield _record(f"{path.name}, row {number}", row)
     except (pyarrow.ArrowException, OSError) as error:
-        raise LeyloraError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}).") from None
+        raise LeyloraError(f"{path} is not a readable Parquet file ({first_line(error)}).") from None
 
 
 def hub_rows(source: Source, offline: bool) -> Iterator[dict[str, Any]]:
@@ -274,11 +261,10 @@ def hub_rows(source: Source, offline: bool) -> Iterator[dict[str, Any]]:
             f"The dataset {name} is a Python script, which is not run here. Set `revision: refs/convert/parquet` in "
             "the mixture to read the Hub's converted files, if it has them, or download the data and set `path:`."
         ) from None
-    except (ConnectionError, HfHubHTTPError, FileNotFoundError, ValueError, OSError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except (OSError, ValueError, HfHubHTTPError) as error:
         raise LeyloraError(
-            f"The dataset {name} could not be loaded from the Hub ({first}). Run again with a connection (downloads "
-            f"are resumed), or download its files and set `path:` instead of `hub:` in the mixture."
+            f"The dataset {name} could not be loaded from the Hub ({first_line(error)}). Run again with a connection "
+            "(downloads are resumed), or download its files and set `path:` instead of `hub:` in the mixture."
         ) from None
     missing = {*source.columns.values(), *source.where} - set(table.column_names)
     if missing:
@@ -317,13 +303,10 @@ def detect(value: dict[str, Any]) -> Format | None:
 
 
 def convert(rows: Iterable[Record | Fault], format: str | None = None) -> Iterator[Draft | Fault]:
-    """Read every record as turns; records that fit no format, or not the forced one, come out as faults.
-
-    Args:
-        format: one of `FORMATS`, or None to detect it record by record.
+    """Every record as turns, or a fault where it does not fit ``format`` (None: detected record by record).
 
     Raises:
-        UsageError: ``format`` is not known.
+        UsageError: ``format`` is none of `FORMATS`.
     """
     if format is not None and format not in FORMATS:
         raise UsageError(f"Unknown format {format!r}; choose one of {', '.join(FORMATS)}.")
@@ -350,7 +333,7 @@ def _read(row: Record, name: str) -> Iterator[Draft]:
     fields = row.value
     match name:
         case "messages":
-            yield _chat(row, fields.get("messages"), "role", "content")
+            yield _chat(row, fields.get("messages"))
         case "sharegpt":
             yield _chat(row, fields.get("conversations") or fields.get("conversation"), "from", "value")
         case "argilla":
@@ -373,7 +356,7 @@ def _read(row: Record, name: str) -> Iterator[Draft]:
             yield _pair(row, fields, *PAIRS[name])
 
 
-def _chat(row: Record, turns: Any, role_key: str, text_key: str) -> Draft:
+def _chat(row: Record, turns: Any, role_key: str = "role", text_key: str = "content") -> Draft:
     if not isinstance(turns, list) or not turns:
         raise Misfit("the list of turns is missing or empty")
     out = _system_turn(row.value)
@@ -419,7 +402,7 @@ def _prompt_completion(row: Record) -> Draft:
     if not isinstance(prompt, list) or not isinstance(answer, list):
         raise Misfit(f"prompt is {_kind(prompt)} and {key} is {_kind(answer)}")
     starts_over = answer[: len(prompt)] == prompt  # preference sets repeat the prompt inside the answer
-    return _chat(row, answer if starts_over else prompt + answer, "role", "content")
+    return _chat(row, answer if starts_over else prompt + answer)
 
 
 def _squad(row: Record) -> Iterator[Draft]:
@@ -444,12 +427,9 @@ def _squad_question(context: Any, question: dict[str, Any], place: str) -> Draft
     if not isinstance(context, str):
         raise Misfit(f"context is {_kind(context)}")
     answers = question.get("answers")
-    if isinstance(answers, dict):  # the Hub's columns: {"text": [...], "answer_start": [...]}
-        texts = answers.get("text")
-    elif isinstance(answers, list):
+    texts = answers.get("text") if isinstance(answers, dict) else None  # the Hub's columns: {"text": [...]}
+    if isinstance(answers, list):
         texts = [answer.get("text") for answer in answers if isinstance(answer, dict)]
-    else:
-        texts = None
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise Misfit("answers hold no list of texts")
     answer = texts[0] if texts else "El texto no contiene la respuesta."
@@ -507,14 +487,13 @@ def _task(row: Record, fallback: str) -> str:
 
 
 def best_paths(rows: Iterable[Record]) -> Iterator[Draft | Fault]:
-    """OpenAssistant's trees: from every tree the path of best-ranked Spanish replies, in the order the trees begin.
+    """Of OpenAssistant's trees, flat messages or nested ``replies``, the path of the best-ranked Spanish replies.
 
-    Both published shapes are read: flat messages (``message_id``, ``parent_id``, ``role``, ``text``, ``rank``; rank 0
-    is the annotators' favourite) and whole trees (``message_tree_id``, ``prompt`` with nested ``replies``).
+    Rank 0 is the annotators' favourite; an unranked reply comes last (arXiv:2304.07327).
     """
     messages: dict[str, Record] = {}
     children: dict[str, list[str]] = {}
-    roots: list[str] = []
+    roots = []
     for row in rows:
         nested = row.value.get("prompt")
         for value in _flatten(nested) if isinstance(nested, dict) else [row.value]:
@@ -535,34 +514,29 @@ def best_paths(rows: Iterable[Record]) -> Iterator[Draft | Fault]:
             for key in replies:
                 yield Fault(messages[key].place, f"as oasst: the parent {parent!r} is not in the file")
     for root in roots:
-        turns = _descend(root, messages, children)
+        turns: Turns = []
+        best: str | None = root
+        while best is not None:
+            value = messages[best].value
+            turns.append({"role": "user" if value["role"] == "prompter" else "assistant", "content": value["text"]})
+            replies = [reply for reply in children.get(best, ()) if _usable(messages[reply].value)]
+            best = min(replies, key=lambda reply: _order(messages[reply].value), default=None)
+        if turns[-1]["role"] == "user":
+            turns.pop()
         if len(turns) < 2 or not _usable(messages[root].value):
             yield Fault(messages[root].place, "as oasst: nobody answered this prompt in Spanish")
         else:
             yield Draft(messages[root].place, turns, "conversation", root)
 
 
-def _descend(root: str, messages: dict[str, Record], children: dict[str, list[str]]) -> Turns:
-    turns: Turns = []
-    key: str | None = root
-    while key is not None:
-        value = messages[key].value
-        turns.append({"role": "user" if value["role"] == "prompter" else "assistant", "content": value["text"]})
-        replies = [reply for reply in children.get(key, ()) if _usable(messages[reply].value)]
-        key = min(replies, key=lambda reply: _order(messages[reply].value), default=None)
-    return turns[:-1] if turns[-1]["role"] == "user" else turns
-
-
 def _flatten(root: dict[str, Any]) -> list[dict[str, Any]]:
+    """The messages of a nested tree; a stack, because a tree may be deeper than Python's own."""
     out: list[dict[str, Any]] = []
     stack: list[tuple[Any, str | None]] = [(root, None)]
     while stack:
         current, parent = stack.pop()
-        if not isinstance(current, dict):
-            out.append({"message_id": None})
-            continue
-        out.append({**current, "parent_id": parent})
-        replies = current.get("replies")
+        out.append({**current, "parent_id": parent} if isinstance(current, dict) else {"message_id": None})
+        replies = current.get("replies") if isinstance(current, dict) else None
         if isinstance(replies, list):
             stack.extend((reply, current.get("message_id")) for reply in reversed(replies))
     return out

@@ -1,27 +1,20 @@
 """Does a training row say only what the law says? The rules for rows, over the one checker of `leylora.grounding`.
 
-`verify_answer` holds an answer against the laws of a build. It must end in one canonical citation that exists, to an
+`verify_answer` compares an answer with the laws of a build. It must end in one canonical citation that exists, to an
 article in force. What it quotes (« ») must be there word for word; every number, penalty, deadline, amount, date,
 numeral, law and article it names outside the quotes must be the article's own (`leylora.grounding.checker` judges
 that). `verify_row` also checks the prompt against the laws and the answer against its question.
 
-A wrong paraphrase without numbers or names is not seen. Quote, and it is.
+It cannot see a wrong paraphrase without numbers or names; that is why rows quote.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from leylora.data.conversation import Conversation
 from leylora.data.law_text import fines, penalties
-from leylora.grounding.checker import (
-    NAMED_NUMERAL,
-    Kind,
-    named_articles,
-    own_words_faults,
-    quote_faults,
-    whole_text,
-)
+from leylora.grounding.checker import NAMED_NUMERAL, Kind, named_articles, own_words_faults, quote_faults, whole_text
 from leylora.grounding.citations import COUNTRIES, CitationIndex, IndexedArticle
 from leylora.grounding.prompt import (
     CANONICAL,
@@ -50,8 +43,7 @@ COUNTRY = re.compile(rf"\b{COUNTRIES}", re.IGNORECASE)
 GAP = "____"
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """One thing wrong with an answer: its kind, for counting, and what exactly."""
 
     kind: str
@@ -59,16 +51,12 @@ class Fault:
 
 
 class CitableLaws:
-    """The parsed laws that rows come from, with the index of what may be cited of them."""
+    """The parsed laws that rows come from, with an index of what may be cited."""
 
     def __init__(self, laws: Iterable[Law]) -> None:
         self.laws = tuple(laws)
         self.index = CitationIndex.of(self.laws, catalog())
         self.names = {name.lower() for law in self.index.known if law.numbers for name in law.names}
-
-    def law(self, law_id: str, edition: str) -> Law | None:
-        """The law with this id in this edition."""
-        return next((law for law in self.laws if (law.id, law.edition) == (law_id, edition)), None)
 
 
 def whole_law_citation(law: Law) -> str:
@@ -77,14 +65,9 @@ def whole_law_citation(law: Law) -> str:
 
 
 def verify_answer(answer: str, laws: CitableLaws, supplied: Sequence[Passage] = ()) -> list[Fault]:
-    """The faults of one answer, empty when it holds.
+    """The faults of one answer, empty when it holds; when ``supplied`` is given, it must cite one of those passages.
 
-    Args:
-        answer: what the model or a generator says, the citation included.
-        laws: what it may cite.
-        supplied: the passages of the prompt; when given, the citation must be one of theirs.
-
-    An abstention (`is_abstention`) needs no citation; what it cites all the same is checked.
+    An abstention (`is_abstention`) needs no citation; if it cites one, that is checked.
     """
     cited = CANONICAL.findall(answer)
     if not cited:
@@ -134,7 +117,7 @@ def _enumeration(said: str, article: IndexedArticle) -> list[Fault]:
 
 def verify_row(row: Conversation, laws: CitableLaws) -> list[Fault]:
     """The faults of a row made from a law, empty when it holds."""
-    law = laws.law(row.law_id, row.edition)
+    law = next((law for law in laws.laws if (law.id, law.edition) == (row.law_id, row.edition)), None)
     if law is None:
         return [Fault("unknown law or edition", f"{row.law_id}, ed. {row.edition}")]
     if row.article not in law:
@@ -172,7 +155,7 @@ def _prompt_faults(row: Conversation, law: Law, supplied: list[Passage], laws: C
 
 
 def _fits_question(row: Conversation, question: str, asked: list[str], law: Law, laws: CitableLaws) -> list[Fault]:
-    """An answer that is true of its article must also be about what was asked, and complete."""
+    """A true answer must also be about what was asked, and complete."""
     article, faults = law[row.article], []
     quotes = [one_line(quote) for quote in QUOTE.findall(CANONICAL.sub("", row.answer))]
     if asked and article.number not in asked:
@@ -204,9 +187,8 @@ def _fits_question(row: Conversation, question: str, asked: list[str], law: Law,
 def _abstention_faults(
     row: Conversation, question: str, asked: list[str], supplied: list[Passage], law: Law, laws: CitableLaws
 ) -> list[Fault]:
-    """An abstention must have its reason."""
+    """An abstention must have a reason."""
     answer = row.answer
-    here = {given.citation for given in supplied}
     if answer.startswith(NO_SUCH_ARTICLE):
         if not asked:
             return [Fault("denies an article that nobody asked for", question[:80])]
@@ -218,6 +200,7 @@ def _abstention_faults(
         if not supplied:
             return [Fault("misses articles where none were to be supplied", question[:80])]
         wanted = {law.cite(number) for number in asked if number in law}
+        here = {given.citation for given in supplied}
         text = fold(" ".join(f"{given.rubric} {given.body}" for given in supplied))
         topics = [fold(words).rstrip("….") for words in QUOTE.findall(question)]
         if wanted & here or (not asked and any(topic in text for topic in topics)):
@@ -228,12 +211,10 @@ def _abstention_faults(
     if answer.startswith(OTHER_COUNTRY):
         return [] if COUNTRY.search(question) else [Fault("nobody asked about another country", question[:80])]
     if answer.startswith(OTHER_EDITION):
-        known = {one.edition for one in laws.laws if one.id == law.id}
         days = dates(question)
-        bad = not days or any(day in known for day in days)
+        bad = not days or any(one.edition in days for one in laws.laws if one.id == law.id)
         return [Fault("denies an edition that is here, or none was asked for", question[:80])] if bad else []
     if answer.startswith(UNKNOWN_LAW):
-        folded = f" {fold(question)} "
-        known_here = [name for name in laws.names if re.search(rf"\b{re.escape(fold(name))}\b", folded)]
-        return [Fault("denies a law that is here", name) for name in known_here]
+        asked_for = [name for name in laws.names if re.search(rf"\b{re.escape(fold(name))}\b", fold(question))]
+        return [Fault("denies a law that is here", name) for name in asked_for]
     return [Fault("abstains although the article is in force", answer[:80])]

@@ -223,7 +223,6 @@ class Ledger:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(lines)
-        self._answers |= {answer.key: answer for answer in answers}
 
 
 def ask_all(
@@ -283,7 +282,7 @@ def _ask(backend: Backend, items: Sequence[Item]) -> list[dict[str, Any]]:
         seconds = (time.perf_counter() - started) / len(generated)
         for item, (text, tokens, finished) in zip(generated, written, strict=True):
             found[item.id] = {"text": text, "tokens": tokens, "finished": finished, "seconds": seconds}
-    scored = [item for item in items if item.ask != "choose" and item.reference]
+    scored = [item for item in generated if item.reference]
     wanted = [Continuation(item.messages, item.reference) for item in scored]
     for item, likelihood in zip(scored, (backend.likelihoods(wanted) if wanted else None) or (), strict=False):
         if likelihood is not None:
@@ -308,26 +307,22 @@ def _choose(backend: Backend, items: Sequence[Item]) -> dict[str, dict[str, Any]
         return {item.id: {"letters": [next(letters)[0] for _ in item.orders]} for item in items}
     values = iter(likelihoods)
     by_item: dict[str, list[list[float]]] = {item.id: [] for item in items}
-    whole = {item.id: True for item in items}
     for item, order, _ in shown:
-        row = [0.0] * len(order)
-        for index in order:  # the letter at each place, put under the index of the option shown there
-            likelihood = next(values)
-            whole[item.id] &= likelihood is not None
-            row[index] = likelihood[0] if likelihood else 0.0
-        by_item[item.id].append(row)
+        placed = dict(zip(order, values, strict=False))  # the letter at each place, under the option shown there
+        by_item[item.id].append([one[0] for index in range(len(order)) if (one := placed[index]) is not None])
     found = {}
     for item in items:
-        texts = [(option, next(values)) for option in item.options]
-        fits = [
+        rows = by_item[item.id]
+        whole = all(len(row) == len(item.options) for row in rows)
+        texts = [
             OptionText(logprob=one[0], tokens=one[1], bytes=len(option.encode()))
-            for option, one in texts
+            for option, one in zip(item.options, values, strict=False)
             if one is not None
         ]
         found[item.id] = {
-            "option_logprobs": by_item[item.id] if whole[item.id] else None,
-            "option_texts": fits if len(fits) == len(texts) else None,
-            "finished": whole[item.id],
+            "option_logprobs": rows if whole else None,
+            "option_texts": texts if len(texts) == len(item.options) else None,
+            "finished": whole,
         }
     return found
 

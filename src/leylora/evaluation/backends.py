@@ -39,7 +39,10 @@ class Backend(Protocol):
         """Answer each conversation: text, tokens, and whether it ended by itself. Greedy without a preset."""
 
     def likelihoods(self, continuations: Sequence["Continuation"]) -> Sequence[tuple[float, int] | None] | None:
-        """Log-likelihood and tokens of each continuation, None for one that does not fit the context; or None."""
+        """Log-likelihood and tokens of each continuation; None for one that does not fit the context.
+
+        None in place of the list where the model cannot tell likelihoods (an endpoint).
+        """
 
 
 class Continuation(NamedTuple):

@@ -55,7 +55,7 @@ def grade(item: Item, answer: Answer, known: "KnownArticles") -> Mark:
             flags.append("letter-answer")
         if not found["correct"]:
             reasons.append("wrong-option")
-    elif item.ask == "generate" and not answer.error:
+    elif not answer.error:
         text = answer.text
         found |= {
             "tokens": answer.tokens,

@@ -191,7 +191,7 @@ def held_out_items(rows: Iterable[Conversation], suite: Literal["law", "instruct
                 "abstain": is_abstention(row.answer),
             }
         messages = [turn.model_dump() for turn in row.messages[:-1]]
-        yield Item(suite=suite, id=row.id, ask="generate", messages=messages, reference=row.answer, **about)
+        yield Item(suite=suite, id=row.id, messages=messages, reference=row.answer, **about)
 
 
 # The law
@@ -357,7 +357,6 @@ def format_items() -> Iterator[Item]:
             suite="instructions",
             id=row["id"],
             task="format",
-            ask="generate",
             cluster=row["id"],
             messages=[{"role": "user", "content": row["prompt"]}],
             checks=row["checks"],
@@ -379,7 +378,6 @@ def spanish_items() -> Iterator[Item]:
             suite="spanish",
             id=row["id"],
             task=row["task"],
-            ask="generate",
             cluster=row["text"][:60],
             messages=[{"role": "user", "content": prompt.format(**row)}],
             reference=row["answers"][0],
@@ -396,7 +394,6 @@ def prompt_items(sources: Sources, seed: int = 0) -> Iterator[Item]:
                 suite="prompts",
                 id=" ".join(filter(None, parts)),
                 task="prompt",
-                ask="generate",
                 cluster=parts[0],
                 messages=messages,
                 preset=preset,

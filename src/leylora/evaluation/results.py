@@ -58,7 +58,7 @@ class Item(Record):
     suite: str
     id: str  # unique in its suite
     task: str  # the group it is reported in: multiple-choice, sanction, held-out, format, qa ...
-    ask: Literal["generate", "choose", "likelihood"]  # a text, an option, or the loss of the reference alone
+    ask: Literal["generate", "choose"] = "generate"  # a text, or one of the options
     setting: Setting = ""  # for law, whether articles are in the prompt
     cluster: str  # items of one cluster are not independent (the article they ask about): resampled together
     messages: list[dict[str, str]]  # the conversation up to the answer

@@ -16,6 +16,7 @@ import numpy as np
 
 from leylora.adapters.discover import Variant
 from leylora.data import duplicates
+from leylora.evaluation import statistics
 from leylora.evaluation.grading import KnownArticles, grade
 from leylora.evaluation.results import (
     Answer,
@@ -30,19 +31,7 @@ from leylora.evaluation.results import (
     Score,
     Scores,
 )
-from leylora.evaluation.statistics import (
-    Sums,
-    bootstrap_interval,
-    by_cluster,
-    detectable,
-    draws,
-    holm,
-    mcnemar,
-    paired_difference,
-    retention,
-    risk_coverage_area,
-    wilson,
-)
+from leylora.evaluation.statistics import Sums
 from leylora.files import read_json, read_jsonl
 from leylora.grounding.prompt import read_grounded_prompt
 from leylora.laws.law import Law
@@ -194,7 +183,7 @@ def tally(
 def sums(metric: Metric, marks: Iterable[Mark]) -> Sums | None:
     """A metric's sums over the marks it applies to; None when there are none."""
     counted = [(mark.cluster, *ratio) for mark in marks if (ratio := metric.ratio(mark)) is not None]
-    return by_cluster(*zip(*counted, strict=True)) if counted else None
+    return statistics.by_cluster(*zip(*counted, strict=True)) if counted else None
 
 
 def suite_scores(marked: Marked, items: Sequence[Item], seed: int = 0) -> list[Score]:
@@ -239,16 +228,16 @@ def _place(marked: Marked, metric: str, part: str) -> dict[str, Any]:
 
 def _interval(metric: Metric, total: Sums, seed: int) -> tuple[float | None, float | None, Interval]:
     if metric.binary and len(total.clusters) == total.n:
-        return *wilson(float(total.numerator.sum()), total.n), "wilson"
+        return *statistics.wilson(float(total.numerator.sum()), total.n), "wilson"
     if len(total.clusters) < 2:
         return None, None, "none"
-    low, high = bootstrap_interval(total, seed)
+    low, high = statistics.bootstrap_interval(total, seed)
     if math.isnan(low):
         return None, None, "none"
     if low == high and metric.unit == "share" and 0 <= total.value <= 1:
         # All alike: resampling what does not vary says nothing of what was not seen.
         clusters = len(total.clusters)
-        return *wilson(total.value * clusters, clusters), "wilson"
+        return *statistics.wilson(total.value * clusters, clusters), "wilson"
     # No metric is negative and no share passes 1, though Student's interval of few clusters may.
     return max(low, 0.0), min(high, 1.0) if metric.unit == "share" else high, "cluster-bootstrap"
 
@@ -262,10 +251,10 @@ def _risk_coverage(marked: Marked, seed: int) -> list[Score]:
     wrong = np.array([1.0 - bool(mark.correct) for mark in marks])
     names = sorted({mark.cluster for mark in marks})
     index = np.array([names.index(mark.cluster) for mark in marks])
-    value = float(risk_coverage_area(confidence, wrong)[0])
+    value = float(statistics.risk_coverage_area(confidence, wrong)[0])
     low = high = None
     if len(names) > 1:
-        areas = risk_coverage_area(confidence, wrong, draws(len(names), seed)[:, index])
+        areas = statistics.risk_coverage_area(confidence, wrong, statistics.draws(len(names), seed)[:, index])
         low, high = (float(bound) for bound in np.percentile(areas, [2.5, 97.5]))
     score = Score(
         **_place(marked, "aurc", "all"),
@@ -310,7 +299,7 @@ def differences(all_marked: Sequence[Marked], models: Sequence[Model], seed: int
                     for label, first, second in both
                     if (one := _difference(metric, label, at[*first, suite], at[*second, suite], seed)) is not None
                 ]
-                corrected = holm([one.p for one in family])
+                corrected = statistics.holm([one.p for one in family])
                 found += [one.model_copy(update={"p_holm": p}) for one, p in zip(family, corrected, strict=True)]
     return found
 
@@ -321,7 +310,7 @@ def _difference(metric: Metric, label: str, first: Marked, second: Marked, seed:
     one, two = sums(metric, (a for a, _ in both)), sums(metric, (b for _, b in both))
     if one is None or two is None or len(one.clusters) < 2:
         return None
-    result = paired_difference(one, two, seed)
+    result = statistics.paired_difference(one, two, seed)
     if math.isnan(result.value):
         return None
 
@@ -336,7 +325,7 @@ def _difference(metric: Metric, label: str, first: Marked, second: Marked, seed:
     share = metric.unit == "share"
     # Where no pair differs: the error of the difference of two independent shares of one half.
     error = result.standard_error or (math.sqrt(0.5 / one.n) if share else math.nan)
-    least = detectable(error, len(one.clusters))
+    least = statistics.detectable(error, len(one.clusters))
     return Difference(
         model=label,
         suite=first.suite,
@@ -348,7 +337,7 @@ def _difference(metric: Metric, label: str, first: Marked, second: Marked, seed:
         low=max(result.low, -1.0) if share else result.low,
         high=min(result.high, 1.0) if share else result.high,
         test="mcnemar" if exact else "randomisation",
-        p=mcnemar(better, worse) if exact else result.p,
+        p=statistics.mcnemar(better, worse) if exact else result.p,
         p_holm=1.0,
         family=f"{first.suite} {metric.name}",
         n=one.n,
@@ -382,8 +371,9 @@ def retentions(
             base, gained, kept = (sums(metric, [row[which] for row in rows]) for which in range(3))
             if base is None or gained is None or kept is None:
                 continue
-            is_significant = (model.label, suite, metric.name, single, "base") in significant
-            result = retention(base, gained, kept, seed) if is_significant and len(base.clusters) > 1 else None
+            gain = (model.label, suite, metric.name, single, "base")
+            is_known = gain in significant and len(base.clusters) > 1
+            result = statistics.retention(base, gained, kept, seed) if is_known else None
             undefined: Literal["", "no-significant-gain", "worse-than-base"] = ""
             if result is None:
                 undefined = "no-significant-gain"
@@ -496,8 +486,8 @@ def memorised(model: str, variant: str, suite: str, marked: Sequence[Mark], seed
         return []
     found = []
     gaps = [float(mark.published_order or 0) - (mark.other_orders or 0) for mark in rows]
-    gap = by_cluster(clusters, gaps, [1.0] * len(rows))
-    if bootstrap_interval(gap, seed)[0] > 0 and gap.value > 0.1:
+    gap = statistics.by_cluster(clusters, gaps, [1.0] * len(rows))
+    if statistics.bootstrap_interval(gap, seed)[0] > 0 and gap.value > 0.1:
         found.append(Finding(kind="memorised", model=model, variant=variant, suite=suite, share=gap.value))
     shares = [float(np.mean(column)) for column in zip_longest(*(mark.places for mark in rows), fillvalue=0.0)]
     if max(shares) > FAVOURITE:

@@ -51,9 +51,9 @@ def by_cluster(clusters: Sequence[str], numerator: Sequence[float], denominator:
 
 
 @lru_cache(maxsize=8)
-def draws(count: int, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
+def draws(count: int, seed: int) -> np.ndarray:
     """``(R, C)`` how often each of ``count`` clusters is drawn; the same for a seed, so that comparisons are paired."""
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
 
 
 def bootstrap_interval(sums: Sums, seed: int = 0) -> tuple[float, float]:

@@ -124,7 +124,6 @@ def summary_items(rows: Path, prompt: str = SummaryArguments.prompt, limit: int 
             suite=SUITE,
             id=f"summary-{number:04}",
             task="summary",
-            ask="generate",
             cluster=f"row {number}",
             messages=[{"role": "user", "content": f"{prompt}\n{pair.article}"}],
             reference=pair.summary,

@@ -81,7 +81,7 @@ def ground(
 
 
 def _find(question: str, index: LawIndex, limit: int) -> tuple[str, list[Hit]]:
-    """The articles worth showing, or why there are none."""
+    """Why there is no article worth showing, or "", and the articles."""
     asked = read_query(question, index.known)
     here = {law.id: law for law in index.laws}
     if _ABROAD.search(question):

@@ -21,11 +21,7 @@ TINY_BASES = Path("data/build/models")  # where `demo --base-only` puts the smal
 
 
 def config_of(name: str, revision: str | None = None) -> dict[str, Any]:
-    """The ``config.json`` of a local folder or Hub model.
-
-    Raises:
-        LeyloraError: it is not there, may not be read, or is not a model.
-    """
+    """The ``config.json`` of a local folder or Hub model. Raises LeyloraError when it cannot be had."""
     check_path(name)
     path = Path(name) / "config.json"
     if not path.is_file():

@@ -39,11 +39,7 @@ FAMILIES = {  # by the ``model_type`` of their configuration
 
 
 def family_of(config: "PretrainedConfig") -> Family:
-    """The family of a loaded configuration.
-
-    Raises:
-        UsageError: the architecture is not one that this project can train.
-    """
+    """The family of a loaded configuration. Raises UsageError for an architecture that has none here."""
     family = FAMILIES.get(config.model_type)
     if family is None:
         raise UsageError(
@@ -138,14 +134,10 @@ KNOWN = {  # by the name a recipe gives in ``model_name_or_path``
 
 
 def shape_of(config: "PretrainedConfig") -> Shape:
-    """The sizes in a loaded configuration of one of our families.
-
-    Raises:
-        LeyloraError: a Falcon of the later kind (40B, 180B), whose blocks are laid out otherwise.
-    """
+    """The sizes in a loaded configuration of one of our families."""
     hidden, heads = config.hidden_size, config.num_attention_heads
     if config.model_type == "falcon":
-        if config.new_decoder_architecture or not config.multi_query or config.alibi:
+        if config.new_decoder_architecture or not config.multi_query or config.alibi:  # 40B and 180B
             raise LeyloraError(
                 f"{config.name_or_path}: of the Falcon models only those shaped like Falcon 7B fit here."
             )

@@ -48,11 +48,7 @@ def here() -> dict[str, int] | None:
 
 
 def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
-    """The configuration of a local folder or Hub model.
-
-    Raises:
-        LeyloraError: it is not there, may not be read, or is not a model.
-    """
+    """The configuration of a local folder or Hub model. Raises LeyloraError when it cannot be had."""
     check_path(name)
     try:
         return AutoConfig.from_pretrained(
@@ -119,8 +115,7 @@ def load_base(
     Args:
         load: precision of the linear layers; 4 bits is what adapters are trained on, and so what suits them best.
         quant_storage: dtype that carries the packed 4-bit weights; FSDP needs ``compute_dtype`` here.
-        compute_dtype: what matrices are multiplied in, and what the layers outside 4-bit are held in; by default
-            `default_dtype`.
+        compute_dtype: of products, and of the layers outside 4-bit; by default `default_dtype`.
         device_map: True puts the model on this process's GPU if there is one.
 
     Raises:

@@ -64,11 +64,7 @@ def instruction_template(name: str, folder: Path = INSTRUCTION_TEMPLATES) -> str
 
 
 def training_template(text: str) -> str:
-    """``text`` with the marked parts turned into ``{% generation %}`` blocks.
-
-    Raises:
-        LeyloraError: nothing is marked, or the marks do not pair.
-    """
+    """``text`` with the marked parts as ``{% generation %}`` blocks. Raises LeyloraError when the marks do not pair."""
     opened, closed = text.count(OPEN), text.count(CLOSE)
     if opened == 0 or opened != closed:
         raise LeyloraError(
@@ -115,13 +111,10 @@ def turn_end(tokenizer: "PreTrainedTokenizerBase", template: str) -> int:
 def check_served_as_trained(
     tokenizer: "PreTrainedTokenizerBase", template: str, trained: str, messages: list[dict[str, str]]
 ) -> None:
-    """Check that a server which renders ``template`` (marks included) asks the model just as its training rows did.
+    """Raise LeyloraError unless a server that renders ``template`` asks the model just as its training rows did.
 
     The texts of the served and the ``trained`` template are the same, and for each answer the tokens of the prompt
     before it are the first tokens of the conversation that is trained on.
-
-    Raises:
-        LeyloraError: names where they part.
     """
     served = served_template(template)
     texts = [tokenizer.apply_chat_template(messages, chat_template=t, tokenize=False) for t in (served, trained)]
@@ -204,11 +197,7 @@ def render(
     eos_token: str = "</s>",
     add_generation_prompt: bool = False,
 ) -> str:
-    """Render a conversation as the webui does: sandboxed Jinja with loop controls, block lines trimmed.
-
-    Raises:
-        LeyloraError: the template is not Jinja, or asks for what is not there.
-    """
+    """Render a conversation as the webui does: sandboxed Jinja with loop controls, block lines trimmed."""
 
     def refuse(message: str) -> None:
         raise ValueError(message)

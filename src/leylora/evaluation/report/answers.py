@@ -118,8 +118,6 @@ def said(item: Item, answer: Answer, mark: Mark | None, texts: Texts) -> Said:
         pieces = [(answer.error, "")]
     elif item.ask == "choose":
         pieces = [(f"{texts('answer.chose')}: {chosen(item, answer)}", "")]
-    elif item.ask == "likelihood":
-        pieces = [(texts("answer.loss"), "")]
     else:
         pieces, cut = cut_out(answer.text, mark.citations if mark else [])
     verdict = "failed" if answer.error else verdict_of(mark)
