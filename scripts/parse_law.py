@@ -26,6 +26,7 @@ def main(
     from leylora.errors import LeyloraError, UsageError
     from leylora.laws import report
     from leylora.laws.catalog import catalog
+    from leylora.laws.law import Law
     from leylora.laws.parse import parse_files, parsed_editions, save_law
 
     if list_:
@@ -34,28 +35,27 @@ def main(
         return
     if not inputs:
         raise UsageError("Name at least one file to parse, or use --list to see which laws are worth having.")
-    done, faults = [], []
+    parsed: dict[Path, Law] = {}
+    faults = []
     with console.progress() as progress:
-        for outcome in progress.track(parse_files(inputs, law_id, workers), total=len(inputs), description="parsing"):
+        results = parse_files(inputs, law_id, workers)
+        for file, result in progress.track(results, total=len(inputs), description="parsing"):
             try:
-                if outcome.error:
-                    raise outcome.error
-                if outcome.law:
-                    save_law(outcome.law, out)
-                    done.append(outcome)
+                if isinstance(result, LeyloraError):
+                    raise result
+                save_law(result, out)
+                parsed[file] = result
             except LeyloraError as error:
                 faults.append(str(error))
-    done.sort(key=lambda outcome: inputs.index(outcome.file))
-    laws = [outcome.law for outcome in done if outcome.law]
+    laws = [parsed[file] for file in inputs if file in parsed]
     if laws:
         console.out.print(report.laws_table(laws))
     for law in laws:
         for remark in report.remarks(law):
             console.out.print(f"{law.id}: {remark}", markup=False, soft_wrap=True)
         if law.audit["coverage"] < min_coverage:
-            faults.append(
-                f"{law.id}: coverage {law.audit['coverage']:.2%} is below {min_coverage:.0%}; see audit.json."
-            )
+            coverage = f"{law.audit['coverage']:.2%}"
+            faults.append(f"{law.id}: coverage {coverage} is below {min_coverage:.0%}; see audit.json.")
     for fault in faults[:-1]:
         console.note(f"error: {fault}")
     if faults:

@@ -27,7 +27,7 @@ def main(
 ) -> None:
     """Show the best articles, an article the query names first and in green.
 
-    The index lies beside the laws (index.sqlite) and is built again whenever they change.
+    The index is kept with the laws (index.sqlite) and built again when they change.
     """
     import json
 

@@ -21,11 +21,6 @@ from leylora.grounding.search import LawIndex
 from .small_laws import DOGS, LONG, PLANTED, dogs, fairs, index_of, law
 
 
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> LawIndex:
-    return index_of(tmp_path_factory.mktemp("laws"), dogs(), fairs())
-
-
 def cited(grounded: Grounded) -> list[str]:
     return [hit.article.citation for hit in grounded.sources]
 
@@ -120,7 +115,7 @@ def test_the_text_of_an_article_cannot_leave_its_place(tmp_path: Path) -> None:
 
 
 def test_real_bodies_are_not_touched(tmp_path: Path) -> None:
-    """Signs that look like marks but are none stay: fewer, greater, brackets, dashes."""
+    """Signs that only look like marks stay: less than, greater than, brackets, dashes."""
     body = "Si pesa < 5 kg o > 3 kg [sic] — «perro» (art. 4) 50 % <no aplica>.\n1. Uno.\n2. Dos."
     index = index_of(tmp_path, law("perros", "Ley de Perros", "LPER", DOGS | {"3": ("Peso", body)}, date(2024, 8, 15)))
     assert body in ground("LPER 3", index).prompt

@@ -7,9 +7,11 @@ import torch
 from peft import PeftModel
 
 from leylora.errors import LeyloraError, UsageError
-from leylora.models.families import FAMILIES
+from leylora.models.cards import assumed_card, peak_tflops
+from leylora.models.families import FAMILIES, KNOWN
 from leylora.models.load import load_base, load_tokenizer
 from leylora.models.templates import instruction_template, training_template
+from leylora.training import checks
 from leylora.training.adapter import attach, without_rslora
 from leylora.training.config import Arguments, parse
 from leylora.training.data import filled, tokenize
@@ -132,7 +134,10 @@ def test_selective_checkpointing_is_dropped_where_it_cannot_pay(
     words: list[str], attention: str, wanted: dict[str, bool] | None
 ) -> None:
     asked = parse(["--model", "mistral-7b", "--adapter", "law", "--dry_run", *words])
-    settle_checkpointing(asked.training, attention, 989 if "H200" in attention else 76.7)
+    card = assumed_card("H200" if "H200" in attention else "RTX A4000")
+    sizes = checks.sizes_of(asked, KNOWN["mistralai/Mistral-7B-v0.1"], attention, card)
+    assert sizes.selective == bool(wanted and "selective" in wanted)  # what is estimated is what is run
+    settle_checkpointing(asked.training, attention, peak_tflops(card.name))
     assert asked.training.gradient_checkpointing_kwargs == wanted
 
 

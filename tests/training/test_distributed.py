@@ -14,9 +14,9 @@ from leylora.adapters.files import open_adapter
 from leylora.errors import UsageError
 from leylora.files import read_json, write_jsonl
 from leylora.project import ROOT
-from leylora.training import distributed
+from leylora.training import checks
+from leylora.training.adapter import whole_weights
 from leylora.training.config import parse
-from leylora.training.distributed import check_processes, whole_weights
 from leylora.training.record import RunRecord
 from leylora.training.sft import run
 
@@ -115,23 +115,22 @@ def test_settings_that_sharded_training_cannot_work_with(
 ) -> None:
     words = ["--model", "tiny-mistral", "--adapter", "law", "--bnb_4bit_quant_storage", "bfloat16", *extra]
     arguments = parse(words)
-    check_processes(arguments)  # nothing is split
+    checks.processes(arguments)  # nothing is split
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "2")
     with pytest.raises(UsageError, match=sentence):
-        check_processes(arguments)
+        checks.processes(arguments)
 
 
 def test_zero3_wants_reentrant_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-
     words = ["--model", "tiny-mistral", "--adapter", "law", "--bnb_4bit_quant_storage", "float32"]
     words += ["--gradient_checkpointing", "true"]
-    monkeypatch.setattr(distributed, "uses_zero3", lambda: True)
-    check_processes(parse([*words, "--gradient_checkpointing_kwargs", '{"use_reentrant":true}']))
+    monkeypatch.setattr(checks, "uses_zero3", lambda: True)
+    checks.processes(parse([*words, "--gradient_checkpointing_kwargs", '{"use_reentrant":true}']))
     with pytest.raises(UsageError, match=r"Selective checkpointing does not work .* '\{\"use_reentrant\":true\}'"):
-        check_processes(parse([*words, "--gradient_checkpointing_kwargs", '{"selective":true}']))
+        checks.processes(parse([*words, "--gradient_checkpointing_kwargs", '{"selective":true}']))
     with pytest.raises(UsageError, match="DeepSpeed ZeRO-3 can only split 4-bit weights"):
-        check_processes(parse(words[:2]))
+        checks.processes(parse(words[:2]))
 
 
 def test_fsdp_version_1_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,11 +138,11 @@ def test_fsdp_version_1_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "1")
     with pytest.raises(UsageError, match="fsdp_version: 2"):
-        check_processes(arguments)
+        checks.processes(arguments)
 
 
 def test_only_the_trained_adapter_is_gathered() -> None:
     model = torch.nn.ModuleDict({"default": torch.nn.Linear(2, 2), "frozen": torch.nn.Linear(2, 2)})
     outer = torch.nn.Module()
     outer.add_module("lora_A", model)
-    assert list(whole_weights(outer, "default")) == ["lora_A.default.weight", "lora_A.default.bias"]
+    assert list(whole_weights(outer)) == ["lora_A.default.weight", "lora_A.default.bias"]

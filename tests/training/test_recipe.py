@@ -231,7 +231,8 @@ def test_a_recipe_opens_with_what_the_estimator_says(model: str, adapter: str) -
     for card in ("T4", "RTX 4090"):
         asked = parse(["--model", model, "--adapter", adapter, "--dry_run", "--assume_gpu", card])
         shape = KNOWN[str(asked.model.model_name_or_path)]
-        figures.append(memory.headline(checks.sizes_of(asked, shape, "sdpa"), assumed_card(card)))
+        known = assumed_card(card)
+        figures.append(memory.headline(checks.sizes_of(asked, shape, "sdpa", known), known))
     start = "# combined-on-top: " if adapter == "combined-on-top" else HEADER
     assert f"{start}{'; '.join(figures)}.\n" in (RECIPES / f"{model}.yaml").read_text("utf-8")
 

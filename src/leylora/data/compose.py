@@ -21,7 +21,7 @@ from leylora.data.conversation import Conversation, Message
 from leylora.data.law_text import subject
 from leylora.data.verify import whole_law_citation
 from leylora.grounding.citations import Named
-from leylora.grounding.prompt import Passage, bracketed, grounded_prompt, law_system_prompt, passage
+from leylora.grounding.prompt import Passage, grounded_prompt, law_system_prompt, passage
 from leylora.grounding.quantities import references
 from leylora.laws.law import Article, Law
 from leylora.text import fold
@@ -96,7 +96,7 @@ def compose(
     question = question.replace(" a el ", " al ").replace(" de el ", " del ")
     question = roughen(question, chance, settings.rough_questions)
     question = question[:1].upper() + question[1:]
-    answer = f"{item.answer} {bracketed(law.cite(item.article.number) if item.cites else whole_law_citation(law))}"
+    answer = f"{item.answer} ({law.cite(item.article.number) if item.cites else whole_law_citation(law)})"
     system = law_system_prompt([law] if item.other_edition is None else [law, item.other_edition[0]])
     room = settings.max_characters - len(system) - len(answer)
     prompt = question

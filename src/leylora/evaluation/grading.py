@@ -5,7 +5,7 @@ the files. What makes an answer right depends on its task: the right letter in e
 figure, the right article, the overlap with a reference, or the rules of a format.
 
 Overlap correlates weakly with what people prefer; it guards against regressions. Accents are kept and nothing is
-stemmed (rouge-score's own tokenizer drops accents, and its stemmer is English).
+stemmed.
 """
 
 import json
@@ -13,11 +13,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import CHRF
 
 from leylora.errors import LeyloraError
@@ -29,6 +27,7 @@ from leylora.grounding.quantities import quantities
 from leylora.laws.catalog import catalog, find_in_catalog
 from leylora.laws.law import Law
 from leylora.text import accented_words, fold, is_spanish
+from leylora.training.record import rouge
 
 NUMBER = re.compile(r"(?<![\w.])\d{1,4}(?:\.\d{1,3})*(?:-innumerado-\d+)?(?!\w)")
 BARE = re.compile(r"\s*\((?:Art\.)[^()]*(?:\([^()]*\)[^()]*)*\)\s*")
@@ -303,14 +302,7 @@ def token_f1(answer: str, references: Sequence[str]) -> float:
     return max((2 * (said & bag).total() / (said.total() + bag.total()) for bag in wanted), default=0.0)
 
 
-_ROUGE = RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=SimpleNamespace(tokenize=accented_words))
 _CHRF = CHRF(word_order=2)
-
-
-def rouge(answer: str, reference: str) -> dict[str, float]:
-    """F-measures of ``rouge1``, ``rouge2`` and ``rougeL``, the longest common subsequence of words (Lin 2004)."""
-    scores = _ROUGE.score(reference, answer)  # the package names its arguments target, prediction
-    return {kind: float(score.fmeasure) for kind, score in scores.items()}
 
 
 def chrf(answer: str, reference: str) -> float:

@@ -27,12 +27,10 @@ from leylora.models.generate import Generated, Likelihood, Row
 from leylora.models.load import load_config, silence_libraries
 from leylora.models.presets import GREEDY
 from leylora.project import LORA, SAMPLES, shown
-from leylora.training.data import load_pairs
-from leylora.training.seq2seq import lead, means, score_summaries
+from leylora.training.seq2seq import SummaryArguments, lead, load_pairs, means, score_summaries
 
 SUITE = "summary"
 ROWS = SAMPLES / "resumenes.jsonl"
-PROMPT = "Resume el siguiente artículo:"
 MODEL_FILE = "model.safetensors"
 
 
@@ -51,7 +49,6 @@ def compare_summaries(
     """Have every base and its fine-tuned versions summarise the held-out rows; write answers, marks and scores.
 
     Args:
-        models: encoder-decoder bases, as folders or Hub names.
         adapters: ``auto`` (all in ``lora`` or data/build/models that was trained from the base, by its run.json),
             ``none``, or folders of adapters or whole models, separated by commas.
         rows: a JSONL file with ``text`` and ``summary``, of which every fifth row is held out, or a folder with
@@ -69,12 +66,11 @@ def compare_summaries(
             raise UsageError(f"{name} has no encoder; the suite 'summary' compares T5 models, the others all the rest.")
         variants = find_tuned(name, adapters, lora)
         planned.append(Model(label=label, source=name, family="t5", load="float32", variants=variants))
-    prompts = {
-        str(one.run["prompt"]) for model in planned for one in model.variants if one.run and one.run.get("prompt")
-    }
+    runs = [one.run for model in planned for one in model.variants if one.run]
+    prompts = {str(run["prompt"]) for run in runs if run.get("prompt")}
     if len(prompts) > 1:
         raise UsageError(f"The models were trained with different prompts ({', '.join(sorted(prompts))}).")
-    items = summary_items(rows, next(iter(prompts), PROMPT), limit)
+    items = summary_items(rows, next(iter(prompts), SummaryArguments.prompt), limit)
     # What a summary of news has to beat: the article's own first sentences.
     articles = [item.messages[-1]["content"].partition("\n")[2] for item in items]
     scores = score_summaries([lead(article) for article in articles], [item.reference for item in items])
@@ -92,16 +88,13 @@ def compare_summaries(
 
 def find_tuned(base: str, asked: str, lora: Path = LORA) -> list[Variant]:
     """The base and what was fine-tuned from it; see `compare_summaries`."""
-    if asked == "none":
-        return [BASE]
+    folders = []
     if asked == "auto":
-        records = [path for place in (lora, TINY_BASES) for path in sorted(place.glob("*/run.json"))]
-        folders = [
-            path.parent
-            for path in records
-            if "rouge" in (run := read_json(path)) and same_base(base, run.get("base_model"))
-        ]
-    else:
+        for path in (path for place in (lora, TINY_BASES) for path in sorted(place.glob("*/run.json"))):
+            run = read_json(path)
+            if "rouge" in run and same_base(base, run.get("base_model")):
+                folders.append(path.parent)
+    elif asked != "none":
         folders = [_folder(word.strip(), lora) for word in asked.split(",") if word.strip()]
     found = [BASE]
     for folder in folders:
@@ -123,7 +116,7 @@ def _folder(word: str, lora: Path) -> Path:
     raise UsageError(f"{word} holds neither an adapter ({WEIGHTS_FILE}) nor a model ({MODEL_FILE}).")
 
 
-def summary_items(rows: Path, prompt: str = PROMPT, limit: int | None = None) -> list[Item]:
+def summary_items(rows: Path, prompt: str = SummaryArguments.prompt, limit: int | None = None) -> list[Item]:
     """The held-out rows as questions, put as in training."""
     pairs = load_pairs(str(rows), "test", None, ("text", "summary"), limit)
     return [
@@ -141,10 +134,9 @@ def summary_items(rows: Path, prompt: str = PROMPT, limit: int | None = None) ->
 
 
 class Seq2SeqModel:
-    """A `Backend`. A variant is an adapter on the base or a whole model in its place.
+    """A `Backend` in float32 (T5 overflows in float16), without sampling or beams.
 
-    Everything is computed in float32 (T5 overflows in float16), without sampling or beams. Articles are cut at
-    ``max_source_length`` tokens, as in training.
+    A variant is an adapter on the base or a whole model in its place. Articles are cut as in training.
     """
 
     def __init__(
@@ -184,11 +176,9 @@ class Seq2SeqModel:
         return self._model.generate(self._variant, sources, self._sampling, plain=True)
 
     def likelihoods(self, continuations: Sequence[Continuation]) -> list[Likelihood | None]:
-        rows = []
-        for one in continuations:
-            target = self.tokenizer(text_target=one.text)["input_ids"]
-            rows.append(Row(tuple(self._article(one.messages)), tuple(target)))
-        return [*self._model.score(self._variant, rows)]
+        targets = [tuple(self.tokenizer(text_target=one.text)["input_ids"]) for one in continuations]
+        articles = [tuple(self._article(one.messages)) for one in continuations]
+        return [*self._model.score(self._variant, [*map(Row, articles, targets)])]
 
     def _article(self, messages: Sequence[dict[str, str]]) -> list[int]:
         encoded = self.tokenizer(messages[-1]["content"], truncation=True, max_length=self._source)

@@ -95,7 +95,6 @@ class CheckedCitation:
 
     @property
     def mark(self) -> str:
-        """✓, ⚠ or ✗."""
         return {Verdict.VERIFIED: "✓", Verdict.DOES_NOT_EXIST: "✗"}.get(self.verdict, "⚠")
 
 
@@ -139,7 +138,6 @@ _HOLDS = (
 
 
 def explain(one: CheckedCitation, language: Literal["es", "en"] = "es") -> str:
-    """One sentence on why a citation has its verdict."""
     place = ("es", "en").index(language)
     if not one.findings:
         return _HOLDS[place]
@@ -224,7 +222,6 @@ def _named_elsewhere(citation: Citation, answer: str) -> Citation:
 
 
 def _fault(one: CheckedCitation, given: Sequence[IndexedArticle] | None, answer: str) -> Finding | None:
-    """What is wrong with the citation itself."""
     citation, law, article = one.citation, one.law, one.article
     if article is None:
         if law and law.numbers:
@@ -338,11 +335,8 @@ def _quotes(quote: str, row: str) -> bool:
 
 
 def figure_fault(one: Quantity, said: str, known: Sequence[Quantity], items: int) -> Finding | None:
-    """What is wrong with a number of ``said``; None if it holds.
-
-    It must occur among ``known``, the article's, with the same unit, the same bound and the same kind of period, or
-    count the article's ``items``.
-    """
+    """What is wrong with a number of ``said``. It holds if it is among ``known``, the article's, with the same unit,
+    bound and kind of period, or counts the article's ``items``."""
     told = said[one.start : one.end].strip()
     same = [other for other in known if other.unit == one.unit or not one.unit]
     whole = [other for other in same if (other.low, other.high) == (one.low, one.high)]
@@ -438,12 +432,10 @@ def whole_text(article: IndexedArticle, part: str = "") -> str:
 
 
 def named_articles(text: str, law: Numbered) -> list[str]:
-    """Numbers of the articles a text names, ``law`` being the one meant where it names none.
-
-    Where no law is named with it, "artículo 30.1" may be read as numeral 1 of article 30; the law tells.
-    """
+    """Numbers of the articles a text names, ``law`` being the one meant where it names none."""
     numbers = []
     for citation in parse_citations(text, [law]):
+        # Where no law is named with it, "artículo 30.1" may be read as numeral 1 of article 30; the law tells.
         dotted = f"{citation.article}.{citation.numeral}"
         numbers.append(dotted if dotted in law and dotted in text[slice(*citation.span)] else citation.article)
     return numbers

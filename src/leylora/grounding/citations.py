@@ -31,8 +31,6 @@ class Named(Protocol):
 
 
 class Edition(Named, Protocol):
-    """A law in one edition."""
-
     @property
     def edition(self) -> str: ...
 
@@ -87,13 +85,7 @@ class Citation:
         return ".".join(filter(None, (self.numeral, self.literal)))
 
 
-DIVISIONS = {
-    "libro": "Libro",
-    "titulo": "Título",
-    "capitulo": "Capítulo",
-    "seccion": "Sección",
-    "paragrafo": "Parágrafo",
-}
+DIVISIONS = {fold(name): name for name in ("Libro", "Título", "Capítulo", "Sección", "Parágrafo")}
 COUNTRIES = (
     r"(?:Colombia|Per[úu]|Chile|Espa[ñn]a|M[ée]xico|Argentina|Bolivia|Venezuela|Uruguay|Paraguay|Brasil|Panam[áa]|Cuba|"
     r"Francia|Italia|Alemania|Estados Unidos)\b"
@@ -165,10 +157,8 @@ def parse_citations(text: str, laws: Iterable[Named]) -> list[Citation]:
 def format_citation(
     law: Edition, article: str, numeral: int | str | None = None, literal: str | None = None, *, long: bool = False
 ) -> str:
-    """The canonical citation, or with ``long`` the one for running text (which names no edition).
-
-    An edition without any date is written "s. f." (sin fecha).
-    """
+    """The canonical citation, or with ``long`` the one for running text (which names no edition). An edition without
+    any date is written "s. f." (sin fecha)."""
     base, innumerado, count = article.partition("-innumerado-")
     word = "artículo" if long else "Art."
     named = (
@@ -190,9 +180,7 @@ Names = tuple[tuple[str, str, str, tuple[str, ...]], ...]  # id, name, siglas, a
 @lru_cache(maxsize=64)
 def law_names(laws: Names) -> tuple[str, dict[str, str]]:
     """A pattern of all that laws are called, the longest first, for a folded text; and the id that each name means.
-
-    A comma in a name may be left out, siglas may have full stops, words may be split over lines.
-    """
+    A comma in a name may be left out, siglas may have full stops, words may be split over lines."""
     ids: dict[str, str] = {}
     dotted = set()
     for law_id, name, siglas, aliases in laws:
@@ -285,20 +273,12 @@ def roman(text: str) -> int | None:
 
 
 def ordinal(text: str) -> int | None:
-    """The value of a Spanish ordinal, or None: ``ordinal("DÉCIMO PRIMERA") == ordinal("Undécima") == 11``.
-
-    Knows the forms up to 59, in either gender, in one word or two, and "única" as 1.
-    """
-    words = re.sub(r"[^a-z]", " ", fold(text)).split()
-    if not 1 <= len(words) <= 2:
-        return None
-    total = 0
-    for word in words:
-        value = _ORDINALS.get(word)
-        if value is None or (total and (value >= 10 or total % 10)):
-            return None
-        total += value
-    return total
+    """The value of a Spanish ordinal, or None: ``ordinal("DÉCIMO PRIMERA") == ordinal("Undécima") == 11``; up to 59, in
+    either gender, in one word or two, and "única" as 1."""
+    values = [_ORDINALS.get(word, 0) for word in re.sub(r"[^a-z]", " ", fold(text)).split()]
+    if len(values) == 2 and values[0] and values[0] % 10 == 0 and 0 < values[1] < 10:
+        return sum(values)
+    return values[0] or None if len(values) == 1 else None
 
 
 # What may be cited: the laws that are here with all their articles, and those known by name only.
@@ -326,7 +306,6 @@ class IndexedLaw:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All it is called by."""
         return tuple(name for name in (self.name, self.siglas, *self.aliases) if name)
 
 
@@ -346,7 +325,6 @@ class IndexedArticle:
 
     @cached_property
     def part(self) -> dict[str, str]:
-        """The text of each part by its label."""
         return dict(self.parts)
 
     @cached_property
@@ -357,20 +335,11 @@ class IndexedArticle:
 
 def read_law(facts: dict[str, Any], rows: Iterable[dict[str, Any]]) -> tuple[IndexedLaw, list[IndexedArticle]]:
     """A law from the contents of its ``law.json`` and the lines of its ``articles.jsonl``; provisions are left out.
-
-    Raises:
-        KeyError, TypeError: the files were written by another version.
-    """
+    Files of another version raise KeyError or TypeError."""
     rows = [row for row in rows if row["kind"] == "articulo"]
-    law = IndexedLaw(
-        facts["id"],
-        facts["name"],
-        facts["siglas"],
-        tuple(facts["aliases"]),
-        facts["edition"],
-        tuple(day for day in (facts["edition"], facts["published"], facts["last_reform"]) if day),
-        tuple(row["number"] for row in rows),
-    )
+    named = facts["id"], facts["name"], facts["siglas"], tuple(facts["aliases"]), facts["edition"]
+    days = tuple(day for day in (facts["edition"], facts["published"], facts["last_reform"]) if day)
+    law = IndexedLaw(*named, days, tuple(row["number"] for row in rows))
     articles = []
     for row in rows:
         number, rubric, body = row["number"], row["rubric"] or "", row["body"]
@@ -389,9 +358,7 @@ def read_law(facts: dict[str, Any], rows: Iterable[dict[str, Any]]) -> tuple[Ind
 
 class CitationIndex:
     """The closed inventory of what may be cited: ``known`` laws, where two editions are there the newer one first.
-
-    Articles are kept in memory here; `leylora.grounding.search.LawIndex` reads them from its file.
-    """
+    Articles are kept in memory here; `leylora.grounding.search.LawIndex` reads them from its file."""
 
     def __init__(self, known: Sequence[IndexedLaw], articles: Iterable[IndexedArticle] = ()) -> None:
         self.known = tuple(known)

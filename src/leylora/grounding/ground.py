@@ -51,12 +51,10 @@ class Grounded:
 
     @property
     def articles(self) -> list[IndexedArticle]:
-        """The articles given."""
         return [hit.article for hit in self.sources]
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """System and user turn, as chat templates take them."""
         return [{"role": "system", "content": self.system}, {"role": "user", "content": self.prompt}]
 
 
@@ -81,7 +79,7 @@ def ground(
 
 
 def _find(question: str, index: LawIndex, limit: int) -> tuple[str, list[Hit]]:
-    """The articles worth showing, or why there are none."""
+    """Why there is no article worth showing, or "", and the articles."""
     asked = read_query(question, index.known)
     here = {law.id: law for law in index.laws}
     if _ABROAD.search(question):

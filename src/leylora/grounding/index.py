@@ -10,7 +10,7 @@ import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from .. import text
@@ -47,24 +47,20 @@ def open_laws(folder: Path | None, names: Iterable[Named]) -> LawIndex:
     """The index of the laws in ``folder`` (``folder/index.sqlite``), built first where it is missing or out of date.
 
     ``folder`` defaults to ``data/build/laws``, and to the demo's laws where that has none; ``names`` are laws known by
-    name though their text is not here (`leylora.laws.catalog`). Where the folder cannot be written to, the index is
-    built anew each time and kept in memory only.
+    name though their text is not here (`leylora.laws.catalog`).
 
     Raises:
         LeyloraError: there is no parsed law; the message names the command that makes one.
     """
     folder, names = folder or default_laws(), tuple(names)
     path = folder / INDEX_FILE
-    if path.is_file():
-        try:
-            index = LawIndex(path)
-        except LeyloraError:  # of another version, or damaged
-            index = None
-        if index is not None and index.fingerprint == fingerprint(folder, names):
+    with suppress(LeyloraError):  # missing, of another version, or damaged
+        index = LawIndex(path)
+        if index.fingerprint == fingerprint(folder, names):
             return index
     try:
         return LawIndex(build_index(folder, names, path))
-    except PermissionError:  # laws that only an administrator may change
+    except PermissionError:  # laws that only an administrator may change: built each time, kept in memory only
         with tempfile.TemporaryDirectory() as elsewhere:
             return LawIndex(build_index(folder, names, Path(elsewhere) / INDEX_FILE))
 
@@ -80,11 +76,7 @@ def default_laws() -> Path:
 
 
 def build_index(folder: Path, names: Iterable[Named], path: Path) -> Path:
-    """Write the index of the laws in ``folder`` to ``path`` in one step; a reader of an older one is not disturbed.
-
-    Raises:
-        LeyloraError: ``folder`` holds no parsed law, or one that another version wrote.
-    """
+    """Write the index of the laws in ``folder`` to ``path`` in one step; a reader of an older one is not disturbed."""
     names = tuple(names)
     mark = fingerprint(folder, names)
     read = []

@@ -79,11 +79,6 @@ def law_system_prompt(laws: Iterable[Edition]) -> str:
     return f"Responda con la ley y cite el artículo. {editions}. No es asesoría legal."
 
 
-def bracketed(citation: str) -> str:
-    """The citation as an answer ends with it."""
-    return f"({citation})"
-
-
 def is_abstention(answer: str) -> bool:
     """Whether an answer opens with one of the fixed sentences."""
     return answer.lstrip().startswith(OPENINGS)

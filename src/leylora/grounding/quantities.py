@@ -83,9 +83,7 @@ class _Token(NamedTuple):
 
 def quantities(text: str) -> list[Quantity]:
     """Every number of ``text`` in reading order; "de 3 a 5 años", "entre 3 y 5 años" and "3 años a 5 años" are ranges.
-
-    "un" and "una" count only before a unit or inside a range: elsewhere they are articles.
-    """
+    "un" and "una" count only before a unit or inside a range: elsewhere they are articles."""
     tokens = [_Token(fold(match[0], keep_ñ=False), *match.span()) for match in TOKEN.finditer(text)]
     found: list[Quantity] = []
     at = 0
@@ -205,10 +203,7 @@ def dates(text: str) -> list[str]:
 
 def references(law: Numbered, article: ArticleText) -> list[tuple[str, str]]:
     """``(words used, number of the article meant)`` for each article of the same law that ``article`` points to:
-    "artículo anterior", "Art. 116".
-
-    References to another law ("artículo 44 de la Ley ..."), lists, ranges and those that lead nowhere are left out.
-    """
+    "artículo anterior", "Art. 116". Those to another law, lists, ranges and those that lead nowhere are left out."""
     found: dict[str, str] = {}
     numbers = law.numbers
     for match in RELATIVE.finditer(article.body):

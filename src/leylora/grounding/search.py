@@ -87,7 +87,6 @@ _stemming = threading.Lock()  # the stemmer keeps the word in itself
 
 @lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
-    """The stem of one folded word."""
     with _stemming:
         return str(_stemmer.stemWord(word))
 
@@ -190,22 +189,11 @@ class Hit(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Plain types, without the article's whole body."""
-        article = self.article
-        return {
-            "law_id": article.law.id,
-            "law": article.law.name,
-            "siglas": article.law.siglas,
-            "article": article.number,
-            "rubric": article.rubric,
-            "citation": article.citation,
-            "edition": article.law.edition,
-            "status": article.status,
-            "path": article.path,
-            "passage": self.passage,
-            "score": round(self.score, 3),
-            "coverage": round(self.coverage, 3),
-            "direct": self.direct,
-        }
+        article, law = self.article, self.article.law
+        row = {"law_id": law.id, "law": law.name, "siglas": law.siglas, "article": article.number}
+        row |= {"rubric": article.rubric, "citation": article.citation, "edition": law.edition}
+        row |= {"status": article.status, "path": article.path, "passage": self.passage}
+        return row | {"score": round(self.score, 3), "coverage": round(self.coverage, 3), "direct": self.direct}
 
 
 class _Scored(NamedTuple):
@@ -218,13 +206,10 @@ class _Scored(NamedTuple):
 
 
 class LawIndex(CitationIndex):
-    """A reader of an index file, which is copied into memory (some 10 MB for four laws): it holds no file open, so
-    that the file can be replaced at any time, and any number of threads may search it.
+    """A reader of an index file, which is copied into memory (some 10 MB for four laws): the file can be replaced at
+    any time, and any number of threads may search. LeyloraError: it is missing, not an index, or another version's.
 
     ``laws`` are the laws with a text here, the newer of two editions first; ``known`` also those known by name.
-
-    Raises:
-        LeyloraError: the file is missing, is not an index, or was written by another version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -268,10 +253,8 @@ class LawIndex(CitationIndex):
         return [self._hit(key, scored.get(key, _Scored()), named.get(key)) for key in [*direct, *rest][:limit]]
 
     def stems(self, words: Iterable[str]) -> dict[str, float]:
-        """The stems of query words, each with the weight of its rarity: the idf of FTS5.
-
-        A word typed without its ñ ("ano") is taken for the one that the laws have, if they have no other.
-        """
+        """The stems of query words, each with the weight of its rarity: the idf of FTS5. A word typed without its ñ
+        ("ano") is taken for the one that the laws have, if they have no other."""
         found: dict[str, float] = {}
         for word in words:
             spellings = [word] + [word[:at] + "ñ" + word[at + 1 :] for at, char in enumerate(word) if char == "n"]
@@ -361,18 +344,14 @@ class LawIndex(CitationIndex):
 
 
 def pieces(body: str, longest: int = LONGEST) -> list[tuple[int, int]]:
-    """Half-open ranges that cover ``body`` in order, none longer than ``longest`` unless a sentence is.
-
-    An empty body is one empty piece, so that a repealed article is found by its rubric.
-    """
+    """Half-open ranges that cover ``body`` in order, none longer than ``longest`` unless a sentence is. An empty body
+    is one empty piece, so that a repealed article is found by its rubric."""
     ends = [match.end() for match in re.finditer(r"\n", body)]
     cuts: list[int] = []
-    start = 0
-    for end in [*ends, len(body)]:
+    for start, end in pairwise([0, *ends, len(body)]):
         if end - start > longest:
             cuts += [start + match.end() for match in _SENTENCE_END.finditer(body[start:end])]
         cuts.append(end)
-        start = end
     found: list[tuple[int, int]] = []
     first = last = 0
     for cut in cuts:

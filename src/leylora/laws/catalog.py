@@ -38,7 +38,7 @@ def catalog(path: Path = CATALOG) -> tuple[CatalogEntry, ...]:
     """The entries of a catalogue; none when leylora is installed without its ``data`` folder.
 
     Raises:
-        LeyloraError: the file is not the YAML it should be; the message names the entry and the key.
+        LeyloraError: the file is not the YAML it should be.
     """
     if path == CATALOG and not path.exists():
         return ()
@@ -56,15 +56,11 @@ def catalog(path: Path = CATALOG) -> tuple[CatalogEntry, ...]:
 
 def find_in_catalog(title: str) -> CatalogEntry | None:
     """The entry whose name or alias a printed title is, case, accents, commas and a year apart."""
+    named = [(name, entry) for entry in catalog() for name in (entry.name, *entry.aliases)]
+    named += [(f"{entry.name} {entry.siglas}", entry) for entry in catalog() if entry.siglas]
     wanted = _comparable(title)
-    for entry in catalog():
-        if any(wanted == _comparable(name) for name in (entry.name, *entry.aliases)):
-            return entry
-    for entry in catalog():  # "CÓDIGO ORGÁNICO INTEGRAL PENAL, COIP"
-        if entry.siglas and wanted == _comparable(f"{entry.name} {entry.siglas}"):
-            return entry
-    return None
+    return next((entry for name, entry in named if _comparable(name) == wanted), None)
 
 
-def _comparable(title: str) -> str:
-    return " ".join(word for word in words(title, keep_ñ=False) if not word.isdigit())
+def _comparable(title: str) -> list[str]:
+    return [word for word in words(title, keep_ñ=False) if not word.isdigit()]

@@ -37,7 +37,7 @@ _HEADING = re.compile(
     """,
     re.X,
 )
-# "Art. 24 de la Ley s/n", "Art. 5, R.O. 234": a reference, not a heading, whatever punctuation follows.
+# "Art. 24 de la Ley s/n", "Art. 5, R.O. 234": a reference, not a heading, with any punctuation after it.
 _REFERENCE = re.compile(
     r"de\s+(?:la|el|los|las|este|esta|dich[oa])\b|del\s+(?:[A-ZÁÉÍÓÚ]|presente|mismo)|(?:,|y|e|al|inciso|numeral|literal)\s|R\.\s?O\."
 )
@@ -117,11 +117,8 @@ def choose_headings(
     zones: Sequence[tuple[int, bool]] = (),
     repealed: Collection[int] = (),
 ) -> Headings:
-    """Decide which candidates are articles; ``repealed`` numbers need no heading.
-
-    ``zones`` are those of `structure.find_zones`: where one ``resumes``, the law goes on after the provisions if its
-    count goes on too.
-    """
+    """Decide which candidates are articles; ``repealed`` numbers need no heading. ``zones`` are those of
+    `structure.find_zones`: where the law may go on after the provisions, it does if its count goes on too."""
     refused = list(refused)
     candidates = _drop_index(candidates, refused, line_count)
     numbered = [candidate for candidate in candidates if candidate.key is not None]
@@ -149,7 +146,6 @@ def choose_headings(
 
 
 def _key(candidate: Candidate) -> Key:
-    """The key of a numbered candidate."""
     assert candidate.key is not None
     return candidate.key
 

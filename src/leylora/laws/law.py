@@ -169,11 +169,7 @@ class Law(Identity):
 
     def save(self, folder: Path | str) -> Path:
         """Write ``law.json``, ``articles.jsonl`` and ``audit.json`` into ``folder`` in one step, replacing an earlier
-        parse.
-
-        Raises:
-            UsageError: ``folder`` holds something else.
-        """
+        parse. Raises UsageError when it holds something else."""
         folder = Path(folder)
         with staged_folder(folder, overwrite=(folder / "law.json").exists()) as staging:
             write_json(staging / "law.json", self.facts())
@@ -192,15 +188,10 @@ class Law(Identity):
 
     @cached_property
     def numbers(self) -> tuple[str, ...]:
-        """The numbers of the articles in printed order."""
         return tuple(article.number for article in self.articles)
 
     def article(self, number: int | str) -> Article:
-        """The article called ``number``: 76, "76", "30.1", "152-innumerado-2".
-
-        Raises:
-            LeyloraError: the law has no such article.
-        """
+        """The article called ``number``: 76, "76", "30.1", "152-innumerado-2". Raises LeyloraError if absent."""
         try:
             return self._by_number[str(number).strip().lower()]
         except KeyError:
@@ -236,9 +227,5 @@ def _item(items: tuple[Numeral, ...], label: str, place: str) -> Numeral:
 
 
 def load_laws(folder: Path) -> list[Law]:
-    """The law in ``folder``, or the laws in its subfolders, by name.
-
-    Raises:
-        LeyloraError: the folder is missing or holds no parsed law.
-    """
+    """The law in ``folder``, or those in its subfolders, by name. Raises LeyloraError when there is none."""
     return [Law.load(one) for one in law_folders(folder)]

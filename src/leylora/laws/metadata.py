@@ -49,8 +49,8 @@ def read_metadata(front: Sequence[str], law_id: str | None, marks: Iterable[str]
     """Read the lines before the first article; what they lack comes from the catalogue if the law is in it.
 
     Without a date of last reform in the header, the latest Registro Oficial named in the articles' reform ``marks``
-    is taken: the text includes that reform. Returned beside the identity is where that date was read: "header",
-    "reform marks" or "".
+    is taken: the text includes that reform. The second value is where that date was read: "header", "reform marks"
+    or "".
     """
     head = [line for line in front if line][:_HEADER_LINES]
     title = _title(head)

@@ -253,7 +253,7 @@ def article_status(block: Block) -> Status:
 
 
 def announced_repeals(lines: Sequence[str]) -> frozenset[int]:
-    """Numbers that some passage declares gone as a group, of whatever law; a passage is three lines long."""
+    """Numbers that some passage declares gone as a group, of any law; a passage is three lines long."""
     passages = (" ".join(lines[at : at + 3]) for at, line in enumerate(lines) if "rtículos" in line)
     return frozenset(repealed_numbers(passages, ()))
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pebble
 
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_json
 from leylora.laws.headings import Candidate, Headings, choose_headings, find_candidates
-from leylora.laws.law import Article, Division, Kind, Law
+from leylora.laws.law import Article, Law
 from leylora.laws.metadata import read_metadata, slug
 from leylora.laws.notes import Block, announced_repeals, article_status, read_block, repealed_numbers
 from leylora.laws.pdf import PROCESSES, SECONDS_PER_FILE, await_file, limit_memory
@@ -45,7 +45,7 @@ def parse_law(source: Source, law_id: str | None = None) -> Law:
     headings = choose_headings(candidates, refused, len(lines), zones, announced_repeals(lines))
     if not headings.accepted:
         raise LeyloraError(f"{source.path}: no line is the heading of an article of this law; is it a law?")
-    pieces = cut(lines, headings, division_lines, [zone.line for zone in zones])
+    pieces = cut(lines, headings, division_lines, [line for line, _ in zones])
 
     first = headings.accepted[0].line
     lengths = sorted(len(line) for line in lines[first:] if line)
@@ -59,8 +59,8 @@ def parse_law(source: Source, law_id: str | None = None) -> Law:
     articles = []
     for (heading, stop, path, _), block in zip(pieces.sections, blocks, strict=True):
         rubric, body = split_rubric(block.body, own_line=not heading.rest)
-        at = heading.line, stop
-        articles.append(_article(source, identity.id, "articulo", heading.number, rubric, body, block, at, path))
+        fields = {"law_id": identity.id, "kind": "articulo", "number": heading.number, "rubric": rubric, "path": path}
+        articles.append(_article(source, block, (heading.line, stop), body, **fields))
     provisions = []
     series: Counter[str] = Counter()
     for found in pieces.provisions:
@@ -69,8 +69,8 @@ def parse_law(source: Source, law_id: str | None = None) -> Law:
         if series[number] > 1:  # where a kind counts from one again, "transitoria-1-serie-2" is its second first
             number += f"-serie-{series[number]}"
         block = _block(source, found.rest, found.line, found.end, width)
-        at = found.line, found.end
-        provisions.append(_article(source, identity.id, "disposicion", number, found.title, block.body, block, at))
+        fields = {"law_id": identity.id, "kind": "disposicion", "number": number, "rubric": found.title}
+        provisions.append(_article(source, block, (found.line, found.end), block.body, **fields))
     publishers = {name: count for name, count in source.furniture.items() if name in FURNITURE}
     audit = build_audit(source, headings, pieces, articles, provisions)
     subtitles = [subtitle for block in blocks for subtitle in block.subtitles]
@@ -106,27 +106,12 @@ def _block(
     return read_block([opening, *source.lines[start + 1 : stop]], source.full[start:stop], width, repeats)
 
 
-def _article(
-    source: Source,
-    law_id: str,
-    kind: Kind,
-    number: str,
-    rubric: str | None,
-    body: list[str],
-    block: Block,
-    at: tuple[int, int],
-    path: tuple[Division, ...] = (),
-) -> Article:
+def _article(source: Source, block: Block, at: tuple[int, int], body: list[str], **fields: Any) -> Article:
     """The record of one article or provision, which is printed ``at`` a half-open range of lines."""
     start, last = at[0], at[1] - 1
     return Article(
-        law_id=law_id,
-        kind=kind,
-        number=number,
-        rubric=rubric,
         body="\n".join(body),
         status=article_status(replace(block, body=body)),
-        path=path,
         numerals=read_numerals(body),
         notes=tuple(block.notes),
         concordances=tuple(block.concordances),
@@ -134,6 +119,7 @@ def _article(
         reform_marks=tuple(block.reform_marks),
         pages=tuple(range(source.pages[start], source.pages[last] + 1)),
         span=(source.starts[start], source.starts[last] + len(source.lines[last])),
+        **fields,
     )
 
 
@@ -178,12 +164,7 @@ def build_audit(
     }
 
 
-class Outcome(NamedTuple):
-    """What became of one file: a law, or the error a person can mend."""
-
-    file: Path
-    law: Law | None = None
-    error: LeyloraError | None = None
+Outcome = tuple[Path, Law | LeyloraError]  # a file, and its law or the error a person can mend
 
 
 def parse_files(files: Sequence[Path], law_id: str | None = None, workers: int | None = None) -> Iterator[Outcome]:
@@ -208,16 +189,16 @@ def parse_files(files: Sequence[Path], law_id: str | None = None, workers: int |
                 try:
                     yield await_file(file, done)
                 except LeyloraError as error:
-                    yield Outcome(file, error=error)
+                    yield file, error
         finally:
-            pool.stop()  # at the end nothing runs any more; after Ctrl-C nothing shall
+            pool.stop()  # without this, workers would go on after Ctrl-C
 
 
 def _outcome(file: Path, law_id: str | None) -> Outcome:
     try:
-        return Outcome(file, parse_file(file, law_id))
+        return file, parse_file(file, law_id)
     except LeyloraError as error:
-        return Outcome(file, error=error)
+        return file, error
 
 
 def save_law(law: Law, out: Path) -> Path:
@@ -227,13 +208,12 @@ def save_law(law: Law, out: Path) -> Path:
         UsageError: the folder holds another edition, or something else.
     """
     folder = out / law.id
-    if (folder / "law.json").exists():
-        there = read_json(folder / "law.json")
-        if there.get("edition") != law.edition:
-            raise UsageError(
-                f"{folder} holds edition {there.get('edition') or 'undated'}, this is {law.edition or 'undated'}; "
-                f"keep both with --law-id {law.id}-{law.edition or 'nueva'}, or delete that folder first."
-            )
+    edition = read_json(folder / "law.json").get("edition") if (folder / "law.json").exists() else law.edition
+    if edition != law.edition:
+        raise UsageError(
+            f"{folder} holds edition {edition or 'undated'}, this is {law.edition or 'undated'}; "
+            f"keep both with --law-id {law.id}-{law.edition or 'nueva'}, or delete that folder first."
+        )
     return law.save(folder)
 
 

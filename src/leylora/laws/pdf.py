@@ -140,11 +140,8 @@ def _read_page(document: pypdfium2.PdfDocument, index: int) -> Page:
 
 
 def _columns(textpage: pypdfium2.PdfTextPage, lines: list[str], width: float) -> tuple[int, int]:
-    """How many columns a page has, and how often the reading order changes column.
-
-    Words of one line are put together first. Only pieces of text at least a fifth of the page wide count; in two
-    columns nearly none of them crosses the middle.
-    """
+    """How many columns a page has, and how often the reading order changes column. Only pieces of text at least a
+    fifth of the page wide count; in two columns nearly none of them crosses the middle."""
     pieces = pdfium.FPDFText_CountRects(textpage, 0, -1)
     if pieces < 1.4 * len(lines) and sum(len(line) > _FULL_LINE for line in lines) > len(lines) / 4:
         return 1, 0  # many long lines, each in one piece

@@ -50,9 +50,8 @@ FURNITURE = {
         r"|Fiel Web \(www\.fielweb\.com\) :: Ediciones Legales, \d{4}\s+Página\s+\d+\s+de\s+\d+",
     ),
 }
-_FURNITURE = {name: (sign, re.compile(pattern)) for name, (sign, pattern) in FURNITURE.items()}
 _DIGITS = re.compile(r"\d+")
-_EDGE = 4  # lines at the top and at the bottom of a page where furniture can stand
+_EDGE = 4  # lines at the top and at the bottom of a page where furniture can be
 _NEVER_FURNITURE = re.compile(
     r"\W*(?:art|libro|t[íi]tulo|cap[íi]tulo|secci[óo]n|par[áa]grafo|disposici|concordancia|jurisprudencia|notas?\b)",
     re.I,
@@ -74,10 +73,8 @@ class CleanText:
 
 
 def normalise_pages(pages: list[str], *, blank_lines: bool) -> CleanText:
-    """Clean the pages.
-
-    ``blank_lines`` keeps one empty line where the text had any: a paragraph break in text formats, noise in a PDF.
-    """
+    """Clean the pages; ``blank_lines`` keeps one empty line where the text had any: a paragraph break in text formats,
+    noise in a PDF."""
     removed: Counter[str] = Counter()
     clean = [_remove_known_furniture(_clean(page), removed) for page in pages]
     words = _Words(clean)
@@ -119,11 +116,11 @@ def _clean(page: str) -> str:
 
 
 def _remove_known_furniture(page: str, removed: Counter[str]) -> str:
-    for name, (sign, pattern) in _FURNITURE.items():
+    for name, (sign, pattern) in FURNITURE.items():
         at = page.find(sign)
         if at >= 0:
             start = max(0, at - 400)  # a footer's first line comes before its sign
-            rest, count = pattern.subn("", page[start:])
+            rest, count = re.subn(pattern, "", page[start:])
             if count:
                 page = page[:start] + rest
                 removed[name] += count
@@ -198,8 +195,8 @@ def read_source(path: Path) -> Source:
     """Read and normalise a PDF, HTML, Markdown or text file.
 
     Raises:
-        LeyloraError: the file is missing, empty, too large, encrypted, a scan, of another kind, or its columns
-            are interleaved so that sentences of different articles would run into each other.
+        LeyloraError: the file is missing, empty, too large, encrypted, a scan, of another kind, or its columns are
+            interleaved.
     """
     try:
         size = path.stat().st_size
@@ -214,15 +211,13 @@ def read_source(path: Path) -> Source:
         raise LeyloraError(f"{path} cannot be read: permission denied; check its owner and mode.") from None
     if not data.strip():
         raise LeyloraError(f"{path} is empty; download it again.")
-    warnings: list[str] = []
     if b"%PDF-" in data[:1024]:
         form, raw = "pdf", read_pdf(path)
-        warnings += _check_pages(path, raw)
+        warnings = _check_pages(path, raw)
         pages = [page.text for page in raw]
     else:
         text, encoding = _decode(path, data)
-        if encoding != "utf-8":
-            warnings.append(f"not UTF-8: read as {encoding}; check the accents")
+        warnings = [] if encoding == "utf-8" else [f"not UTF-8: read as {encoding}; check the accents"]
         suffix = path.suffix.lower()
         if suffix in (".html", ".htm", ".xhtml") or re.match(r"\s*<(!doctype html|html)", text[:200], re.I):
             parser = _HTMLText()
@@ -245,7 +240,7 @@ def _check_pages(path: Path, pages: list[Page]) -> list[str]:
     """Refuse scans and interleaved columns; warn about single pages without text."""
     characters = sum(len(page.text.strip()) for page in pages)
     pictures = [number for number, page in enumerate(pages, 1) if page.picture]
-    # Covers may be pictures, and text may stand on a background picture.
+    # Covers may be pictures, and text may have a background picture.
     inner = [number for number in pictures if 1 < number < len(pages) and len(pages[number - 1].text.strip()) < 50]
     if not characters or (characters < MIN_CHARACTERS_PER_PAGE * len(pages) and pictures):
         raise LeyloraError(
@@ -263,14 +258,10 @@ def _check_pages(path: Path, pages: list[Page]) -> list[str]:
             f"{path}: {_page_list(mixed)}: two columns whose lines are interleaved, so the text is in the wrong order. "
             "Get another edition, or one column a page (for example with k2pdfopt)."
         )
-    warnings = []
     empty = [number for number, page in enumerate(pages, 1) if not page.text.strip()]
-    if empty:
-        warnings.append(f"without text: {_page_list(empty)}")
     columns = [number for number, page in enumerate(pages, 1) if page.columns == 2]
-    if columns:
-        warnings.append(f"two columns, read one after the other: {_page_list(columns)}")
-    return warnings
+    remarks = {"without text": empty, "two columns, read one after the other": columns}
+    return [f"{remark}: {_page_list(numbers)}" for remark, numbers in remarks.items() if numbers]
 
 
 def _page_list(numbers: list[int]) -> str:

@@ -84,10 +84,8 @@ _LONGEST_PHRASE = 160
 
 
 def split_rubric(paragraphs: list[str], *, own_line: bool = False) -> tuple[str | None, list[str]]:
-    """The rubric that opens the first paragraph, or None, and the paragraphs without it.
-
-    With ``own_line``, the number is alone on its line: a phrase without a full stop on the next line is the rubric.
-    """
+    """The rubric that opens the first paragraph, or None, and the paragraphs without it. With ``own_line``, the number
+    is alone on its line: a phrase without a full stop on the next line is the rubric."""
     first = paragraphs[0] if paragraphs else ""
     match = _RUBRIC.match(first)
     if match and match["rubric"][0].isupper():
@@ -123,9 +121,8 @@ _DIVISION = re.compile(
 )
 _ORDER: tuple[DivisionKind, ...] = ("libro", "titulo", "capitulo", "seccion", "paragrafo")
 _EDITORIAL = re.compile(r"(?:notas?|concordancias?|jurisprudencia)\b.{0,9}?:|\(|-\s", re.I)
-_RUNS_ON = re.compile(
-    r"(?:^|\s)(?:el|la|los|las|del|de|al|en|este|esta|presente|su|y|o|según|,)$"
-)  # a wrapped sentence
+# What a sentence that was wrapped before such a word ends with.
+_RUNS_ON = re.compile(r"(?:^|\s)(?:el|la|los|las|del|de|al|en|este|esta|presente|su|y|o|según|,)$")
 _INITIALS = frozenset("LTCSPltcsp-–—")
 _BEGINNINGS = frozenset(("lib", "tít", "tit", "cap", "sec", "par"))
 MAX_NAME_LINES = 6
@@ -133,20 +130,8 @@ MAX_NAME_LINE = 140
 
 
 class DivisionLine(NamedTuple):
-    """A division and where it is printed."""
-
     line: int
     division: Division
-
-
-def match_division(line: str) -> Division | None:
-    """The division a line opens (with its name only if that is on the same line), or None."""
-    match = _DIVISION.match(line)
-    if match is None:
-        return None
-    number = match["number"].strip(" .()…") or "innumerado"
-    kind: DivisionKind = fold(match["kind"])  # type: ignore[assignment]
-    return Division(kind=kind, number=number, name=(match["name"] or match["capitals"] or "").strip(" .-–—"))
 
 
 def find_division_lines(lines: Sequence[str]) -> list[int]:
@@ -173,11 +158,12 @@ def trailing_divisions(
         name = _name(lines[index + 1 : first])
         if name is None:
             break
-        division = match_division(lines[index])
-        assert division is not None
-        if name and not division.name:
-            division = division.model_copy(update={"name": name})
-        divisions.append(DivisionLine(index, division))
+        match = _DIVISION.match(lines[index])
+        assert match is not None
+        kind: DivisionKind = fold(match["kind"])  # type: ignore[assignment]
+        number = match["number"].strip(" .()…") or "innumerado"
+        name = (match["name"] or match["capitals"] or "").strip(" .-–—") or name
+        divisions.append(DivisionLine(index, Division(kind=kind, number=number, name=name)))
         first = index
     return first, divisions[::-1]
 
@@ -213,7 +199,7 @@ _TITLE = re.compile(
     re.I,
 )
 _ITEM = re.compile(r"(?P<number>(?-i:[A-ZÁÉÍÓÚ])\w*(?:\s\w+)?)\s?(?:[.:]\s?[-–—]*|[-–—]+)\s*(?P<rest>.*)")
-_ITEM_NUMBER = re.compile(rf"{ORDINAL_WORD}", re.I)
+_ITEM_NUMBER = re.compile(ORDINAL_WORD, re.I)
 _END = re.compile(
     r"Dad[oa]\s+(?:y\s+(?:suscrit|firmad)|en\s)|Publ[íi]quese|Comun[íi]quese\s+y|R[ÉE]GIMEN\s+DE\s+TRANSICI[ÓO]N|FUENTES\s+DE\s+LA|f\.\)"
     r"|HA\s+SIDO\s+DISCUTID|ANEXOS?\b|En\s+el\s+Distrito\s+Metropolitano"
@@ -232,16 +218,9 @@ class ProvisionLine(NamedTuple):
     title: str
 
 
-class Zone(NamedTuple):
-    """A line that opens provisions; ``resumes`` is whether a division before the next heading shows that the law may
-    go on after them."""
-
-    line: int
-    resumes: bool
-
-
-def find_zones(lines: Sequence[str], headings: Sequence[int], division_lines: Sequence[int]) -> list[Zone]:
-    """The zones of provisions after the first of the ``headings``, which are all lines that look like one."""
+def find_zones(lines: Sequence[str], headings: Sequence[int], division_lines: Sequence[int]) -> list[tuple[int, bool]]:
+    """The lines that open provisions, after the first of the ``headings`` (all lines that look like one); each with
+    whether a division before the next heading shows that the law may go on after them."""
     openings = {*headings, *division_lines}
     zones = []
     for index, line in enumerate(lines):
@@ -254,7 +233,7 @@ def find_zones(lines: Sequence[str], headings: Sequence[int], division_lines: Se
             next_heading = [*headings, len(lines)][bisect_right(headings, index)]
             between = bisect_left(division_lines, next_heading) > bisect_right(division_lines, index)
             # After "Reformatorias" come chapters and articles of other laws.
-            zones.append(Zone(index, between and fold(match["kind"]) != "reformatoria"))
+            zones.append((index, between and fold(match["kind"]) != "reformatoria"))
     return zones
 
 
@@ -280,35 +259,26 @@ def _opens_provisions(lines: Sequence[str], index: int, plural: bool, openings: 
 def read_provisions(lines: Sequence[str], start: int, end: int, zones: Sequence[int]) -> list[ProvisionLine]:
     """The provisions between two lines; everything from a signature or an annex on is left out."""
     opened = {zone for zone in zones if start <= zone < end}
-    found: list[tuple[int, str, int, str, str]] = []
+    found: list[ProvisionLine] = []
     kind, stop = "general", end
     for index in range(start, end):
-        line = lines[index]
-        if _END.match(line):
+        if _END.match(lines[index]):
             stop = index
             break
+        item = _item(lines[index])
         if index in opened:
-            match = _TITLE.match(line)
+            match = _TITLE.match(lines[index])
             assert match is not None
-            kind = fold(match["kind"])
-            kind = "general" if kind == "unica" else kind
-            named = ordinal(match["number"]) if match["number"] else None
-            if match["rest"] or named or not _has_item(lines[index + 1 : min(end, index + 1 + _LOOK_AHEAD)]):
-                found.append((index, kind, named or 1, match["rest"], match["number"] or ""))
-        elif item := _item(line):
-            found.append((index, kind, *item))
-    bounds = sorted({*(line for line, *_ in found[1:]), stop, *opened})
-    return [
-        ProvisionLine(
-            line,
-            [*bounds, stop][bisect_right(bounds, line)],
-            kind,
-            number,
-            rest,
-            f"Disposición {kind} {printed}".strip().title(),
-        )
-        for line, kind, number, rest, printed in found
-    ]
+            kind = "general" if fold(match["kind"]) == "unica" else fold(match["kind"])
+            named = ordinal(match["number"] or "")
+            if not (match["rest"] or named) and _has_item(lines[index + 1 : min(end, index + 1 + _LOOK_AHEAD)]):
+                continue
+            item = named or 1, match["rest"], match["number"] or ""
+        if item:
+            title = f"Disposición {kind} {item[2]}".strip().title()
+            found.append(ProvisionLine(index, end, kind, item[0], item[1], title))
+    bounds = sorted({*(one.line for one in found[1:]), stop, *opened})
+    return [one._replace(end=[*bounds, stop][bisect_right(bounds, one.line)]) for one in found]
 
 
 def _has_item(lines: Sequence[str]) -> bool:
@@ -319,17 +289,14 @@ def _has_item(lines: Sequence[str]) -> bool:
 def _item(line: str) -> tuple[int, str, str] | None:
     """``(number, text, ordinal as printed)`` of a line like "DÉCIMO PRIMERA.- El Consejo ...", or None."""
     match = _ITEM.match(line) if line[:1].isupper() else None
-    if match is None or not _ITEM_NUMBER.fullmatch(match["number"]):
-        return None
-    value = ordinal(match["number"])
-    return (value, match["rest"], match["number"].capitalize()) if value else None
+    if match and _ITEM_NUMBER.fullmatch(match["number"]) and (value := ordinal(match["number"])):
+        return value, match["rest"], match["number"].capitalize()
+    return None
 
 
 class Section(NamedTuple):
-    """The lines of one article, from its heading up to ``stop``, exclusive.
-
-    ``repeats`` are the lines, counted from the heading, that repeat the article's own heading.
-    """
+    """The lines of one article, from its heading up to ``stop``, exclusive; ``repeats`` are those, counted from the
+    heading, that repeat it."""
 
     heading: Candidate
     stop: int

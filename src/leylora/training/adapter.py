@@ -1,12 +1,15 @@
 """The LoRA adapter of a run: attached to the base (new, over a frozen one, or continued), written, put back."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from safetensors.torch import load_file
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, set_seed
 
 from leylora.adapters.config import CONFIG_FILE, plain_config
@@ -15,6 +18,7 @@ from leylora.errors import LeyloraError, UsageError, flattened
 from leylora.files import read_json, write_json
 from leylora.models.families import Family
 from leylora.training.config import Arguments
+from leylora.training.distributed import uses_zero3
 
 TRAINED, FROZEN = "default", "frozen"
 """Names of the adapters inside the model. PEFT saves the one called ``default`` without a sub-folder."""
@@ -30,14 +34,11 @@ def attach(base: PreTrainedModel, arguments: Arguments, family: Family) -> PeftM
         UsageError: no layer of the model has a name in ``lora_target_modules``.
         LeyloraError: the adapter to build on is missing or does not fit the base.
     """
-    asked = arguments.model
+    asked, run = arguments.model, arguments.run
     set_seed(arguments.training.seed)
-    if arguments.run.resume_adapter:
-        folder = adapter_folder(arguments.run.resume_adapter)
-        try:
-            return PeftModel.from_pretrained(base, str(folder), is_trainable=True)
-        except (ValueError, RuntimeError, KeyError) as error:
-            raise _unfit(folder, error) from None
+    if run.resume_adapter:
+        with fitting(adapter_folder(run.resume_adapter)) as folder:
+            return PeftModel.from_pretrained(base, folder, is_trainable=True)
     targets = asked.lora_target_modules or list(family.linear_layers)
     config = LoraConfig(
         task_type="CAUSAL_LM",
@@ -53,12 +54,9 @@ def attach(base: PreTrainedModel, arguments: Arguments, family: Family) -> PeftM
         model = get_peft_model(base, config)
     except ValueError as error:
         raise UsageError(f"lora_target_modules {targets} do not fit a {family.name} model: {error}") from None
-    if arguments.run.frozen_adapter:
-        folder = adapter_folder(arguments.run.frozen_adapter)
-        try:
-            model.load_adapter(str(folder), adapter_name=FROZEN, is_trainable=False)
-        except (ValueError, RuntimeError, KeyError) as error:
-            raise _unfit(folder, error) from None
+    if run.frozen_adapter:
+        with fitting(adapter_folder(run.frozen_adapter)) as folder:
+            model.load_adapter(folder, adapter_name=FROZEN, is_trainable=False)
         model.base_model.set_adapter([TRAINED, FROZEN])
         for name, parameter in model.named_parameters():  # set_adapter made both trainable
             parameter.requires_grad_(f".{TRAINED}." in name)
@@ -66,41 +64,41 @@ def attach(base: PreTrainedModel, arguments: Arguments, family: Family) -> PeftM
 
 
 def adapter_folder(name: str) -> Path:
-    """The folder of an adapter to build on.
-
-    Raises:
-        LeyloraError: there is no adapter in it.
-    """
+    """The folder of an adapter to build on, which must be there."""
     folder = Path(name)
     if not (folder / WEIGHTS_FILE).is_file():
         raise LeyloraError(f"{name} is not an adapter folder ({WEIGHTS_FILE} is missing); train it first.")
     return folder
 
 
-def _unfit(folder: Path, error: Exception) -> LeyloraError:
-    return LeyloraError(f"The adapter {folder} does not fit this base model ({flattened(error)}).")
+@contextmanager
+def fitting(folder: Path) -> Iterator[str]:
+    """While PEFT loads ``folder``: what it says of weights that do not fit becomes one sentence."""
+    try:
+        yield str(folder)
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise LeyloraError(f"The adapter {folder} does not fit this base model ({flattened(error)}).") from None
 
 
 def keep_fp32_master_weights(model: PeftModel) -> None:
-    """Hold the trainable weights in float32, whatever the run computes in.
+    """Hold the trainable weights in float32 in every run; to be called after the trainer is built.
 
-    TRL 1.16 casts the adapters of a quantised model to bf16 whatever was asked for (trainer/sft_trainer.py). With
+    TRL 1.16 casts the adapters of a quantised model to bf16 in every run (trainer/sft_trainer.py). With
     ``fp16`` the gradient scaler then fails at the first step ("not implemented for 'BFloat16'"). In bf16 most updates
-    are smaller than the distance to the next number and round to nothing. To be called after the trainer is built and
-    before it trains.
+    are smaller than the distance to the next number and round to nothing.
     """
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)
 
 
-def load_trained(model: PeftModel, checkpoint: Path, adapter: str = TRAINED) -> None:
-    """Copy a checkpoint's weights into ``adapter``, in the precision the model holds them in.
+def load_trained(model: PeftModel, checkpoint: Path) -> None:
+    """Copy a checkpoint's weights into the trained adapter, in the precision the model holds them in.
 
     ``PeftModel.load_adapter``, which the Trainer would call, casts half-precision adapters to float32 and, with a
     frozen adapter below, also activates the wrong set.
     """
-    result = set_peft_model_state_dict(model, load_file(checkpoint / WEIGHTS_FILE), adapter_name=adapter)
+    result = set_peft_model_state_dict(model, load_file(checkpoint / WEIGHTS_FILE), adapter_name=TRAINED)
     if result.unexpected_keys:
         raise LeyloraError(f"{checkpoint} does not fit this model ({result.unexpected_keys[0]} has no place in it).")
 
@@ -110,12 +108,7 @@ def write_weights(
 ) -> dict[str, Any]:
     """Write the trained adapter and its plain config to ``folder``, and give that config.
 
-    Args:
-        place: where the folder will be in the end, for messages.
-        weights: by parameter name; the model's own if None.
-
-    Raises:
-        LeyloraError: the config cannot be made plain.
+    ``place`` is where the folder will be in the end, for messages; ``weights`` are the model's if None.
     """
     model.save_pretrained(folder, selected_adapters=[TRAINED], state_dict=weights)
     config = plain_config(without_rslora(read_json(folder / CONFIG_FILE)), place=place / CONFIG_FILE)
@@ -123,17 +116,31 @@ def write_weights(
     return config
 
 
+def whole_weights(model: PeftModel) -> dict[str, torch.Tensor]:
+    """The trained weights of ``model`` by parameter name, on the CPU, put together if they are split.
+
+    Every process of the run must call this, for the parts come from all of them.
+    """
+    named = {name: weight for name, weight in model.named_parameters() if f".{TRAINED}." in name}
+    if uses_zero3():
+        import deepspeed  # only where it is used
+
+        with deepspeed.zero.GatheredParameters(list(named.values())):
+            return {name: weight.detach().cpu().clone() for name, weight in named.items()}
+    return {
+        name: (weight.full_tensor() if isinstance(weight, DTensor) else weight).detach().cpu()
+        for name, weight in named.items()
+    }
+
+
 def without_rslora(config: dict[str, Any]) -> dict[str, Any]:
     """The same adapter as plain LoRA: rank-stabilised alpha / sqrt(r) becomes (alpha · sqrt(r)) / r.
 
     PEFT before 0.8 does not know ``use_rslora``, and would silently scale such an adapter down.
-
-    Raises:
-        LeyloraError: patterns of ranks are in use, whose modules would each need their own alpha.
     """
     if not config.get("use_rslora"):
         return config
-    if config.get("rank_pattern") or config.get("alpha_pattern"):
+    if config.get("rank_pattern") or config.get("alpha_pattern"):  # each module would need its own alpha
         raise LeyloraError("rsLoRA together with rank_pattern or alpha_pattern cannot be saved as plain LoRA.")
     alpha = config["lora_alpha"] * math.sqrt(config["r"])
     return {**config, "lora_alpha": int(alpha) if alpha == int(alpha) else alpha, "use_rslora": False}

@@ -1,12 +1,13 @@
 """Everything that is checked before the first step. Each check gives facts for one table, or raises with one sentence.
 
-    settings, memory, template, parents     before anything large is read
-    rows                                    before a weight is loaded
-    model                                   of the loaded model, its adapter and the trainer
+    processes, settings, fits, template, parents     before anything large is read
+    rows                                             before a weight is loaded
+    model                                            of the loaded model, its adapter and the trainer
 
-`table` shows the facts; `leylora.training.sft` prints it once, also when a check fails.
+`leylora.training.sft` prints the table once, also when a check fails.
 """
 
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from accelerate.utils import parse_flag_from_env
 from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from rich.table import Table
@@ -28,11 +30,11 @@ from leylora.adapters.config import CONFIG_FILE, read_config
 from leylora.adapters.files import WEIGHTS_FILE, open_adapter
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_text
-from leylora.models.cards import GIB, Card
+from leylora.models.cards import GIB, Card, peak_tflops
 from leylora.models.families import FAMILIES, Shape
 from leylora.models.templates import PROBE, check_served_as_trained, served_template, turn_end
 from leylora.training import memory
-from leylora.training.adapter import TRAINED, write_weights
+from leylora.training.adapter import TRAINED, adapter_folder, write_weights
 from leylora.training.config import Arguments
 from leylora.training.data import IGNORED, RunData, filled, lengths
 from leylora.training.distributed import uses_zero3
@@ -55,7 +57,6 @@ class Fact(NamedTuple):
 
 
 def table(facts: Sequence[Fact]) -> Table:
-    """The facts as a person sees them."""
     shown = Table(box=None, pad_edge=False, show_header=False)
     shown.add_column(no_wrap=True)
     shown.add_column(style="bold", no_wrap=True)
@@ -68,37 +69,61 @@ def table(facts: Sequence[Fact]) -> Table:
 # --- before anything large is read
 
 
+def processes(arguments: Arguments) -> None:
+    """Refuse settings that sharded training cannot work with, before any weight is loaded.
+
+    FSDP and ZeRO-3 flatten, split and cast whatever they hold. 4-bit weights survive that only inside a tensor of the
+    dtype that the layers compute in; in bytes (the default) FSDP would leave them whole on every GPU.
+    """
+    fsdp, zero3 = parse_flag_from_env("ACCELERATE_USE_FSDP"), uses_zero3()
+    if not (fsdp or zero3):
+        return
+    training, model = arguments.training, arguments.model
+    name = "FSDP" if fsdp else "DeepSpeed ZeRO-3"
+    needed = "bfloat16" if training.bf16 else "float16" if training.fp16 else "float32"
+    stored = model.bnb_4bit_quant_storage or "uint8"
+    if model.load_in_4bit and stored != needed:
+        raise UsageError(
+            f"{name} can only split 4-bit weights that are stored in the dtype they are multiplied in, {needed}, and "
+            f"bnb_4bit_quant_storage is {stored}; add --bnb_4bit_quant_storage {needed}."
+        )
+    if fsdp and os.environ.get("FSDP_VERSION") != "2":
+        raise UsageError("FSDP version 1 is not supported; use train/accelerate/fsdp-qlora.yaml (fsdp_version: 2).")
+    optimizer = str(getattr(training.optim, "value", training.optim))
+    if fsdp and ("8bit" in optimizer or "paged" in optimizer or "bnb" in optimizer):
+        raise UsageError(
+            f"bitsandbytes' optimizers cannot work on weights that FSDP has split, and optim is {optimizer}; add "
+            "--optim adamw_torch (the split optimizer state of an adapter is small)."
+        )
+    selective = training.gradient_checkpointing and (training.gradient_checkpointing_kwargs or {}).get("selective")
+    if zero3 and selective:
+        raise UsageError(
+            "Selective checkpointing does not work with DeepSpeed ZeRO-3; add "
+            "--gradient_checkpointing_kwargs '{\"use_reentrant\":true}'."
+        )
+
+
 def settings(arguments: Arguments, attention: tuple[str, str]) -> list[Fact]:
     """Keys that TRL knows and a run of ours would ignore, or that would ruin it.
 
-    Args:
-        attention: the implementation the model is loaded with, and why.
-
-    Raises:
-        UsageError: names the key and what to use instead.
+    ``attention`` is the implementation the model is loaded with, and why.
     """
     training, model = arguments.training, arguments.model
+    offloading = training.activation_offloading and training.use_cpu
+    whole = arguments.config.get("use_peft") is not None and not model.use_peft
+    wrapped = training.packing and training.packing_strategy == "wrapped"
     unusable = {
         "chat_template_path": (training.chat_template_path, "give instruction_template, which the webui serves too"),
         "eos_token": (training.eos_token, "the template's marks decide what ends an answer"),
         "pad_token": (training.pad_token, "padding is a token of the base that no text uses"),
-        "activation_offloading": (
-            training.activation_offloading and training.use_cpu,
-            "it moves activations off a GPU, and there is none",
-        ),
+        "activation_offloading": (offloading, "it moves activations off a GPU, and there is none"),
         "lora_modules_to_save": (model.lora_modules_to_save, "embeddings and head stay those of the base"),
         "lora_target_parameters": (model.lora_target_parameters, "name layers in lora_target_modules"),
         "load_in_8bit": (model.load_in_8bit, "use load_in_4bit, or neither"),
         "use_dora": (model.use_dora, "DoRA does not fit a plain adapter that loads everywhere"),
-        "use_peft: false": (
-            arguments.config.get("use_peft") is not None and not model.use_peft,
-            "an adapter is what is trained; full fine-tuning is not offered",
-        ),
+        "use_peft: false": (whole, "an adapter is what is trained; full fine-tuning is not offered"),
         "assistant_only_loss: false": (not training.assistant_only_loss, "only answers are trained"),
-        "packing_strategy: wrapped": (
-            training.packing and training.packing_strategy == "wrapped",
-            "it cuts documents and mixes them; use bfd",
-        ),
+        "packing_strategy: wrapped": (wrapped, "it cuts documents and mixes them; use bfd"),
     }
     for key, (given, instead) in unusable.items():
         if given:
@@ -117,7 +142,7 @@ def settings(arguments: Arguments, attention: tuple[str, str]) -> list[Fact]:
     ]
 
 
-def sizes_of(arguments: Arguments, shape: Shape, attention: str) -> memory.Sizes:
+def sizes_of(arguments: Arguments, shape: Shape, attention: str, card: Card | None) -> memory.Sizes:
     """What the memory estimate is made for."""
     training, model, run = arguments.training, arguments.model, arguments.run
     rank, targets, below = model.lora_r, model.lora_target_modules, run.frozen_adapter
@@ -126,7 +151,8 @@ def sizes_of(arguments: Arguments, shape: Shape, attention: str) -> memory.Sizes
         rank, targets = parent.r, parent.target_modules
     if not isinstance(targets, list) or not targets:
         targets = list(FAMILIES[shape.model_type].linear_layers)
-    again, flash = training.gradient_checkpointing, "flash" in attention
+    again, details = training.gradient_checkpointing, training.gradient_checkpointing_kwargs or {}
+    pays = memory.selective_pays(attention, peak_tflops(card.name) if card else None)
     return memory.Sizes(
         shape=shape,
         length=training.max_length,
@@ -139,18 +165,13 @@ def sizes_of(arguments: Arguments, shape: Shape, attention: str) -> memory.Sizes
         half=training.bf16 or training.fp16,
         frozen_rank=0 if not below else read_config(Path(below)).r if _is_adapter(below) else model.lora_r,
         checkpointing=again,
-        selective=again and not flash and bool((training.gradient_checkpointing_kwargs or {}).get("selective")),
-        attention="flash" if flash else attention,
+        selective=again and pays and bool(details.get("selective")),
+        attention=attention,
     )
 
 
 def fits(arguments: Arguments, shape: Shape, card: Card | None, attention: str) -> list[Fact]:
-    """The estimated peak of memory, compared with the card.
-
-    Raises:
-        UsageError: ``max_length`` is missing, or longer than the model's context.
-        LeyloraError: it cannot fit; the message says what does.
-    """
+    """The estimated peak of memory, compared with the card."""
     training, name = arguments.training, arguments.model.model_name_or_path
     if training.max_length is None:
         raise UsageError(f"{arguments.recipe}: max_length is missing; rows must have a bound.")
@@ -163,9 +184,9 @@ def fits(arguments: Arguments, shape: Shape, card: Card | None, attention: str) 
     if shape.window and training.max_length > shape.window:
         window = f"documents over {shape.window:,} tokens are read through a sliding window, as in its pre-training"
         facts.append(Fact("window", window, held=False))
-    sizes = sizes_of(arguments, shape, attention)
+    sizes = sizes_of(arguments, shape, attention, card)
     needed = memory.estimate(sizes)
-    parts = "\n".join(f"{part:<24}{value / GIB:6.2f}" for part, value in needed.parts.items())
+    parts = "\n".join(f"{part:<24}{value / GIB:6.2f}" for part, value in zip(memory.PARTS, needed, strict=True))
     total = f"{parts}\n{'total':<24}{needed.total / GIB:6.2f} GiB, estimated"
     if card is None:
         if arguments.run.dry_run:
@@ -218,9 +239,7 @@ def parents(arguments: Arguments, shape: Shape) -> list[Fact]:
     for parent in (arguments.run.frozen_adapter, arguments.run.resume_adapter):
         if not parent:
             continue
-        if not _is_adapter(parent):
-            raise LeyloraError(f"{parent} is not an adapter folder ({WEIGHTS_FILE} is missing); train it first.")
-        for module in open_adapter(Path(parent)).modules.values():
+        for module in open_adapter(adapter_folder(parent)).modules.values():
             if shape.linear.get(module.name.rpartition(".")[2]) != (module.d_in, module.d_out):
                 raise LeyloraError(f"The adapter {parent} does not fit this base model ({module.name}).")
         facts.append(Fact("built on", parent))
@@ -239,8 +258,7 @@ def rows(
 ) -> list[Fact]:
     """Rows kept and left out, tokens trained; some real prompts as a server would send them.
 
-    Args:
-        text, trained: the chat template as served, marks included, and as trained.
+    ``text`` is the chat template as served, marks included, ``trained`` as trained.
     """
     args, train, held_out = arguments.training, data.train, data.held_out
     for conversation in data.conversations[:REAL_ROWS]:
@@ -309,10 +327,7 @@ def model(
 
 
 def check_vocabulary(model: PeftModel, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The base model's own vocabulary, with no token added to it.
-
-    A resized vocabulary makes an adapter that fits no published base (PEFT would save whole embeddings with it).
-    """
+    """No token is added to the base model's vocabulary: PEFT would save whole embeddings with the adapter."""
     known, rows = len(tokenizer), model.get_input_embeddings().num_embeddings  # not of the weight: ZeRO-3 splits it
     if known > rows or rows != model.config.vocab_size:
         raise LeyloraError(
@@ -380,28 +395,22 @@ def check_collator(collate: Any, rows: Dataset, tokenizer: PreTrainedTokenizerBa
 def check_packing(model: PeftModel, collate: Any, rows: Dataset) -> str:
     """Two documents packed into one row give the logits that each gives alone.
 
-    The change that packing makes to the second document is held against the change it would see if the first were its
-    own beginning, so that the same bound serves float32 and the rounding of 16 bits. Where that change is lost in
-    rounding itself (what another batch size alone changes), rounding is the bound.
+    The change that packing makes to the second document is compared with the change it would see if the first were its
+    own beginning, so that one bound serves float32 and 16 bits. Where that change is lost in rounding (what another
+    batch size alone changes), rounding is the bound.
     """
     first, second = (list(rows[-i % len(rows)]["input_ids"])[:PROBE_TOKENS] for i in (0, 1))
     device = model.get_input_embeddings().weight.device
-    packed = collate([{
-        "input_ids": first + second,
-        "labels": first + second,
-        "seq_lengths": [len(first), len(second)],
-    }])  # fmt: skip
-    inputs = {
-        key: value.to(device) if isinstance(value, torch.Tensor) else value
-        for key, value in packed.items()
-        if key != "labels"
-    }
+    both = first + second
+    packed = collate([{"input_ids": both, "labels": both, "seq_lengths": [len(first), len(second)]}])
+    del packed["labels"]
+    inputs = {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in packed.items()}
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        together = _logits(model, inputs)[0, len(first) : len(first) + len(second)]
+        together = _logits(model, inputs)[0, len(first) : len(both)]
         alone = _logits(model, {"input_ids": torch.tensor([second], device=device)})[0]
-        joined = _logits(model, {"input_ids": torch.tensor([first + second], device=device)})[0, len(first) :]
+        joined = _logits(model, {"input_ids": torch.tensor([both], device=device)})[0, len(first) :]
         twice = _logits(model, {"input_ids": torch.tensor([second, second], device=device)})[0]
     model.train(was_training)
     error, leak = float((together - alone).abs().max()), float((joined - alone).abs().max())

@@ -1,12 +1,10 @@
-"""From a recipe and a command line to checked arguments.
-
-Any key of the recipe can be overridden on the command line. What is wrong is said before torch loads a model.
-"""
+"""From a recipe and a command line, which overrides any key of it, to checked arguments."""
 
 import argparse
 import difflib
 import math
-from dataclasses import dataclass, field, fields
+import re
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +16,11 @@ from leylora.training.recipe import Recipe, recipe_of
 
 WHAT_RUNS_HERE = "make demo, or: accelerate launch train/sft.py --model tiny-mistral"
 FP16 = ("--bf16", "false", "--fp16", "true", "--dtype", "float16")
-"""What a causal model is trained in on cards without bf16 (T4, V100, RTX 20)."""
+"""What a causal model is trained in on cards without bf16 (T4, RTX 20)."""
 
-POSITIVE = (
-    "learning_rate",
-    "num_train_epochs",
-    "per_device_train_batch_size",
-    "per_device_eval_batch_size",
-    "gradient_accumulation_steps",
-    "max_length",
-    "lora_r",
-    "lora_alpha",
-    "max_source_length",
-    "max_target_length",
+POSITIVE = re.compile(
+    r"learning_rate|num_train_epochs|per_device_(train|eval)_batch_size|gradient_accumulation_steps|max_length|lora_r|"
+    r"lora_alpha|max_(source|target)_length"
 )
 """Keys whose value must be a number above 0; torch, PEFT and transformers say so late, or never."""
 
@@ -39,65 +29,32 @@ POSITIVE = (
 class RunArguments:
     """The keys a recipe has besides TRL's own."""
 
-    instruction_template: str | None = field(
-        default=None, metadata={"help": "Name of a file in INSTRUCTION-TEMPLATES; default: the model family's."}
-    )
-    min_gpu_memory_gib: float = field(
-        default=0.0, metadata={"help": "Stop at once unless the GPU has this much memory; 0 for runs on CPU."}
-    )
-    frozen_adapter: str | None = field(
-        default=None,
-        metadata={"help": "Folder of an adapter that stays frozen and active while the new one is trained over it."},
-    )
-    resume_adapter: str | None = field(
-        default=None, metadata={"help": "Folder of an adapter to continue training, such as a merged one."}
-    )
-    replay_dataset: str | None = field(
-        default=None, metadata={"help": "A second dataset mixed in, so that an earlier skill is not forgotten."}
-    )
-    replay_fraction: float = field(default=0.5, metadata={"help": "Share of the training rows that are replayed."})
-    overwrite: bool = field(
-        default=False, metadata={"help": "Replace the adapter of the same name, and checkpoints of an interrupted run."}
-    )
-    sample_every: int = field(
-        default=0, metadata={"help": "Show answers to fixed prompts every so many steps, before and after; 0: never."}
-    )
-    sample_prompts: list[str] | None = field(
-        default=None, metadata={"help": "The prompts for that; default: five Spanish ones."}
-    )
-    dry_run: bool = field(
-        default=False, metadata={"help": "Check everything that is checked before the first step, and stop there."}
-    )
-    assume_gpu: str | None = field(
-        default=None,
-        metadata={"help": "Estimate memory for this card ('T4 16GB', 'RTX 4090', '24GB'), not the one here."},
-    )
-    mask_report: int | None = field(
-        default=None,
-        metadata={"help": "Show of so many rows which tokens carry loss; default: two in a dry run, else none."},
-    )
-    stop_on_divergence: bool = field(
-        default=True, metadata={"help": "Stop when the loss rises above its start and twice its lowest, and stays."}
-    )
+    instruction_template: str | None = None  # a file in INSTRUCTION-TEMPLATES; None: the model family's
+    min_gpu_memory_gib: float = 0.0  # stop at once unless the GPU has this much memory; 0 for runs on CPU
+    frozen_adapter: str | None = None  # folder of an adapter that stays frozen and active below the new one
+    resume_adapter: str | None = None  # folder of an adapter to continue training, such as a merged one
+    replay_dataset: str | None = None  # mixed in, so that an earlier skill is not forgotten
+    replay_fraction: float = 0.5  # share of the training rows that are replayed
+    overwrite: bool = False  # replace the adapter of the same name, and checkpoints of an interrupted run
+    sample_every: int = 0  # answer fixed prompts every so many steps, before and after; 0: never
+    sample_prompts: list[str] | None = None  # None: five Spanish ones
+    dry_run: bool = False  # check everything that is checked before the first step, and stop there
+    assume_gpu: str | None = None  # estimate memory for this card ('T4 16GB', 'RTX 4090', '24GB')
+    mask_report: int | None = None  # show of so many rows which tokens carry loss; None: two in a dry run
+    stop_on_divergence: bool = True  # stop when the loss rises above its start and twice its lowest, and stays
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Everything a run was asked for.
-
-    Attributes:
-        recipe: its name for messages.
-        config: the composed recipe with the command line's overrides, as ``run.json`` keeps it.
-        output: the adapter folder to make, ``output_dir`` in the recipe.
-    """
+    """Everything a run was asked for."""
 
     script: ScriptArguments
     training: SFTConfig
     model: ModelConfig
     run: RunArguments
-    recipe: str
-    config: dict[str, Any]
-    output: Path
+    recipe: str  # its name for messages
+    config: dict[str, Any]  # the composed recipe with the command line's overrides, as ``run.json`` keeps it
+    output: Path  # the adapter folder to make, ``output_dir`` in the recipe
 
 
 def parse(words: list[str]) -> Arguments:
@@ -132,12 +89,7 @@ def parse(words: list[str]) -> Arguments:
 def fill(recipe: Recipe, kinds: tuple[Any, ...], without_bf16: tuple[str, ...]) -> tuple[Any, ...]:
     """Fill the dataclasses ``kinds`` from a recipe and its overrides; one object a kind.
 
-    Args:
-        without_bf16: what to append to the command line where the recipe asks for bf16 and the card has none.
-
-    Raises:
-        UsageError: an unknown key (with the nearest known one), or a value that does not fit.
-        LeyloraError: the GPU is missing or too small for the recipe.
+    ``without_bf16`` is appended to the command line where the recipe asks for bf16 and the card has none.
     """
     known = {item.name for kind in kinds for item in fields(kind)}
     for key in recipe.whole:
@@ -164,7 +116,7 @@ def fill(recipe: Recipe, kinds: tuple[Any, ...], without_bf16: tuple[str, ...]) 
         filled: tuple[Any, ...] = parser.parse_args_into_dataclasses(words)
     except (argparse.ArgumentError, ValueError, TypeError, ImportError) as error:
         raise UsageError(f"{recipe.name}: {flattened(error, 300)}") from None
-    for key, value in ((key, value) for part in filled for key, value in vars(part).items() if key in POSITIVE):
-        if value is not None and not 0 < value < math.inf:
+    for key, value in ((key, value) for part in filled for key, value in vars(part).items()):
+        if POSITIVE.fullmatch(key) and value is not None and not 0 < value < math.inf:
             raise UsageError(f"{recipe.name}: {key} must be a number above 0, not {value:g}.")
     return filled

@@ -4,7 +4,6 @@
     tokenize             token ids, and labels on the answers alone; every row is checked as it is made
     prepare              the training and held-out rows of a run, replayed rows mixed in, packed
     show_masks           which tokens carry loss, in colour
-    load_pairs           articles and summaries, and `tokenize_pairs`: the same for encoder-decoder models
 
 TRL can tokenise and pack itself. It is done here because every row is then checked for the faults that cost QLoRA users
 most: an answer without a trained end, a trained prompt, a doubled BOS, an answer cut off silently. And TRL packs a
@@ -16,10 +15,11 @@ import hashlib
 import json
 import random
 import tempfile
-import unicodedata
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.compute
 from datasets import Dataset, load_dataset
@@ -28,54 +28,38 @@ from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig, pack_dataset
 
 from leylora import console
-from leylora.errors import LeyloraError, UsageError, first_line
+from leylora.errors import LeyloraError, first_line
 from leylora.files import read_json, read_jsonl
 from leylora.models.templates import turn_end
+from leylora.text import nfc
 from leylora.training.config import Arguments
 
 ROLES = ("system", "user", "assistant")
-LOADING_SCRIPTS = ("mlsum", "reciTAL/mlsum", "GEM/mlsum")
 IGNORED = -100
 """Label of a token that carries no loss (PyTorch's ``ignore_index``)."""
 
 
 @dataclass
 class TokenizedDataset:
-    """Tokenised rows.
+    """Tokenised rows."""
 
-    Attributes:
-        dataset: columns ``input_ids`` and ``labels``, one list of ints of equal length each a row, and
-            ``conversation``, the row's id (or number).
-        sha256: of the conversations in their order, whatever file format they came in.
-        too_long: ids (or numbers) of the rows left out because they exceed ``max_length``.
-        packed: what the trainer reads, once `prepare` has made it.
-    """
-
-    dataset: Dataset
-    sha256: str
-    too_long: list[str] = field(default_factory=list)
-    packed: Dataset | None = None
+    dataset: Dataset  # ``input_ids``, ``labels`` (lists of ints of equal length), ``conversation`` (id or number)
+    sha256: str  # of the conversations in their order, in any file format
+    too_long: list[str] = field(default_factory=list)  # ids or numbers of rows that exceed ``max_length``
+    packed: Dataset | None = None  # what the trainer reads, once `prepare` has made it
 
     @property
     def tokens(self) -> int:
-        """Tokens of all rows together."""
         return sum(lengths(self.dataset))
 
 
-@dataclass(frozen=True)
-class RunData:
-    """The rows of one run.
+class RunData(NamedTuple):
+    """The rows of one run."""
 
-    Attributes:
-        conversations: that are trained on, replayed ones among them.
-        held_out: None for a run without evaluation.
-        made_from: hashes of all that decides the packed rows, by the names a person is told when one changed.
-    """
-
-    conversations: list[dict[str, Any]]
+    conversations: list[dict[str, Any]]  # that are trained on, replayed ones among them
     train: TokenizedDataset
-    held_out: TokenizedDataset | None
-    made_from: dict[str, Any]
+    held_out: TokenizedDataset | None  # None for a run without evaluation
+    made_from: dict[str, Any]  # hashes of all that decides the packed rows, by the name shown to a person
 
 
 def prepare(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, template: str) -> RunData:
@@ -85,12 +69,10 @@ def prepare(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, template: 
         template: the chat template with ``{% generation %}`` blocks.
 
     Raises:
-        UsageError: ``max_length`` is missing.
         LeyloraError: a dataset is missing or empty, or a row would ruin the run.
     """
     script, asked, args = arguments.script, arguments.run, arguments.training
-    if args.max_length is None:
-        raise UsageError(f"{arguments.recipe}: max_length is missing; rows must have a bound.")
+    assert args.max_length is not None  # `leylora.training.checks.fits`
     talk = load_conversations(str(script.dataset_name), script.dataset_train_split, script.dataset_config)
     if asked.replay_dataset:
         replay = load_conversations(asked.replay_dataset, script.dataset_train_split)
@@ -119,15 +101,10 @@ def prepare(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, template: 
 
 
 def load_conversations(name: str, split: str, config: str | None = None) -> list[dict[str, Any]]:
-    """The conversations of one split.
-
-    Raises:
-        LeyloraError: as `load_rows`, or a row is not a conversation that ends with an answer.
-    """
+    """The conversations of one split, each of which must end with an answer."""
     rows = load_rows(name, split, config)
     for number, row in enumerate(rows, start=1):
-        fault = _fault(row.get("messages"))
-        if fault:
+        if fault := _fault(row.get("messages")):
             raise LeyloraError(f"{name}, split '{split}', row {number}: {fault}; mend it or build it anew.")
     return rows
 
@@ -149,14 +126,7 @@ def _fault(messages: Any) -> str | None:
 
 
 def load_rows(name: str, split: str, config: str | None = None) -> list[dict[str, Any]]:
-    """The rows of one split: from a folder made by scripts/build_dataset.py, else from the Hub.
-
-    Args:
-        split: a name; for the Hub also a slice such as ``train[:5000]``.
-
-    Raises:
-        LeyloraError: the folder, the split or the network is missing, or the split is empty.
-    """
+    """The rows of one split (a slice such as ``train[:5000]`` for the Hub): of a built folder, else from the Hub."""
     folder = Path(name)
     if folder.is_dir():
         path = folder / f"{split}.jsonl"
@@ -184,7 +154,7 @@ def with_replay(
 ) -> list[dict[str, Any]]:
     """``rows`` plus as many of ``replay`` as make up ``fraction`` of the whole, shuffled by ``seed``.
 
-    A replay set that is too small is gone through again, in a new order each time.
+    A replay set that is too small is repeated, in a new order each time.
     """
     wanted = round(len(rows) * fraction / (1.0 - fraction))
     order = random.Random(seed)
@@ -197,7 +167,7 @@ def with_replay(
 
 
 def conversations_sha256(rows: list[dict[str, Any]]) -> str:
-    """SHA-256 of the messages in their order, whatever file format and ids they came with."""
+    """SHA-256 of the messages in their order, not of file format and ids."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(json.dumps(row["messages"], ensure_ascii=False, sort_keys=True).encode())
@@ -215,10 +185,6 @@ def tokenize(
     Args:
         template: Jinja text with ``{% generation %}`` blocks (`leylora.models.templates.training_template`).
         max_length: in tokens; a longer row is left out whole, because a cut one teaches never to end.
-
-    Raises:
-        LeyloraError: a row has nothing to learn, an answer or its end is not wholly trained, or BOS is doubled; or no
-            row is short enough.
     """
     end = turn_end(tokenizer, template)
     kept: list[dict[str, Any]] = []
@@ -244,11 +210,7 @@ def tokenize(
 def check_labels(ids: list[int], labels: list[int], tokenizer: PreTrainedTokenizerBase, row: str, end: int) -> None:
     """Check where one row's labels lie: faults that ruin a run without showing in its loss.
 
-    Args:
-        end: the token that ends an answer (`leylora.models.templates.turn_end`).
-
-    Raises:
-        LeyloraError: names the row and the fault.
+    ``end`` is the token that ends an answer (`leylora.models.templates.turn_end`).
     """
     trained = [position for position, label in enumerate(labels) if label != IGNORED]
     if not trained:
@@ -256,7 +218,7 @@ def check_labels(ids: list[int], labels: list[int], tokenizer: PreTrainedTokeniz
     if len(trained) == len(ids):
         raise LeyloraError(f"Row {row}: every token carries loss, the question too; check the template's marks.")
     if any(labels[position] != ids[position] for position in trained):
-        raise LeyloraError(f"Row {row}: a label is not the token of its place; labels are not to be shifted by hand.")
+        raise LeyloraError(f"Row {row}: a label is not the token of its place; do not shift labels by hand.")
     if ids[trained[-1]] != end:
         raise LeyloraError(
             f"Row {row}: the answer's last trained token is {tokenizer.decode([ids[trained[-1]]])!r}, not the "
@@ -271,11 +233,7 @@ def check_labels(ids: list[int], labels: list[int], tokenizer: PreTrainedTokeniz
 def check_answers(
     labels: list[int], messages: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, row: str, end: int
 ) -> None:
-    """Check that what is trained is each answer whole, each with one end, and nothing of a question.
-
-    Raises:
-        LeyloraError: names the row and what is missing or too much.
-    """
+    """Check that what is trained is each answer whole, each with one end, and nothing of a question."""
     answers = [message["content"] for message in messages if message["role"] == "assistant"]
     spans: list[list[int]] = [[]]  # the trained tokens, cut after each end
     for label in labels:
@@ -291,9 +249,7 @@ def check_answers(
         )
     for span, answer in zip(spans, answers, strict=True):
         # Without white space, which templates trim and tokenizers add; some tokenizers also take accents apart.
-        trained, wanted = (
-            "".join(unicodedata.normalize("NFC", text).split()) for text in (tokenizer.decode(span), answer)
-        )
+        trained, wanted = ("".join(nfc(text).split()) for text in (tokenizer.decode(span), answer))
         if wanted not in trained:
             raise LeyloraError(
                 f"Row {row}: what carries loss is not the whole answer ({trained[:40]!r} for {wanted[:40]!r}, spaces "
@@ -308,27 +264,23 @@ def show_masks(rows: Dataset, tokenizer: PreTrainedTokenizerBase, end: int, coun
 
     The end of an answer is marked: a model for which it is not green never stops.
     """
-    special = set(tokenizer.all_special_ids) | {
-        number for number, token in tokenizer.added_tokens_decoder.items() if token.special
-    }
+    added = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special = added | set(tokenizer.all_special_ids)
     text = Text()
     for row in rows.select(range(min(count, len(rows)))):
         ids, labels = row["input_ids"], row["labels"]
         carry = sum(label != IGNORED for label in labels)
         text.append(f"{row['conversation']}: {carry} of {len(labels)} tokens carry loss\n", "bold")
-        start = 0
-        for at, token in enumerate(ids):  # special tokens apart, the rest joined while it stays trained or context
-            trained = labels[at] != IGNORED
-            style = "green" if trained else "dim"
-            if token in special:
+        marked = [(token in special, label != IGNORED, token) for token, label in zip(ids, labels, strict=True)]
+        for (is_special, trained), group in groupby(marked, key=itemgetter(0, 1)):
+            tokens, style = [token for _, _, token in group], "green" if trained else "dim"
+            if not is_special:
+                text.append(tokenizer.decode(tokens), style)
+                continue
+            for token in tokens:
                 text.append(str(tokenizer.convert_ids_to_tokens(token)), f"reverse {style}")
                 if trained and token == end:
                     text.append(" end of answer ", "bold green")
-            after = at + 1
-            if token in special or after == len(ids) or ids[after] in special or (labels[after] != IGNORED) != trained:
-                if token not in special:
-                    text.append(tokenizer.decode(ids[start:after]), style)
-                start = after
         text.append("\n\n")
     text.append("green: carries loss", "green").append("   dim: context", "dim")
     return text.append("   reverse: special token\n", "reverse")
@@ -389,114 +341,3 @@ def _tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
             content.pop("local_files_only", None)  # transformers 5.23 saves whether there was a network
             digest.update(f"{path.name}\0{json.dumps(content, sort_keys=True)}\0".encode())
     return digest.hexdigest()
-
-
-# --- articles and their summaries, for encoder-decoder models
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One article and the summary a person wrote of it."""
-
-    article: str
-    summary: str
-
-
-@dataclass(frozen=True)
-class SummaryRows:
-    """Tokenised pairs, in one order in ``dataset`` and ``pairs``; how many were ``cut``, how many left out."""
-
-    dataset: Dataset
-    pairs: list[Pair]
-    cut: int
-    too_long: int
-    sha256: str
-
-
-def load_pairs(name: str, split: str, config: str | None, columns: tuple[str, str], limit: int | None) -> list[Pair]:
-    """The pairs of one split.
-
-    Args:
-        name: a JSONL file (every fifth row is its ``test``, the others its ``train``), a folder with ``SPLIT.jsonl``,
-            or a dataset on the Hub.
-        columns: names of the article's and of the summary's column.
-        limit: how many rows at most, from the beginning.
-
-    Raises:
-        LeyloraError: as `leylora.training.data.load_rows`; or a row lacks a column or has no text in it.
-        UsageError: a split that a single file does not have.
-    """
-    if Path(name).is_file():
-        if split not in ("train", "test"):
-            raise UsageError(f"A single file has the splits 'train' and 'test', not '{split}'; see {name}.")
-        rows = [row for at, (_, row) in enumerate(read_jsonl(Path(name))) if (at % 5 == 4) == (split == "test")][:limit]
-        if not rows:
-            raise LeyloraError(f"{name} has too few rows for a '{split}' split: every fifth is held out.")
-    elif name.endswith((".jsonl", ".json")):
-        raise LeyloraError(f"The file {name} does not exist; check dataset_name.")
-    elif name in LOADING_SCRIPTS:
-        raise UsageError(f"{name} is a loading script, which datasets 5 does not run; use --dataset_name mteb/mlsum.")
-    else:
-        rows = load_rows(name, f"{split}[:{limit}]" if limit and not Path(name).is_dir() else split, config)[:limit]
-    for number, row in enumerate(rows, start=1):
-        for column in columns:
-            if not isinstance(row.get(column), str) or not row[column].strip():
-                raise LeyloraError(
-                    f"{name}, split '{split}', row {number}: no text in '{column}' (it has {', '.join(row)}); set "
-                    "text_column and summary_column, or mend the row."
-                )
-    return [Pair(row[columns[0]].strip(), row[columns[1]].strip()) for row in rows]
-
-
-def tokenize_pairs(
-    pairs: list[Pair], tokenizer: PreTrainedTokenizerBase, prompt: str, max_source: int, max_target: int
-) -> SummaryRows:
-    """Token ids of "PROMPT\\nARTICLE" and labels of the summary.
-
-    A long article is cut at its end, where news say least; a row whose *summary* is too long is left out, because a
-    cut summary teaches never to end.
-
-    Args:
-        max_source, max_target: in tokens, end-of-text token included.
-
-    Raises:
-        LeyloraError: no row is left, or a summary would not end with the end-of-text token.
-    """
-    digest = hashlib.sha256()
-    kept: list[Pair] = []
-    rows: list[dict[str, list[int]]] = []
-    cut = 0
-    for pair in pairs:
-        digest.update(json.dumps([pair.article, pair.summary], ensure_ascii=False).encode())
-        labels: list[int] = tokenizer(text_target=pair.summary)["input_ids"]
-        if labels[-1] != tokenizer.eos_token_id:
-            raise LeyloraError(
-                f"The tokenizer does not end a summary with its end-of-text token '{tokenizer.eos_token}', so the "
-                "model would never learn to stop; use a T5 tokenizer."
-            )
-        if len(labels) > max_target:
-            continue
-        whole: list[int] = tokenizer(f"{prompt}\n{pair.article}")["input_ids"]
-        source = whole if len(whole) <= max_source else [*whole[: max_source - 1], tokenizer.eos_token_id]
-        cut += len(whole) > max_source
-        rows.append({"input_ids": source, "attention_mask": [1] * len(source), "labels": labels})
-        kept.append(pair)
-    if not rows:
-        raise LeyloraError(f"All {len(pairs)} summaries are longer than max_target_length {max_target}; raise it.")
-    return SummaryRows(Dataset.from_list(rows), kept, cut, len(pairs) - len(kept), digest.hexdigest())
-
-
-def note_unwritable(rows: SummaryRows, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Characters of the summaries that the tokenizer has no token for, and a note about them if there are any.
-
-    T5's vocabulary is of English, French, German and Romanian: no model with it can write what it lacks.
-    """
-    text = sorted({character for pair in rows.pairs for character in pair.summary if not character.isspace()})
-    lacking = "".join(one for one in text if tokenizer.unk_token_id in tokenizer(text_target=one)["input_ids"])
-    if lacking:
-        share = sum(any(character in lacking for character in pair.summary) for pair in rows.pairs) / len(rows.pairs)
-        console.note(
-            f"The tokenizer has no token for {' '.join(lacking)}, which {share:.0%} of the summaries contain: the "
-            "model cannot write them. mT5 and byT5 can."
-        )
-    return lacking

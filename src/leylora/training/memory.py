@@ -1,22 +1,8 @@
 """What a QLoRA run needs of a card's memory and how fast it may be, estimated from sizes; useful work a token.
 
-Bytes of weights, adapter, gradients and optimizer are counted exactly:
-
-    4-bit weights   n/2, a scale for each 64 of them (4 bytes; with double quantisation 1 byte, and 4 for each 256
-                    scales) and the tables, for every linear layer but the head (Dettmers et al. 2023, arXiv:2305.14314)
-    adapter         r · (in + out) a layer, in float32, as are its gradients
-    optimizer       8 bytes a weight for Adam, 2 in 8 bits (and 8 for each 256)
-
-Activations are modelled, with T tokens of h numbers in flight:
-
-    checkpoints     2·T·h bytes a layer are kept; with ``selective`` the attention's output too, as much again
-    one layer       is computed again at a time: 14 vectors of h and 8 of the MLP's width a token (4 without a gate),
-                    in bf16: the inputs of norms and of both factors of every LoRA pair, the gate's products, and
-                    their gradients
-    fused head      logits of 4,096 tokens by 32,768 words at a time, where one layer is not in flight
-    mask            T x T, 1 byte (Falcon: 2), unless a flash-attention kernel is used
-
-Compared with published peaks (tests/training/test_memory.py) it is up to 15 % above them.
+Weights, adapter, gradients and optimizer are counted exactly (4 bits: Dettmers et al. 2023, arXiv:2305.14314).
+Activations are modelled: checkpoints of each layer, one layer computed again at a time or a piece of the fused head,
+and the mask. Compared with published peaks (tests/training/test_memory.py) the sum is up to 15 % above them.
 
 Useful work a token, for the share of a card's peak: 4 FLOPs for each weight that multiplies it (2 forward, 2 for the
 gradient of its input; frozen weights need no gradient of their own, so not the 6 of full training: Chowdhery et al.
@@ -28,6 +14,7 @@ arXiv:2307.08691, section 4). What is computed again to save memory does not cou
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import NamedTuple
 
 from torch import nn
 from transformers import PretrainedConfig
@@ -41,38 +28,34 @@ SPEED_SHARE = 0.45
 
 TOO_HIGH = 1.15
 """The most by which the estimate exceeded a published peak; only a run beyond this is certain not to fit."""
+FASTEST = 700
+"""TFLOP/s from which on selective checkpointing costs more than it saves: Hopper and later."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What decides a run's memory.
-
-    Attributes:
-        length, batch: tokens a packed row, rows a micro-batch; padding-free rows make one of ``batch * length``.
-        targets: last name component of the layers with an adapter.
-        half: whether weights outside 4 bits and activations take 2 bytes, not 4.
-        frozen_rank: of an adapter below, 0 without one.
-        checkpointing, selective: activations are computed again; but for those of attention.
-    """
+    """What decides a run's memory."""
 
     shape: Shape
-    length: int
-    batch: int
+    length: int  # tokens a packed row; padding-free rows make one of ``batch * length``
+    batch: int  # rows a micro-batch
     rank: int
-    targets: tuple[str, ...]
+    targets: tuple[str, ...]  # last name component of the layers with an adapter
     optimizer: str = "paged_adamw_8bit"
     four_bit: bool = True
     double_quant: bool = True
-    half: bool = True
-    frozen_rank: int = 0
-    checkpointing: bool = True
-    selective: bool = False
+    half: bool = True  # weights outside 4 bits, and activations, take 2 bytes and not 4
+    frozen_rank: int = 0  # of an adapter below; 0: there is none
+    checkpointing: bool = True  # activations are computed again
+    selective: bool = False  # but for those of attention
     attention: str = "sdpa"
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """Bytes, by what holds them."""
+PARTS = ("4-bit weights", "embeddings, head, norms", "adapter", "gradients", "optimizer", "activations", "CUDA context")
+
+
+class Estimate(NamedTuple):
+    """Bytes, by what holds them; in words: `PARTS`."""
 
     weights_4bit: int
     weights_16bit: int
@@ -84,30 +67,26 @@ class Estimate:
 
     @property
     def total(self) -> int:
-        return sum(self.parts.values())
+        return sum(self)
 
-    @property
-    def parts(self) -> dict[str, int]:
-        """In the order of the table a person sees."""
-        return {
-            "4-bit weights": self.weights_4bit,
-            "embeddings, head, norms": self.weights_16bit,
-            "adapter": self.adapter,
-            "gradients": self.gradients,
-            "optimizer": self.optimizer,
-            "activations": self.activations,
-            "CUDA context": self.context,
-        }
+
+def selective_pays(attention: str, peak: float | None) -> bool:
+    """Whether it is worth keeping attention's output when activations are computed again.
+
+    With a flash-attention kernel there is little to save: attention is fast to compute again, and watching every
+    operation costs more than that. On the fastest cards the run waits for Python anyway: 13 % slower with it on an H200
+    (benchmarks/README.md). ``peak`` is the card's, in TFLOP/s.
+    """
+    return "flash" not in attention and (peak or 0) < FASTEST
 
 
 def estimate(sizes: Sizes) -> Estimate:
-    """The memory of a run at its peak, in bytes; see above."""
+    """The memory of a run at its peak, in bytes."""
     shape = sizes.shape
     four_bit, whole = 0, shape.embedding_parameters + shape.norm_parameters
     if sizes.four_bit:
-        four_bit = shape.layers * sum(
-            four_bit_bytes(wide * out, sizes.double_quant) for wide, out in shape.linear.values()
-        )
+        layer = sum(four_bit_bytes(wide * out, sizes.double_quant) for wide, out in shape.linear.values())
+        four_bit = shape.layers * layer
     else:
         whole += shape.linear_parameters
     trained = adapter_parameters(shape, sizes.rank, sizes.targets)
@@ -146,14 +125,11 @@ def largest_batch(sizes: Sizes, memory_gib: float) -> int:
 
 
 def tokens_per_second(sizes: Sizes, card: Card) -> float | None:
-    """The speed to expect, or None for a card whose peak is not known.
-
-    6 FLOPs a weight and token with checkpointing (forward twice, the gradient of the input; 4 without), and attention
-    over half a row 4.5 times (3.5), at `SPEED_SHARE` of the peak.
-    """
+    """The speed to expect, or None for a card whose peak is not known."""
     peak = peak_tflops(card.name)
     if peak is None:
         return None
+    # with checkpointing forward twice and the gradient of the input; attention is over half a row
     again, passes = (6, 4.5) if sizes.checkpointing else (4, 3.5)
     attention = 2.0 * sizes.length * sizes.shape.query_width * sizes.shape.layers
     return peak * 1e12 * SPEED_SHARE / (again * sizes.shape.matmul_parameters + passes * attention)
@@ -176,18 +152,18 @@ def _largest(sizes: range, changed: Callable[[int], Sizes], memory_gib: float) -
 
 
 def _optimizer_bytes(name: str, weights: int) -> int:
-    """Two moments a weight in float32, as Adam keeps them; a paged optimizer may move them to the computer's memory."""
+    """Adam's two moments a weight; a paged optimizer may move them to the computer's memory."""
     if "8bit" in name:
-        return 2 * weights + 2 * 4 * ceil(weights / 256)
-    if name.startswith("sgd"):
-        return 0
-    return 2 * weights * 4
+        return 2 * weights + 2 * 4 * ceil(weights / 256)  # and a scale for each 256
+    return 0 if name.startswith("sgd") else 2 * weights * 4
 
 
 def _activation_bytes(sizes: Sizes) -> int:
     shape, tokens = sizes.shape, sizes.batch * sizes.length
     size = 2 if sizes.half else 4
     mask = 0 if "flash" in sizes.attention else tokens * tokens * (1 if shape.gated else size)
+    # The inputs of norms and of both factors of every LoRA pair, the gate's products, and their gradients: 14 vectors
+    # of the hidden width and 8 of the MLP's (4 without a gate) a token.
     one_layer = tokens * size * (14 * shape.hidden + (8 if shape.gated else 4) * shape.mlp_width)
     if "eager" in sizes.attention:
         one_layer += 4 * size * shape.heads * tokens * tokens
@@ -195,7 +171,7 @@ def _activation_bytes(sizes: Sizes) -> int:
     if not sizes.checkpointing:
         return mask + shape.layers * one_layer + largest
     kept = shape.layers * tokens * shape.hidden * size * (2 if sizes.selective else 1)
-    head = min(tokens, 4096) * min(shape.vocabulary, 32768) * (size + 4)
+    head = min(tokens, 4096) * min(shape.vocabulary, 32768) * (size + 4)  # fused: logits of so many tokens at a time
     return mask + kept + max(one_layer + largest, head)
 
 
@@ -217,11 +193,6 @@ def mean_context(lengths: Iterable[int]) -> float:
 
 
 def flops_per_token(parameters: float, config: PretrainedConfig, context: float) -> float:
-    """Useful FLOPs of training an adapter on one token.
-
-    Args:
-        parameters: of `matmul_parameters`.
-        context: of `mean_context`, in tokens.
-    """
+    """Useful FLOPs of training an adapter on one token; of `matmul_parameters` and `mean_context`."""
     width = config.hidden_size  # heads x their width, in all families here
     return 4.0 * parameters + 3.5 * 2.0 * context * width * config.num_hidden_layers

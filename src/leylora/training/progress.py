@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar with loss, speed, use of the card and time left, and sample answers."""
+"""What a person sees during a run: a bar with loss, speed, use of the card and time left, and sample answers."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -10,12 +10,13 @@ from peft import PeftModel
 from rich.console import RenderableType
 from rich.progress import Progress, TaskID
 from rich.text import Text
-from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerState
 
 from leylora import console
 from leylora.files import read_jsonl, write_jsonl
 from leylora.models.generate import generate
 from leylora.models.presets import GREEDY
+from leylora.text import one_line
 from leylora.training.record import Sample, peak_memory_gib
 
 LOG_SECONDS = 60.0
@@ -37,7 +38,7 @@ SAMPLES_FILE = "samples.jsonl"
 class Meter:
     """Tokens that are not padding, and the seconds of training they took.
 
-    Evaluation, checkpoints and sample answers do not count: `skip` is called when they end.
+    Evaluation, checkpoints and sample answers do not count: `skip`, called when they end, leaves out their time.
     """
 
     tokens: int = 0
@@ -45,23 +46,19 @@ class Meter:
     _seen: int = 0
     _mark: float = 0.0
 
-    def start(self, seen: int) -> None:
-        """Begin at ``seen`` tokens, those of an interrupted run."""
+    def start(self, seen: int) -> None:  # tokens, those of an interrupted run
         self._seen, self._mark = seen, time.monotonic()
 
-    def step(self, seen: int) -> None:
-        """A step ended, ``seen`` tokens after the run's beginning."""
+    def step(self, seen: int) -> None:  # tokens since the run began
         now = time.monotonic()
         self.tokens, self._seen = self.tokens + seen - self._seen, seen
         self.seconds, self._mark = self.seconds + now - self._mark, now
 
     def skip(self) -> None:
-        """Leave out the time since the last step."""
         self._mark = time.monotonic()
 
     @property
     def tokens_per_second(self) -> float:
-        """Over all steps of this process's life."""
         return self.tokens / self.seconds if self.seconds > 0 else 0.0
 
 
@@ -79,16 +76,10 @@ class BarAndFigures(Progress):
 class ProgressBar(TrainerCallback):
     """A rich progress bar in place of the Trainer's own bar and its printed dictionaries.
 
-    Attributes:
-        meter: tokens and seconds, of all processes together.
+    ``peak_flops`` is of all cards together, a second; None on CPU and on cards not in the table.
     """
 
     def __init__(self, name: str, flops_per_token: float = 0.0, peak_flops: float | None = None) -> None:
-        """
-        Args:
-            flops_per_token: of `leylora.training.memory`.
-            peak_flops: of all cards together, a second; None on CPU and on cards not in the table.
-        """
         self.meter = Meter()
         self._name = name
         self._flops, self._peak = flops_per_token, peak_flops
@@ -101,9 +92,7 @@ class ProgressBar(TrainerCallback):
         """Share of the peak that useful work reached; None without a peak to compare with."""
         return self.meter.tokens_per_second * self._flops / self._peak if self._peak else None
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self.meter.start(state.num_input_tokens_seen)
         self._printed = time.monotonic()
         if state.is_world_process_zero:
@@ -111,25 +100,17 @@ class ProgressBar(TrainerCallback):
             self._bar.start()
             self._task = self._bar.add_task(self._name, total=state.max_steps, completed=state.global_step)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self.meter.step(state.num_input_tokens_seen)
         if self._bar is not None:
             self._bar.update(self._task, completed=state.global_step)
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_evaluate(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self.meter.skip()
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.meter.skip()
+    on_save = on_evaluate
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if self._bar is None or not logs or "loss" not in logs:
             return
         figures = [f"loss {float(logs['loss']):.3f}", f"{self.meter.tokens_per_second:,.0f} tok/s"]
@@ -141,9 +122,7 @@ class ProgressBar(TrainerCallback):
             self._printed = time.monotonic()
             console.note(f"{self._name}  step {state.global_step} of {state.max_steps}  {self._bar.figures}")
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self.stop()
 
     def stop(self) -> None:
@@ -156,8 +135,8 @@ class ProgressBar(TrainerCallback):
 class SampleCallback(TrainerCallback):
     """Asks the same prompts before the first step, every so many steps and at the end, and prints the answers.
 
-    Attributes:
-        samples: of the whole run, those before an interruption too.
+    ``template`` is the one a server uses, without training marks. ``work`` keeps the answers given before an
+    interruption. ``after`` is called when answers have been given, so that their time does not count as training.
     """
 
     def __init__(
@@ -169,27 +148,18 @@ class SampleCallback(TrainerCallback):
         prompts: Sequence[str] | None = None,
         after: Callable[[], None] = lambda: None,
     ) -> None:
-        """
-        Args:
-            template: the chat template a server uses, without training marks.
-            work: the run's folder; answers given before an interruption are kept there.
-            prompts: `PROMPTS` unless the recipe has its own.
-            after: called when answers have been given, so that their time does not count as training.
-        """
         self._tokenizer, self._template, self._file = tokenizer, template, work / SAMPLES_FILE
         self._every, self._prompts, self._after = every, list(prompts or PROMPTS), after
         self.samples: list[Sample] = []
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         if state.global_step > 0 and self._file.is_file():
             kept = [Sample.model_validate(row) for _, row in read_jsonl(self._file)]
             self.samples = [sample for sample in kept if sample.step <= state.global_step]
         if state.global_step == 0:
             self._ask(kwargs["model"], state)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         if state.global_step % self._every == 0 or control.should_training_stop:
             self._ask(kwargs["model"], state)
 
@@ -203,7 +173,7 @@ class SampleCallback(TrainerCallback):
             write_jsonl(self._file, (sample.model_dump() for sample in self.samples))
             console.note(f"Answers after {state.global_step} of {state.max_steps} steps:")
             for sample in made:
-                line = " ".join(sample.answer.split())
+                line = one_line(sample.answer)
                 console.note(f"  {sample.prompt}\n    -> {line if len(line) <= 160 else f'{line[:159]}…'}")
         self._after()
 

@@ -28,32 +28,28 @@ RENAMED = {"on_top_of": "frozen_adapter", "init_from": "resume_adapter"}
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one run was asked for.
+    """What one run was asked for."""
 
-    Attributes:
-        name: for messages and the record: ``mistral-7b/law``, or the file as a person would type it.
-        settings: of the recipe alone.
-        overrides: of the command line, which win. Values are read as YAML would read them.
-        words: the command line without the options that choose the recipe.
-    """
-
-    name: str
-    settings: dict[str, Any]
-    overrides: dict[str, Any]
-    words: list[str]
+    name: str  # for messages and the record: ``mistral-7b/law``, or the file as a person would type it
+    settings: dict[str, Any]  # of the recipe alone
+    overrides: dict[str, Any]  # of the command line, which win; values are read as YAML would read them
+    words: list[str]  # the command line without the options that choose the recipe
 
     @property
     def whole(self) -> dict[str, Any]:
-        """Settings and overrides together."""
         return {**self.settings, **self.overrides}
 
     def is_true(self, key: str) -> bool:
-        """Whether a key is switched on, however that is written."""
-        return str(self.whole.get(key, "")).lower() in {"true", "1", "yes"}
+        return is_true(self.whole.get(key, ""))
 
     def as_yaml(self) -> str:
         """One whole recipe, which ``--config`` takes."""
         return yaml.safe_dump(self.whole, sort_keys=False, allow_unicode=True, width=120)
+
+
+def is_true(value: Any) -> bool:
+    """Whether a key is switched on, however that is written."""
+    return str(value).lower() in {"true", "1", "yes"}
 
 
 def model_names() -> list[str]:
@@ -71,10 +67,6 @@ def compose(model: str, adapter: str) -> dict[str, Any]:
 
     Later parts win: what all share, what the model's size shares (``extends``), the model, the adapter, and what size
     and model say of this very adapter (``adapters``). A null takes a key out, and ``{model}`` is the model's name.
-
-    Raises:
-        UsageError: there is no such part; the message lists those there are.
-        LeyloraError: a part is not a YAML mapping.
     """
     base = _part("model", model, RECIPES, model_names())
     skill = _part("adapter", adapter, RECIPES / "adapters", adapter_names())
@@ -107,12 +99,10 @@ def _part(kind: str, name: str, folder: Path, known: list[str]) -> Path:
 def recipe_of(
     words: Sequence[str], model: str | None = DEFAULT_MODEL, adapter: str = DEFAULT_ADAPTER, config: Path | None = None
 ) -> Recipe:
-    """The recipe and the overrides of a command line.
+    """The recipe and the overrides of a command line (after the program's name).
 
-    Args:
-        words: after the program's name.
-        model, adapter: what is taken when the command line names none; ``model`` None: only ``--config`` is known.
-        config: the file that is taken then.
+    ``model`` and ``adapter``, or the file ``config``, are taken when it names none; ``model`` None: only ``--config``
+    is known.
 
     Raises:
         UsageError: ``--config`` together with ``--model`` or ``--adapter``, or no such recipe.
@@ -138,7 +128,7 @@ def recipe_of(
 
 def wants_config(words: Sequence[str]) -> bool:
     """Whether a command line asks to see its recipe (``--show_config true``) and not to run it."""
-    return str(_split(words, ())[0].get("show_config", False)).lower() in {"true", "1", "yes"}
+    return is_true(_split(words, ())[0].get("show_config"))
 
 
 def _split(words: Sequence[str], apart: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -174,12 +164,7 @@ def _value(text: str) -> Any:
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """The keys and values of one file.
-
-    Raises:
-        UsageError: the file is missing; the message lists the models and adapters there are.
-        LeyloraError: it is not a YAML mapping.
-    """
+    """The keys and values of one file."""
     if not path.is_file():
         raise UsageError(
             f"There is no recipe {path}; those of train/recipes are chosen with --model ({', '.join(model_names())}) "

@@ -1,19 +1,22 @@
-"""A finished run on paper: its record ``run.json``, its curves, and the model card written from both."""
+"""A finished run on paper: its record ``run.json``, its curves, the model card written from both; ROUGE.
+
+Reading a record is light: torch and matplotlib are only imported where they measure and draw.
+"""
 
 import platform
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from rouge_score.rouge_scorer import RougeScorer
 
 import leylora
 from leylora.files import save_figure
-
-if TYPE_CHECKING:  # reading a record is light
-    from matplotlib.figure import Figure
+from leylora.text import accented_words, one_line
 
 PICTURE_FILES = ("training.png", "training.svg")
 BLUE, ORANGE, GREY = "#1f5f8b", "#d1662b", "0.35"
@@ -31,29 +34,15 @@ class LossPoint(BaseModel):
 
 
 class Sample(BaseModel):
-    """One greedy answer after ``step`` steps (0: before the first), cut short if it is long."""
+    """One greedy answer after ``step`` steps (0: before the first)."""
 
     step: int
     prompt: str
     answer: str
 
 
-def _renamed(now: str, before: str) -> Any:
-    return Field(validation_alias=AliasChoices(now, before))
-
-
 class RunRecord(BaseModel):
-    """All of ``run.json``.
-
-    Losses are means in nats per trained token, speeds in tokens that are not padding (prompt included).
-    ``peak_memory_gib`` is GPU memory that torch allocated, or the process's resident memory on CPU, as
-    ``device`` says. ``utilization`` is the share of the cards' peak that useful work reached
-    (`leylora.training.memory`). Speed, utilization and ``wall_seconds`` are of the part after
-    ``resumed_from_step``, everything else of the whole run. ``adapter_sha256`` is the hash of
-    ``adapter_model.safetensors``. ``config`` is the composed recipe with the command line's keys, which
-    ``train/sft.py --config`` takes as a file. Records before 0.1 call ``frozen_adapter`` ``on_top_of`` and
-    ``resume_adapter`` ``init_from``.
-    """
+    """All of ``run.json``: losses in nats a trained token, speeds in tokens that are not padding (prompt included)."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), populate_by_name=True)
 
@@ -63,11 +52,16 @@ class RunRecord(BaseModel):
     recipe: str
     overrides: list[str]
     instruction_template: str
-    config: dict[str, Any] = {}
-    frozen_adapter: str | None = _renamed("frozen_adapter", "on_top_of")
-    frozen_adapter_sha256: str | None = _renamed("frozen_adapter_sha256", "on_top_of_sha256")
-    resume_adapter: str | None = _renamed("resume_adapter", "init_from")
-    resume_adapter_sha256: str | None = _renamed("resume_adapter_sha256", "init_from_sha256")
+    config: dict[str, Any] = {}  # the composed recipe with the command line's keys; ``--config`` takes it as a file
+    # AliasChoices: as records before 0.1 call them
+    frozen_adapter: str | None = Field(validation_alias=AliasChoices("frozen_adapter", "on_top_of"))
+    frozen_adapter_sha256: str | None = Field(
+        validation_alias=AliasChoices("frozen_adapter_sha256", "on_top_of_sha256")
+    )
+    resume_adapter: str | None = Field(validation_alias=AliasChoices("resume_adapter", "init_from"))
+    resume_adapter_sha256: str | None = Field(
+        validation_alias=AliasChoices("resume_adapter_sha256", "init_from_sha256")
+    )
     seed: int
     versions: dict[str, str]
     device: str
@@ -84,12 +78,12 @@ class RunRecord(BaseModel):
     quantized_fraction: float
     trainable_parameters: int
     packing_efficiency: float | None
-    tokens_per_second: float
-    utilization: float | None = None
-    peak_memory_gib: float
+    tokens_per_second: float  # like utilization and wall_seconds of the part after resumed_from_step
+    utilization: float | None = None  # share of the cards' peak that useful work reached (`leylora.training.memory`)
+    peak_memory_gib: float  # of `peak_memory_gib`
     train_loss: float
     eval_loss: float | None
-    adapter_sha256: str
+    adapter_sha256: str  # of adapter_model.safetensors
     wall_seconds: float
     resumed_from_step: int | None = None
     log: list[LossPoint]
@@ -98,20 +92,19 @@ class RunRecord(BaseModel):
 
 def installed_versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide what a run computes."""
-    return {"python": platform.python_version(), **{package: _version(package) for package in PACKAGES}}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        if package == "leylora":  # run from its sources, as with PYTHONPATH=src
-            return leylora.__version__
-        raise
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            if package != "leylora":
+                raise
+            found[package] = leylora.__version__  # run from its sources, as with PYTHONPATH=src
+    return found
 
 
 def peak_memory_gib() -> tuple[float, str]:
-    """The most memory used so far, in GiB, and what it was measured on: the GPU's name or ``cpu``."""
+    """The most that torch allocated on the GPU so far, or that the process held on CPU; the GPU's name or ``cpu``."""
     import torch
 
     if torch.cuda.is_available():
@@ -125,12 +118,7 @@ def peak_memory_gib() -> tuple[float, str]:
 
 
 def draw(log: Sequence[LossPoint], name: str, folder: Path) -> None:
-    """Draw the curves into ``folder`` as `PICTURE_FILES`; the same log gives the same bytes."""
-    save_figure(curves(log, name), *(folder / file for file in PICTURE_FILES), dpi=110)
-
-
-def curves(log: Sequence[LossPoint], name: str) -> "Figure":
-    """Three panels over the same steps; the loss on held-out rows is drawn as points."""
+    """Draw three panels over the same steps into ``folder`` as `PICTURE_FILES`; the same log gives the same bytes."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -158,20 +146,14 @@ def curves(log: Sequence[LossPoint], name: str) -> "Figure":
         axis.grid(axis="y", color="0.9", linewidth=0.8)
         axis.tick_params(labelsize=8)
     norm.set_ylim(bottom=0)
-    return figure
+    save_figure(figure, *(folder / file for file in PICTURE_FILES), dpi=110)
 
 
 def model_card(record: RunRecord, config: dict[str, Any]) -> str:
-    """A Hugging Face model card (Markdown with a YAML head) that says what was trained on what, and how it went.
-
-    Args:
-        config: the adapter's config as it is saved.
-    """
+    """A Hugging Face model card (Markdown with a YAML head); ``config`` is the adapter's as it is saved."""
     parents = [parent for parent in (record.frozen_adapter, record.resume_adapter) if parent]
     loss = "not measured" if record.eval_loss is None else f"{record.eval_loss:.4f}"
-    packing = "off" if record.packing_efficiency is None else f"{record.packing_efficiency:.1%}"
     replay = f"`{record.replay_dataset}`, {record.replay_fraction:.0%} of the rows" if record.replay_dataset else "none"
-    speed = f"{record.tokens_per_second:,.0f} tokens/s, {record.peak_memory_gib:.2f} GiB ({record.device})"
     rows = [
         ("base model", f"{record.base_model} ({record.revision})"),
         ("recipe", f"`{record.recipe}` {' '.join(record.overrides)}".strip()),
@@ -181,9 +163,12 @@ def model_card(record: RunRecord, config: dict[str, Any]) -> str:
         ("LoRA", f"r {config['r']}, alpha {config['lora_alpha']}, on {', '.join(config['target_modules'])}"),
         ("4-bit share of the linear weights", f"{record.quantized_fraction:.0%}"),
         ("steps, tokens", f"{record.steps:,}, {record.tokens:,}"),
-        ("packing efficiency", packing),
+        ("packing efficiency", "off" if record.packing_efficiency is None else f"{record.packing_efficiency:.1%}"),
         ("loss in training, held out", f"{record.train_loss:.4f}, {loss}"),
-        ("speed, peak memory", speed),
+        (
+            "speed, peak memory",
+            f"{record.tokens_per_second:,.0f} tokens/s, {record.peak_memory_gib:.2f} GiB ({record.device})",
+        ),
         ("seed", str(record.seed)),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
@@ -238,91 +223,20 @@ def _answers(record: RunRecord) -> str:
 
 def _cell(text: str) -> str:
     """One line that a Markdown table can hold, cut to a size one still reads."""
-    line = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    line = one_line(text).replace("|", "\\|").replace("<", "&lt;")
     return line if len(line) <= 300 else f"{line[:299]}…"
 
 
-# --- of summaries
+# --- overlap of a summary with its reference
 
 KINDS = ("rouge1", "rouge2", "rougeL")
-"""Overlap of single words, of pairs of neighbours, and of the longest common subsequence (Lin 2004)."""
-SUMMARISERS = {"lead": "the article's first three sentences", "before": "base model", "after": "after training"}
+_SCORER = RougeScorer(list(KINDS), tokenizer=SimpleNamespace(tokenize=accented_words))
 
 
-class SummaryRecord(BaseModel):
-    """All of a summary run's ``run.json``.
+def rouge(text: str, reference: str) -> dict[str, float]:
+    """F1, 0 to 1, of single words, of pairs of neighbours, and of the longest common subsequence (Lin 2004).
 
-    ``rouge`` holds mean F1 by summariser (``lead``: the article's first three sentences; ``before`` and ``after``
-    training) and kind; ``gain`` the 95 % bootstrap interval over articles of after less before, by kind.
-    ``weights_sha256`` is the hash of the adapter's or model's safetensors file.
+    The package's own tokenizer knows only a-z and cuts "niño" into "ni" and "o", and its stemmer is English. Here a
+    word is a run of letters and digits of any script in lower case, and nothing is stemmed.
     """
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-    name: str
-    kind: str
-    base_model: str
-    revision: str
-    recipe: str
-    overrides: list[str]
-    prompt: str
-    dataset: str
-    dataset_sha256: str
-    rows: int
-    rows_too_long: int
-    articles_cut: int
-    eval_rows: int
-    unwritable_characters: str
-    steps: int
-    seed: int
-    versions: dict[str, str]
-    device: str
-    processes: int
-    trainable_parameters: int
-    train_loss: float
-    eval_loss_before: float
-    eval_loss: float
-    rouge: dict[str, dict[str, float]]
-    gain: dict[str, tuple[float, float]] = {}
-    peak_memory_gib: float
-    wall_seconds: float
-    weights_sha256: str = ""
-    log: list[dict[str, Any]]
-
-    def table(self) -> list[tuple[str, ...]]:
-        """Summariser, ROUGE-1, ROUGE-2, ROUGE-L (times 100), loss; last the gain with its interval."""
-        losses = {"before": f"{self.eval_loss_before:.3f}", "after": f"{self.eval_loss:.3f}"}
-        lines = [
-            (label, *(f"{100 * self.rouge[key][kind]:.1f}" for kind in KINDS), losses.get(key, ""))
-            for key, label in SUMMARISERS.items()
-        ]
-        gains = (f"{100 * low:+.1f} to {100 * high:+.1f}" for low, high in map(self.gain.__getitem__, KINDS))
-        return [*lines, ("gain, 95 % interval", *gains, "")] if self.gain else lines
-
-    def card(self) -> str:
-        """A Hugging Face model card (Markdown with a YAML head)."""
-        scores = "\n".join(f"| {' | '.join(row)} |" for row in self.table())
-        lora = self.kind == "lora"
-        return f"""---
-base_model: {self.base_model}
-pipeline_tag: summarization
-language: es
-library_name: {"peft" if lora else "transformers"}
-tags: [summarization, leylora]
----
-
-# {self.name}
-
-{"A LoRA adapter" if lora else "A whole model, all weights trained"}: summaries of Spanish news, trained with leylora
-(`{" ".join((self.recipe, *self.overrides))}`). The input is `{self.prompt}`, a line break and the article.
-
-ROUGE F1 × 100 on {self.eval_rows} held-out articles (words with their accents, no stemmer), and loss in nats a token:
-
-| summariser | ROUGE-1 | ROUGE-2 | ROUGE-L | loss |
-|---|---|---|---|---|
-{scores}
-
-Trained for {self.steps:,} steps on {self.rows:,} rows of `{self.dataset}`. Every held-out summary, before and after:
-`summaries.jsonl`. All figures and hashes: `run.json`. A summary may state what its article does not say; read it
-against the article.
-"""
+    return {kind: float(score.fmeasure) for kind, score in _SCORER.score(reference, text).items()}

@@ -1,4 +1,4 @@
-"""Going on after an interruption: which checkpoint is whole, and whether it is still the same run.
+"""Resuming after an interruption: which checkpoint is complete, and whether it is still the same run.
 
 A run keeps its checkpoints in a work folder beside its output, ``LORA/.NAME.run``. A checkpoint counts once the list
 of its files' hashes (``complete.json``) has been written, as the last thing; what is there without one was cut off.
@@ -32,7 +32,7 @@ FREE_KEYS = re.compile(
     r"load_best_model_at_end|metric_for_best_model|greater_is_better|enable_jit_checkpoint|"
     r"model_name_or_path|model_revision|frozen_adapter|resume_adapter|dataset_name|replay_dataset|trust_remote_code"
 )
-"""Keys that may differ when a run goes on: they change no loss, or what they name is compared by its hash."""
+"""Keys that may differ when a run resumes: they change no loss, or what they name is compared by its hash."""
 
 
 @contextmanager
@@ -40,9 +40,6 @@ def only_one(work: Path) -> Iterator[None]:
     """Keep other runs out of ``work`` while the block runs, by a lock that the system drops when a process dies.
 
     A launcher that was killed leaves its workers running, and the next run would write between their files.
-
-    Raises:
-        LeyloraError: a run of this name is going on.
     """
     work.mkdir(parents=True, exist_ok=True)
     lock = FileLock(work / "lock")
@@ -71,7 +68,6 @@ def checkpoints(work: Path) -> list[Path]:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The number of optimizer steps a checkpoint was written after."""
     return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
@@ -102,11 +98,6 @@ def find_checkpoint(arguments: Arguments, work: Path) -> Path | None:
 
     ``--resume_from_checkpoint true`` takes the last one that is whole, and begins anew when there is none yet, so that
     a job that may be requeued can always ask for it. A path takes that very one.
-
-    Raises:
-        UsageError: an interrupted run is there and nobody said what to do with it; or a path that is not a checkpoint
-            of this run.
-        LeyloraError: checkpoints are there and none is whole, or the one asked for is not.
     """
     asked = str(arguments.training.resume_from_checkpoint or "false")
     found = checkpoints(work)
@@ -118,10 +109,20 @@ def find_checkpoint(arguments: Arguments, work: Path) -> Path | None:
             )
         return None
     if asked.lower() != "true":
-        return _named(Path(asked), work)
+        named = Path(asked)
+        if not named.is_dir() or named.resolve() not in [path.resolve() for path in found]:
+            names = ", ".join(path.name for path in found) or "none"
+            raise UsageError(
+                f"{named} is not a checkpoint of this run (in {shown(work)}: {names}); to train on from the adapter of "
+                "another run use --resume_adapter."
+            )
+        if fault := fault_of(named):
+            raise LeyloraError(
+                f"The checkpoint {named} {fault}; --resume_from_checkpoint true takes the last whole one."
+            )
+        return named
     for checkpoint in reversed(found):
-        fault = fault_of(checkpoint)
-        if fault is None:
+        if (fault := fault_of(checkpoint)) is None:
             return checkpoint
         console.note(f"The checkpoint of step {step_of(checkpoint)} {fault}; going back to the one before.")
     if found:
@@ -130,36 +131,18 @@ def find_checkpoint(arguments: Arguments, work: Path) -> Path | None:
     return None
 
 
-def _named(checkpoint: Path, work: Path) -> Path:
-    if not checkpoint.is_dir() or checkpoint.resolve() not in [path.resolve() for path in checkpoints(work)]:
-        names = ", ".join(path.name for path in checkpoints(work)) or "none"
-        raise UsageError(
-            f"{checkpoint} is not a checkpoint of this run (in {shown(work)}: {names}); to train on from the adapter "
-            "of another run use --resume_adapter."
-        )
-    fault = fault_of(checkpoint)
-    if fault is not None:
-        raise LeyloraError(
-            f"The checkpoint {checkpoint} {fault}; --resume_from_checkpoint true takes the last whole one."
-        )
-    return checkpoint
-
-
 def begin(work: Path, checkpoint: Path | None, arguments: Arguments, made_from: dict[str, Any]) -> None:
-    """Make ``work`` ready: a run that goes on must be the one that was interrupted; a new one writes down what it is.
+    """Make ``work`` ready: a resumed run must be the one that was interrupted; a new one writes down what it is.
 
-    Checkpoints later than ``checkpoint`` are removed, all of them when the run begins anew.
-
-    Args:
-        made_from: hashes of the rows, base model and adapters below, and the like, by the name a person is told.
-
-    Raises:
-        LeyloraError: names what changed since the run began.
+    Checkpoints later than ``checkpoint`` are removed, all of them when the run begins anew. ``made_from`` holds hashes
+    of rows, base model and adapters below, by the name shown to a person.
     """
-    asked = what_was_asked(arguments, made_from)
+    keys = {**arguments.training.to_dict(), **asdict(arguments.model), **asdict(arguments.run)}
+    kept = {key: value for key, value in keys.items() if not FREE_KEYS.fullmatch(key)}
+    kept["number of processes"] = arguments.training.world_size
+    asked = json.loads(json.dumps({**kept, **made_from}, default=str))
     if checkpoint is not None:
-        changed = what_changed(read_json(work / ASKED), asked)
-        if changed:
+        if changed := what_changed(read_json(work / ASKED), asked):
             raise LeyloraError(
                 f"{shown(work)} cannot go on, because this changed since the run began: {'; '.join(changed)}. Undo "
                 "the change to go on, or begin again with --overwrite true."
@@ -172,24 +155,12 @@ def begin(work: Path, checkpoint: Path | None, arguments: Arguments, made_from: 
         write_json(work / ASKED, asked)
 
 
-def what_was_asked(arguments: Arguments, made_from: dict[str, Any]) -> dict[str, Any]:
-    """All that decides what a run computes, by name: the keys of the recipe and ``made_from``, as JSON values."""
-    keys = {**arguments.training.to_dict(), **asdict(arguments.model), **asdict(arguments.run)}
-    kept = {key: value for key, value in keys.items() if not FREE_KEYS.fullmatch(key)}
-    kept["number of processes"] = arguments.training.world_size
-    result: dict[str, Any] = json.loads(json.dumps({**kept, **made_from}, default=str))
-    return result
-
-
 def what_changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Names of the entries that differ, with both values where these say something to a person."""
     changed = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
         if old != new:
-            changed.append(key if _is_hash(old) or _is_hash(new) else f"{key} ({old} before, {new} now)")
+            hashed = any(re.fullmatch(r"(sha256:)?[0-9a-f]{40,64}", str(value)) for value in (old, new))
+            changed.append(key if hashed else f"{key} ({old} before, {new} now)")
     return changed
-
-
-def _is_hash(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"(sha256:)?[0-9a-f]{40,64}", value) is not None

@@ -33,10 +33,10 @@ from leylora.models.templates import instruction_template, served_template, trai
 from leylora.models.tiny import make_stand_in
 from leylora.project import shown
 from leylora.training import checks
-from leylora.training.adapter import TRAINED, adapter_folder, attach, write_weights
+from leylora.training.adapter import adapter_folder, attach, whole_weights, write_weights
 from leylora.training.config import Arguments
 from leylora.training.data import filled, prepare, show_masks
-from leylora.training.distributed import check_processes, uses_zero3, whole_weights
+from leylora.training.distributed import uses_zero3
 from leylora.training.progress import SampleCallback
 from leylora.training.record import LossPoint, RunRecord, draw, installed_versions, model_card, peak_memory_gib
 from leylora.training.resume import begin, find_checkpoint, only_one, step_of
@@ -58,7 +58,7 @@ def run(arguments: Arguments, overrides: list[str]) -> RunRecord:
         UsageError: the output's name is taken or one the webui could not load, or a key cannot be used.
         LeyloraError: what stops a run: see `checks`, `data`, `leylora.models.load`, `adapter`, `trainer`.
     """
-    work = work_folder(arguments.output)
+    work = arguments.output.with_name(f".{arguments.output.name}.run")  # beside the output, so on the same disk
     with only_one(work) if arguments.training.should_save else nullcontext():
         record = train(arguments, overrides, work)
     assert record is not None
@@ -69,17 +69,9 @@ def dry_run(arguments: Arguments) -> None:
     """Everything `run` does before its first step; nothing is kept.
 
     Without a GPU the checks of a large model are made on a small stand-in of its architecture.
-
-    Raises:
-        LeyloraError: the first check that fails; those that held are printed above it.
     """
     with tempfile.TemporaryDirectory() as scratch:
         train(arguments, [], Path(scratch))
-
-
-def work_folder(output: Path) -> Path:
-    """Where a run keeps its checkpoints: beside the output, so on the same disk."""
-    return output.with_name(f".{output.name}.run")
 
 
 def train(arguments: Arguments, overrides: list[str], work: Path) -> RunRecord | None:
@@ -91,7 +83,7 @@ def train(arguments: Arguments, overrides: list[str], work: Path) -> RunRecord |
     try:
         # ---- what needs nothing but the recipe
         name = check_adapter_name(output.name)
-        check_processes(arguments)
+        checks.processes(arguments)
         if output.exists() and not asked.overwrite:
             raise UsageError(f"{shown(output)} exists; add --overwrite true to replace it, or change output_dir.")
         checkpoint = None if dry else find_checkpoint(arguments, work)
@@ -178,7 +170,7 @@ def train(arguments: Arguments, overrides: list[str], work: Path) -> RunRecord |
 
     # ---- record and save
     memory_gib, device = peak_memory_gib()
-    weights = whole_weights(model, TRAINED)  # every process must call this
+    weights = whole_weights(model)  # every process must call this
     packed = data.train.packed
     record = RunRecord(
         name=name,

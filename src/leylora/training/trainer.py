@@ -12,7 +12,7 @@ Two rules stop a run, both before anything is saved as finished, and show the co
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,6 @@ from transformers import (
     TrainerCallback,
     TrainerControl,
     TrainerState,
-    TrainingArguments,
 )
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import rotate_checkpoints
@@ -37,29 +36,22 @@ from leylora import console
 from leylora.errors import LeyloraError, UsageError, first_line, flattened
 from leylora.models.cards import find_card, peak_tflops
 from leylora.project import shown
+from leylora.text import one_line
 from leylora.training.adapter import TRAINED, keep_fp32_master_weights, load_trained
 from leylora.training.config import Arguments
 from leylora.training.data import IGNORED, TokenizedDataset, lengths, pack, packs_evaluation
-from leylora.training.memory import flops_per_token, matmul_parameters, mean_context
+from leylora.training.memory import flops_per_token, matmul_parameters, mean_context, selective_pays
 from leylora.training.progress import ProgressBar
 from leylora.training.resume import checkpoints, seal, step_of
 
 WINDOW, FACTOR = 20, 2.0
 SHOWN_DOCUMENTS, SHOWN_CHARACTERS = 8, 90
-FASTEST = 700
-"""TFLOP/s from which on selective checkpointing costs more than it saves: Hopper and later."""
 TENSORBOARD = Path("runs")
 """Where TensorBoard's files go, a folder a run, unless TENSORBOARD_LOGGING_DIR says otherwise."""
 
 
 class LoraTrainer(SFTTrainer):
-    """One adapter's trainer.
-
-    Attributes:
-        watch: sees each micro-batch and stops a run that is lost.
-        bar: what the person sees, and the meter of tokens and seconds.
-        keep: how many checkpoints stay on disk; None for all.
-    """
+    """One adapter's trainer, with what stops a lost run (``watch``) and what a person sees (``bar``)."""
 
     def __init__(self, *, watch: "DivergenceCallback", bar: ProgressBar, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -70,11 +62,7 @@ class LoraTrainer(SFTTrainer):
             self.add_callback(callback)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write a checkpoint, seal it, and only then remove older ones.
-
-        Raises:
-            LeyloraError: it could not be written; the ones before are untouched.
-        """
+        """Write a checkpoint, seal it, and only then remove older ones."""
         work = Path(self.args.output_dir)
         checkpoint = work / f"checkpoint-{self.state.global_step}"
         try:
@@ -112,8 +100,14 @@ class LoraTrainer(SFTTrainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            forget_paging(self.optimizer)
+        if checkpoint is None:
+            return
+        # bitsandbytes marks paged memory by attributes of a tensor, which torch saves with it. Where several processes
+        # load a checkpoint straight onto their cards the marks stay on ordinary memory, and bitsandbytes 0.50 would
+        # have CUDA move pages that do not exist, which ends the process.
+        for tensor in (tensor for state in self.optimizer.state.values() for tensor in state.values()):
+            for mark in ("is_paged", "page_deviceid"):
+                getattr(tensor, "__dict__", {}).pop(mark, None)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
@@ -162,9 +156,7 @@ def build_trainer(
     arguments: Arguments,
     work: Path,
 ) -> LoraTrainer:
-    """TRL's trainer over rows that are already labelled, with adapters in float32.
-
-    Rows that nobody has packed yet are packed here.
+    """TRL's trainer over rows that are labelled already, and packed here if they are not yet; adapters in float32.
 
     Raises:
         UsageError: TRL or transformers cannot use a key.
@@ -179,13 +171,9 @@ def build_trainer(
     card = None if args.use_cpu else find_card()
     peak = peak_tflops(card.name) if card else None
     settle_checkpointing(args, str(model.config._attn_implementation), peak)
-    bar = ProgressBar(name)
-    if peak is not None:
-        flops = flops_per_token(matmul_parameters(model), model.config, mean_context(lengths(train.dataset)))
-        bar = ProgressBar(name, flops, peak * 1e12 * args.world_size)
-    evaluated = None
-    if held_out is not None:
-        evaluated = held_out.packed or pack(held_out.dataset, args, packing=packs_evaluation(args))
+    flops = flops_per_token(matmul_parameters(model), model.config, mean_context(lengths(train.dataset)))
+    bar = ProgressBar(name, flops, peak * 1e12 * args.world_size if peak else None)
+    evaluated = held_out and (held_out.packed or pack(held_out.dataset, args, packing=packs_evaluation(args)))
     try:
         trainer = LoraTrainer(
             watch=DivergenceCallback(train, tokenizer, stop_on_divergence=arguments.run.stop_on_divergence),
@@ -208,19 +196,11 @@ def build_trainer(
 
 
 def settle_checkpointing(args: SFTConfig, attention: str, peak: float | None = None) -> None:
-    """Drop the details of checkpointing where they would stop a run or only cost time.
-
-    TRL refuses ``selective`` when ``gradient_checkpointing`` is off. With a flash-attention kernel there is little to
-    save: attention is fast to compute again, and watching every operation costs more than that. On the fastest cards
-    the run waits for Python anyway: 13 % slower with ``selective`` on an H200 (benchmarks/README.md).
-
-    Args:
-        peak: TFLOP/s of the card.
-    """
+    """Drop ``selective``, which TRL refuses when ``gradient_checkpointing`` is off, where it would only cost time."""
     details = args.gradient_checkpointing_kwargs
     if not args.gradient_checkpointing:
         args.gradient_checkpointing_kwargs = None
-    elif details and ("flash" in attention or (peak or 0) >= FASTEST):
+    elif details and not selective_pays(attention, peak):
         args.gradient_checkpointing_kwargs = {key: value for key, value in details.items() if key != "selective"}
 
 
@@ -231,30 +211,12 @@ class LogAtCheckpoints(TrainerCallback):
     fewer steps than in a run that was never interrupted, and the last steps would be in no log.
     """
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
+    def on_step_end(self, args: Any, state: Any, control: TrainerControl, **kwargs: Any) -> TrainerControl:
         if control.should_save or control.should_evaluate or control.should_training_stop:
             control.should_log = True
         return control
 
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
-        return self.on_step_end(args, state, control, **kwargs)
-
-
-def forget_paging(optimizer: torch.optim.Optimizer) -> None:
-    """Take bitsandbytes' marks of paged memory off state that was loaded into ordinary memory.
-
-    The marks are attributes of a tensor, which torch saves with it. Where several processes load a checkpoint straight
-    onto their cards they stay, and bitsandbytes 0.50 would have CUDA move pages that do not exist, which ends the
-    process.
-    """
-    for state in optimizer.state.values():
-        for tensor in state.values():
-            for mark in ("is_paged", "page_deviceid"):
-                getattr(tensor, "__dict__", {}).pop(mark, None)
+    on_epoch_end = on_step_end
 
 
 def _not_written(checkpoint: Path, error: Exception) -> LeyloraError:
@@ -277,28 +239,25 @@ def _not_written(checkpoint: Path, error: Exception) -> LeyloraError:
 
 
 def mean_loss(log: Sequence[dict[str, Any]]) -> float:
-    """Mean training loss over all steps, also those before an interruption, from the logged means."""
-    total, last = 0.0, 0
-    for point in log:
-        if "loss" in point:
-            total, last = total + float(point["loss"]) * (point["step"] - last), point["step"]
-    return total / max(1, last)
+    """Mean training loss over all steps, also those before an interruption."""
+    windows = list(loss_windows(log, 1))
+    return sum(total for _, total in windows) / max(1, sum(steps for steps, _ in windows))
 
 
 def window_means(log: Sequence[dict[str, Any]]) -> list[float]:
-    """Mean losses over successive windows of at least `WINDOW` steps; an incomplete last window is ignored.
+    """Mean losses over successive windows of at least `WINDOW` steps; an incomplete last window is ignored."""
+    return [total / steps for steps, total in loss_windows(log, WINDOW)]
 
-    A logged loss is itself a mean, over the steps since the one before.
-    """
-    means: list[float] = []
+
+def loss_windows(log: Sequence[dict[str, Any]], least: int) -> Iterator[tuple[int, float]]:
+    """Steps and summed loss of successive windows; a logged loss is itself a mean, over the steps since the last."""
     total, begin, last = 0.0, 0, 0
     for point in log:
         if "loss" in point:
             total, last = total + float(point["loss"]) * (point["step"] - last), point["step"]
-            if last - begin >= WINDOW:
-                means.append(total / (last - begin))
+            if last - begin >= least:
+                yield last - begin, total
                 total, begin = 0.0, last
-    return means
 
 
 def diverged(means: Sequence[float]) -> bool:
@@ -328,10 +287,7 @@ class MicroBatch(NamedTuple):
 
 
 class DivergenceCallback(TrainerCallback):
-    """Sees the micro-batches of each step, and stops the run by one of the two rules above.
-
-    Costs a comparison or two a micro-batch; ids and losses stay where they are until there is something to tell.
-    """
+    """Sees the micro-batches of each step, and stops the run by one of the two rules above."""
 
     def __init__(
         self, rows: TokenizedDataset, tokenizer: PreTrainedTokenizerBase, *, stop_on_divergence: bool = True
@@ -372,14 +328,7 @@ class DivergenceCallback(TrainerCallback):
             if self._worst is None or mean > self._worst[0]:
                 self._worst = (mean, step, batch)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not self._stop or not logs or "loss" not in logs:
             return
         means = window_means(state.log_history)
@@ -405,7 +354,7 @@ class DivergenceCallback(TrainerCallback):
         for ids in (ids for batch in batches for ids in batch.documents()):
             while ids and ids[-1] == self._tokenizer.pad_token_id:
                 ids.pop()
-            text = " ".join(self._tokenizer.decode(ids).split())[:SHOWN_CHARACTERS]
+            text = one_line(self._tokenizer.decode(ids))[:SHOWN_CHARACTERS]
             lines.append(f"{names.get(tuple(ids), 'a part of a row')}: {text}")
         lines = list(gather_object(lines))
         console.note(f"Rows of step {step}:")

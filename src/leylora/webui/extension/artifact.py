@@ -1,8 +1,8 @@
 """The extension as something `leylora.webui.export` can put into an installation.
 
-Nothing has to be installed in the webui's own Python: `script.py` loads, from a package beside it, a plain copy of
-`leylora.grounding`, of its stemmer and of the few files it stands on. Imports in the copied files are relative: the
-copy may have another name than leylora, and never meets one that is installed.
+Nothing has to be installed in the webui's own Python: `script.py` loads a plain copy of `leylora.grounding`, of its
+stemmer and of the few files it imports. Their imports are relative, so that the copy, which has another name, never
+loads an installed leylora.
 """
 
 from importlib import metadata

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...grounding.checker import CheckedCitation, check_answer, explain, marked
 from ...grounding.ground import Grounded, ground
-from ...grounding.search import Hit, LawIndex
+from ...grounding.search import LawIndex
 
 params: dict[str, Any] = {
     "display_name": "Leyes (leylora)",
@@ -81,14 +81,18 @@ def ui() -> None:
 
     def search(query: str) -> str:
         hits = _index.search(query, 5) if _index and query.strip() else []
-        return "\n\n".join(map(_shown, hits)) or "Nada encontrado."
+        shown = [f"**{one.article.citation}** {one.article.rubric}\n\n{html.escape(one.passage)}" for one in hits]
+        return "\n\n".join(shown) or "Nada encontrado."
+
+    laws = _index.laws if _index else ()
+    listed = "; ".join(f"{law.name}, ed. {law.edition or 's. f.'}" for law in laws)
 
     with gr.Accordion(params["display_name"], open=False):
         active = gr.Checkbox(value=params["activate"], label="Responder con artículos de ley y comprobar las citas")
         count = gr.Slider(1, 8, value=params["articles"], step=1, label="Artículos por pregunta")
         query = gr.Textbox(label="Buscar en las leyes", placeholder="plazo para apelar; COIP 140")
         found = gr.Markdown()
-        gr.Markdown(_laws())
+        gr.Markdown(f"Leyes: {listed or 'ninguna'}. No es asesoría legal.")
     active.change(lambda value: params.update(activate=value), active, None)
     count.change(lambda value: params.update(articles=int(value)), count, None)
     query.submit(search, query, found)
@@ -118,10 +122,8 @@ def _below(grounded: Grounded, checked: list[CheckedCitation]) -> str:
 
 
 def _verdict(one: CheckedCitation) -> str:
-    head = f"<div>{one.mark} <b>{html.escape(one.text)}</b>: {html.escape(explain(one))}"
-    if one.article is None:
-        return f"{head}</div>"
-    return f"{head}{_folded(one.article.citation, one.article.rubric, one.article.body)}</div>"
+    article = _folded(one.article.citation, one.article.rubric, one.article.body) if one.article else ""
+    return f"<div>{one.mark} <b>{html.escape(one.text)}</b>: {html.escape(explain(one))}{article}</div>"
 
 
 def _folded(citation: str, rubric: str, body: str) -> str:
@@ -129,13 +131,3 @@ def _folded(citation: str, rubric: str, body: str) -> str:
     text = "<br>".join(html.escape(line) for line in body.split("\n") if line.strip())
     title = html.escape(f"{citation}. {rubric}".rstrip(". "))
     return f"<details><summary>{title}</summary>{text}</details>"
-
-
-def _shown(hit: Hit) -> str:
-    return f"**{hit.article.citation}** {hit.article.rubric}\n\n{html.escape(hit.passage)}"
-
-
-def _laws() -> str:
-    laws = _index.laws if _index else ()
-    listed = "; ".join(f"{law.name}, ed. {law.edition or 's. f.'}" for law in laws)
-    return f"Leyes: {listed or 'ninguna'}. No es asesoría legal."
