@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -42,11 +42,10 @@ def sample_law() -> Law:
         Article(law_id="huertos", kind="articulo", number=number, rubric=rubric, body=body, status="vigente", path=())
         for number, (rubric, body) in rows.items()
     )
-    return Law(
-        id="huertos", name="Ley de Huertos", siglas="LH", aliases=(), registro_oficial="Registro Oficial 1",
-        published=date(2019, 1, 1), last_reform=date(2020, 2, 3), layout="none", pages=1, source_sha256="0" * 64,
-        articles=articles, provisions=(), audit={},
-    )  # fmt: skip
+    days: dict[str, Any] = {"published": date(2019, 1, 1), "last_reform": date(2020, 2, 3)}
+    facts: dict[str, Any] = {"registro_oficial": "Registro Oficial 1", "layout": "none", "pages": 1}
+    facts |= {"aliases": (), "source_sha256": "0" * 64, "provisions": (), "audit": {}}
+    return Law(id="huertos", name="Ley de Huertos", siglas="LH", articles=articles, **days, **facts)
 
 
 @pytest.fixture(scope="module")

@@ -8,26 +8,16 @@ import pytest
 
 from leylora.chat.any_model import check_marian, generate, load_any, t5_prompt, translate
 from leylora.errors import LeyloraError, UsageError
-from leylora.models.load import load_tokenizer
+from leylora.models.tiny import make_tiny_t5
 
 TEXT = "La biblioteca presta libros por quince días."
 
 
 @pytest.fixture(scope="module")
-def t5(tiny_base: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random T5 with the small base's tokenizer."""
-    import torch
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    torch.manual_seed(0)
-    tokenizer = load_tokenizer(str(tiny_base("tiny-mistral")))
-    config = T5Config(
-        vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4,
-        decoder_start_token_id=0, pad_token_id=0, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small T5 of random weights."""
     folder = tmp_path_factory.mktemp("t5") / "t5-random"
-    T5ForConditionalGeneration(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    make_tiny_t5([TEXT, "Uno", "The house."] * 3, folder)
     return folder
 
 
@@ -56,7 +46,7 @@ def test_a_causal_model_goes_on_and_does_not_repeat_the_prompt(tiny_base: Callab
         translate(*loaded, "The house.", "en", "xx")
 
 
-def test_what_is_no_model_is_said(tmp_path: Path) -> None:
+def test_what_is_not_a_model_is_said(tmp_path: Path) -> None:
     with pytest.raises(LeyloraError, match="does not exist"):
         load_any(str(tmp_path / "none"))
 

@@ -115,7 +115,7 @@ def test_a_models_words_cannot_steer_the_terminal() -> None:
     assert plain("a\x1b[2J\x07b\tc\nd\x9b") == "a[2Jb\tc\nd"
 
 
-def test_bytes_that_are_no_text_do_not_end_the_chat(say: Callable[..., str]) -> None:
+def test_bytes_that_are_not_text_do_not_end_the_chat(say: Callable[..., str]) -> None:
     assert "tokens/s" in say("Hola \udcff\udcfe")
 
 

@@ -16,11 +16,6 @@ from .small_laws import PLANTED, dogs, fairs, index_of, law
 FINE = "(Art. 4, Ley de Perros, ed. 2024-08-15)"
 
 
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> LawIndex:
-    return index_of(tmp_path_factory.mktemp("laws"), dogs(), fairs())
-
-
 def check(answer: str, grounded: Grounded | None, index: LawIndex) -> list[CheckedCitation]:
     """As the chat asks."""
     return check_answer(answer, index, given=grounded.articles if grounded else ())

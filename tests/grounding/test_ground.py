@@ -21,11 +21,6 @@ from leylora.grounding.search import LawIndex
 from .small_laws import DOGS, LONG, PLANTED, dogs, fairs, index_of, law
 
 
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> LawIndex:
-    return index_of(tmp_path_factory.mktemp("laws"), dogs(), fairs())
-
-
 def cited(grounded: Grounded) -> list[str]:
     return [hit.article.citation for hit in grounded.sources]
 

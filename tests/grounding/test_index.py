@@ -18,11 +18,6 @@ from leylora.laws.catalog import catalog
 from .small_laws import DOGS, LONG, dogs, fairs, index_of, law, saved
 
 
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> LawIndex:
-    return index_of(tmp_path_factory.mktemp("laws"), dogs(), fairs())
-
-
 def test_it_holds_the_laws_with_their_editions(index: LawIndex) -> None:
     assert [(one.id, one.edition, len(one.numbers)) for one in index.laws] == [
         ("perros", "2024-08-15", 10),

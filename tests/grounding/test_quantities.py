@@ -53,12 +53,18 @@ def test_un_and_una_are_articles_unless_they_count() -> None:
 @pytest.mark.parametrize(
     ("text", "bound"),
     [
-        ("al menos tres días", "min"), ("no menos de tres días", "min"), ("un mínimo de tres días", "min"),
-        ("hasta tres días", "max"), ("un máximo de tres días", "max"), ("no mayor de tres días", "max"),
-        ("no más de tres días", "max"), ("más de tres días", "min"), ("menos de tres días", "max"),
+        ("al menos tres días", "min"),
+        ("no menos de tres días", "min"),
+        ("un mínimo de tres días", "min"),
+        ("hasta tres días", "max"),
+        ("un máximo de tres días", "max"),
+        ("no mayor de tres días", "max"),
+        ("no más de tres días", "max"),
+        ("más de tres días", "min"),
+        ("menos de tres días", "max"),
         ("en el plazo de tres días", ""),
     ],
-)  # fmt: skip
+)
 def test_bounds(text: str, bound: str) -> None:
     assert quantities(text)[-1].bound == bound
 
@@ -66,10 +72,12 @@ def test_bounds(text: str, bound: str) -> None:
 @pytest.mark.parametrize(
     ("text", "term"),
     [
-        ("en el término de tres días", "término"), ("en el plazo máximo de tres días", "plazo"),
-        ("tres días término", "término"), ("dentro de tres días", ""),
+        ("en el término de tres días", "término"),
+        ("en el plazo máximo de tres días", "plazo"),
+        ("tres días término", "término"),
+        ("dentro de tres días", ""),
     ],
-)  # fmt: skip
+)
 def test_kind_of_period(text: str, term: str) -> None:
     assert read(text).term == term
     assert read(text).unit == "días"

@@ -12,20 +12,10 @@ from leylora.laws.law import Law, load_laws
 from leylora.project import ROOT
 from leylora.text import fold
 
-from .small_laws import dogs, fairs, index_of, law, saved
+from .small_laws import dogs, fairs, index_of, law
 
 PARSED = ROOT / "data" / "build" / "laws"
 QUESTIONS = ROOT / "data" / "benchmark" / "retrieval.jsonl"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved(tmp_path_factory.mktemp("laws"), dogs(), fairs())
-
-
-@pytest.fixture(scope="module")
-def index(folder: Path) -> LawIndex:
-    return index_of(folder)
 
 
 def test_accents_go_and_the_letter_ñ_stays() -> None:

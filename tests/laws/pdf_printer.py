@@ -149,9 +149,12 @@ _LONG_MONTHS = "Enero Febrero Marzo Abril Mayo Junio Julio Agosto Septiembre Oct
 _ROMAN = "I II III IV V VI VII VIII IX X XI XII".split()  # noqa: SIM905
 _KINDS = {"libro": "Libro", "titulo": "Título", "capitulo": "Capítulo", "seccion": "Sección", "paragrafo": "Parágrafo"}
 _PLURALS = {
-    "general": "GENERALES", "transitoria": "TRANSITORIAS", "reformatoria": "REFORMATORIAS",
-    "derogatoria": "DEROGATORIAS", "final": "FINALES",
-}  # fmt: skip
+    "general": "GENERALES",
+    "transitoria": "TRANSITORIAS",
+    "reformatoria": "REFORMATORIAS",
+    "derogatoria": "DEROGATORIAS",
+    "final": "FINALES",
+}
 
 
 @dataclass(frozen=True)
@@ -302,8 +305,12 @@ def _additions(
         yield Paragraph(
             "Nota: Por votación popular se aprobó sustituir este artículo, cuyo texto se describe a continuación."
         )
-        yield Paragraph(f"{number}.- {article.rubric}.- Este texto es el de la votación popular." if article.rubric
-                        else f"{number}.- Este texto es el de la votación popular.", number)  # fmt: skip
+        yield Paragraph(
+            f"{number}.- {article.rubric}.- Este texto es el de la votación popular."
+            if article.rubric
+            else f"{number}.- Este texto es el de la votación popular.",
+            number,
+        )
     small = layout == "lexis-finder"
     if article.concordances:
         yield Paragraph("Concordancias:" if small else "CONCORDANCIAS:")

@@ -12,8 +12,19 @@ from leylora.laws.parse import parse_file
 
 from .pdf_printer import Layout, PrintedArticle, PrintedDivision, PrintedLaw, Trap, print_law
 
-NUMBERS = ["1", "2", "3", "3.1", "4", "5", *(f"5-innumerado-{k}" for k in (1, 2, 3)), *map(str, range(6, 15)),
-           "19", "20", "21"]  # fmt: skip
+NUMBERS = [
+    "1",
+    "2",
+    "3",
+    "3.1",
+    "4",
+    "5",
+    *(f"5-innumerado-{k}" for k in (1, 2, 3)),
+    *map(str, range(6, 15)),
+    "19",
+    "20",
+    "21",
+]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 HARMLESS: tuple[tuple[Trap, ...], ...] = (
     (),

@@ -167,8 +167,15 @@ def test_letters_and_roman_numbers_are_told_apart() -> None:
 
 
 def test_an_absent_numeral_says_which_there_are() -> None:
-    article = Article(law_id="x", kind="articulo", number="5", rubric=None, body="", status="vigente",
-                      numerals=read_numerals(["1. Uno.", "2. Dos."]))  # fmt: skip
+    article = Article(
+        law_id="x",
+        kind="articulo",
+        number="5",
+        rubric=None,
+        body="",
+        status="vigente",
+        numerals=read_numerals(["1. Uno.", "2. Dos."]),
+    )
     assert article.numeral(2).text == "Dos."
     with pytest.raises(LeyloraError, match=r"article 5 of x has no item 3; it has: 1, 2"):
         article.numeral(3)

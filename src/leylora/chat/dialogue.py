@@ -94,6 +94,11 @@ class Turn:
     def messages(self) -> list[Message]:
         return [{"role": "user", "content": self.question}, {"role": "assistant", "content": self.answer}]
 
+    @property
+    def uncited(self) -> bool:
+        """Whether the model was given articles and its answer cites none."""
+        return self.grounded is not None and self.finish is not None and not self.checked
+
 
 def open_chat(
     model: str | None = None,

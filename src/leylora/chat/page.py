@@ -363,7 +363,7 @@ def sources(turn: Turn) -> str:
         f"{html.escape(explain(one))}</li>"
         for one in turn.checked
     )
-    if turn.grounded is not None and turn.finish is not None and not turn.checked:
+    if turn.uncited:
         verdicts = '<li class="doubt">⚠ La respuesta no cita ningún artículo.</li>'
     cards = "".join(_card(article, cited.get(article.citation)) for article in sources_of(turn))
     if not verdicts and not cards:

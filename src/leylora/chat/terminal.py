@@ -83,15 +83,14 @@ class Terminal:
                 console.say("\n(Para salir: Ctrl-D o /quit.)")
                 return ""
             if line.strip() == BLOCK:
-                if block:
-                    return "\n".join(lines).strip()
-                block = True
+                block = not block
             elif line.endswith("\\") and not block:
                 lines.append(line[:-1])
+                continue
             else:
                 lines.append(line)
-                if not block:
-                    return "\n".join(lines).strip()
+            if not block:
+                return "\n".join(lines).strip()
 
     def _answer(self, question: str) -> None:
         stop = threading.Event()
@@ -118,7 +117,7 @@ class Terminal:
         for cited in turn.checked:
             said = f"  {verdict(cited)}: {plain(cited.text)}. {plain(explain(cited))}"
             console.out.print(said, style=_STYLES[cited.mark], markup=False)
-        if turn.grounded is not None and turn.finish is not None and not turn.checked:
+        if turn.uncited:
             console.out.print("  ⚠ La respuesta no cita ningún artículo.", style="yellow")
         given = len(turn.grounded.sources) if turn.grounded else 0
         sources = f" · artículos: {given} (/sources)" if given else ""

@@ -95,7 +95,6 @@ class CheckedCitation:
 
     @property
     def mark(self) -> str:
-        """✓, ⚠ or ✗."""
         return {Verdict.VERIFIED: "✓", Verdict.DOES_NOT_EXIST: "✗"}.get(self.verdict, "⚠")
 
 
@@ -139,7 +138,6 @@ _HOLDS = (
 
 
 def explain(one: CheckedCitation, language: Literal["es", "en"] = "es") -> str:
-    """One sentence on why a citation has its verdict."""
     place = ("es", "en").index(language)
     if not one.findings:
         return _HOLDS[place]
@@ -224,7 +222,6 @@ def _named_elsewhere(citation: Citation, answer: str) -> Citation:
 
 
 def _fault(one: CheckedCitation, given: Sequence[IndexedArticle] | None, answer: str) -> Finding | None:
-    """What is wrong with the citation itself."""
     citation, law, article = one.citation, one.law, one.article
     if article is None:
         if law and law.numbers:

@@ -31,8 +31,6 @@ class Named(Protocol):
 
 
 class Edition(Named, Protocol):
-    """A law in one edition."""
-
     @property
     def edition(self) -> str: ...
 
@@ -308,7 +306,6 @@ class IndexedLaw:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All it is called by."""
         return tuple(name for name in (self.name, self.siglas, *self.aliases) if name)
 
 
@@ -328,7 +325,6 @@ class IndexedArticle:
 
     @cached_property
     def part(self) -> dict[str, str]:
-        """The text of each part by its label."""
         return dict(self.parts)
 
     @cached_property

@@ -50,8 +50,6 @@ class ConditionKind(str, Enum):  # noqa: UP042
 
 
 class Condition(NamedTuple):
-    """A condition with the words that open it."""
-
     kind: ConditionKind
     span: Span
 

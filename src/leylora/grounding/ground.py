@@ -51,12 +51,10 @@ class Grounded:
 
     @property
     def articles(self) -> list[IndexedArticle]:
-        """The articles given."""
         return [hit.article for hit in self.sources]
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """System and user turn, as chat templates take them."""
         return [{"role": "system", "content": self.system}, {"role": "user", "content": self.prompt}]
 
 

@@ -87,7 +87,6 @@ _stemming = threading.Lock()  # the stemmer keeps the word in itself
 
 @lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
-    """The stem of one folded word."""
     with _stemming:
         return str(_stemmer.stemWord(word))
 

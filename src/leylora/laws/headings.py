@@ -118,7 +118,7 @@ def choose_headings(
     repealed: Collection[int] = (),
 ) -> Headings:
     """Decide which candidates are articles; ``repealed`` numbers need no heading. ``zones`` are those of
-    `structure.find_zones`: where one ``resumes``, the law goes on after the provisions if its count goes on too."""
+    `structure.find_zones`: where the law may go on after the provisions, it does if its count goes on too."""
     refused = list(refused)
     candidates = _drop_index(candidates, refused, line_count)
     numbered = [candidate for candidate in candidates if candidate.key is not None]
@@ -146,7 +146,6 @@ def choose_headings(
 
 
 def _key(candidate: Candidate) -> Key:
-    """The key of a numbered candidate."""
     assert candidate.key is not None
     return candidate.key
 

@@ -188,7 +188,6 @@ class Law(Identity):
 
     @cached_property
     def numbers(self) -> tuple[str, ...]:
-        """The numbers of the articles in printed order."""
         return tuple(article.number for article in self.articles)
 
     def article(self, number: int | str) -> Article:

@@ -45,7 +45,7 @@ def parse_law(source: Source, law_id: str | None = None) -> Law:
     headings = choose_headings(candidates, refused, len(lines), zones, announced_repeals(lines))
     if not headings.accepted:
         raise LeyloraError(f"{source.path}: no line is the heading of an article of this law; is it a law?")
-    pieces = cut(lines, headings, division_lines, [zone.line for zone in zones])
+    pieces = cut(lines, headings, division_lines, [line for line, _ in zones])
 
     first = headings.accepted[0].line
     lengths = sorted(len(line) for line in lines[first:] if line)

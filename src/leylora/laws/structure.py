@@ -130,8 +130,6 @@ MAX_NAME_LINE = 140
 
 
 class DivisionLine(NamedTuple):
-    """A division and where it is printed."""
-
     line: int
     division: Division
 
@@ -220,16 +218,9 @@ class ProvisionLine(NamedTuple):
     title: str
 
 
-class Zone(NamedTuple):
-    """A line that opens provisions; ``resumes`` is whether a division before the next heading shows that the law may
-    go on after them."""
-
-    line: int
-    resumes: bool
-
-
-def find_zones(lines: Sequence[str], headings: Sequence[int], division_lines: Sequence[int]) -> list[Zone]:
-    """The zones of provisions after the first of the ``headings``, which are all lines that look like one."""
+def find_zones(lines: Sequence[str], headings: Sequence[int], division_lines: Sequence[int]) -> list[tuple[int, bool]]:
+    """The lines that open provisions, after the first of the ``headings`` (all lines that look like one); each with
+    whether a division before the next heading shows that the law may go on after them."""
     openings = {*headings, *division_lines}
     zones = []
     for index, line in enumerate(lines):
@@ -242,7 +233,7 @@ def find_zones(lines: Sequence[str], headings: Sequence[int], division_lines: Se
             next_heading = [*headings, len(lines)][bisect_right(headings, index)]
             between = bisect_left(division_lines, next_heading) > bisect_right(division_lines, index)
             # After "Reformatorias" come chapters and articles of other laws.
-            zones.append(Zone(index, between and fold(match["kind"]) != "reformatoria"))
+            zones.append((index, between and fold(match["kind"]) != "reformatoria"))
     return zones
 
 

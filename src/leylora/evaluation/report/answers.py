@@ -98,7 +98,7 @@ def _question(results: Results, texts: Texts, answered: Sequence[tuple[Item, Ans
         about = ""
         for one in results.scores.findings:
             if one.kind == "not-answered":  # a model or variant without any answer
-                heading = ", ".join(filter(None, (one.model, texts.name("variant", one.variant))))
+                heading = texts.place(one.model, one.variant)
                 answers.append(Said(heading, one.model, one.variant, "failed", [(one.error, "")], False, {}, ""))
     else:
         setting = texts.part(f"setting:{item.setting}") if item.setting else ""
@@ -126,12 +126,12 @@ def said(item: Item, answer: Answer, mark: Mark | None, texts: Texts) -> Said:
         tags |= {flag: texts(f"flag.{flag}") for flag in mark.flags}
         tags |= {f"cite-{one.verdict}": texts(f"cite.{one.verdict}") for one in mark.citations}
         note = "; ".join(texts(f"reason.{reason}") for reason in mark.reasons)
-    heading = [answer.model, texts.name("variant", answer.variant), item.preset]
     if item.suite == FREE:
-        heading += [] if item.temperature is None else [f"{texts('temperature')} {texts.tick(item.temperature)}"]
         note = texts("answer.took", tokens=answer.tokens, seconds=texts.duration(answer.seconds))
     note = "" if answer.error else note
-    return Said(", ".join(filter(None, heading)), answer.model, answer.variant, verdict, pieces, cut, tags, note)
+    heat = "" if item.temperature is None else f"{texts('temperature')} {texts.tick(item.temperature)}"
+    heading = texts.place(answer.model, answer.variant, item.preset, heat)
+    return Said(heading, answer.model, answer.variant, verdict, pieces, cut, tags, note)
 
 
 def cut_out(text: str, citations: Iterable[Citation], longest: int = LONGEST) -> tuple[list[tuple[str, str]], bool]:

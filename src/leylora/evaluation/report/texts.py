@@ -26,6 +26,9 @@ class Texts:
         """What users call ``name`` within a family of keys (``variant``, ``metric`` ...); without an entry, itself."""
         return self.get(f"{family}.{name}", name)
 
+    def place(self, model: str, variant: str, *more: str) -> str:
+        return ", ".join(filter(None, (model, self.name("variant", variant), *more)))
+
     def metric(self, metric: str, suite: str) -> str:
         """What a metric is called; the score of some suites is a single measure with a name of its own."""
         return self.get(f"metric.{suite}.{metric}", self.name("metric", metric))

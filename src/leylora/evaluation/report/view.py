@@ -196,9 +196,9 @@ def _findings(findings: list[Finding], texts: Texts) -> Facts:
     """The findings by what they are about (model, variant, suite), each a sentence with the ids of its items."""
     facts: Facts = {}
     for one in findings:
-        names = (one.model, texts.name("variant", one.variant), texts.name("suite", one.suite))
+        place = texts.place(one.model, one.variant, texts.name("suite", one.suite))
         ids = ", ".join(one.items[:12]) + ("…" if len(one.items) > 12 else "")
-        facts.setdefault(", ".join(filter(None, names)), []).append((sentence(one, texts), ids))
+        facts.setdefault(place, []).append((sentence(one, texts), ids))
     return facts or {"": [(texts("findings.none"), "")]}
 
 
@@ -272,8 +272,8 @@ def _differences(results: Results, tabled: Scored, texts: Texts) -> list[Table]:
     """Every paired difference with its interval, each table on a scale of its own."""
 
     def contestant(name: str) -> str:  # a variant, or MODEL/VARIANT in a comparison between models
-        model, slash, variant = name.rpartition("/")
-        return f"{model}{', ' if slash else ''}{texts.name('variant', variant)}"
+        model, _, variant = name.rpartition("/")
+        return texts.place(model, variant)
 
     tables = []
     for place, scores in tabled.items():
@@ -348,7 +348,7 @@ def _merges(results: Results, texts: Texts) -> list[Figure]:
             continue
         parents = " + ".join(f"{texts.number(one['weight'], 2)} × {one['name']}" for one in merge["parents"])
         rank = "" if merge.get("rank") is None else f", r = {merge['rank']}"
-        title = f"{label}, {texts.name('variant', variant.name)}: {merge['method']}{rank} ({parents})"
+        title = f"{texts.place(label, variant.name)}: {merge['method']}{rank} ({parents})"
         cells = {
             (one["module"].rpartition(".")[2], layer_of(one["module"]) or 0): float(one["truncation_error"])
             for one in merge["modules"]
@@ -412,7 +412,7 @@ def _provenance(results: Results, texts: Texts) -> Facts:
             if one.adapter:
                 same = texts("provenance.same-as", other=texts.name("variant", one.same_as)) if one.same_as else ""
                 adapter = ", ".join(filter(None, (one.adapter, same)))
-                models.append((f"{model.label}, {texts.name('variant', one.name)}: {adapter}", one.sha256))
+                models.append((f"{texts.place(model.label, one.name)}: {adapter}", one.sha256))
     for suite in provenance.suites:
         tasks = ", ".join(f"{texts.name('task', task)} {count}" for task, count in suite.tasks.items())
         counted = f"{texts.name('suite', suite.name)}: {suite.items} ({tasks})"
