@@ -117,7 +117,7 @@ def test_what_cannot_be_meant_is_one_sentence(words: list[str], message: str) ->
 @pytest.mark.parametrize(
     ("text", "message"), [("- a\n- b\n", "found list"), ("a: [", "not YAML"), ("", "found NoneType")]
 )
-def test_a_recipe_that_is_no_mapping(tmp_path: Path, text: str, message: str) -> None:
+def test_a_recipe_that_is_not_a_mapping(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(LeyloraError, match=message):

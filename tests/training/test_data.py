@@ -155,7 +155,7 @@ def test_datasets_that_are_not_there(tmp_path: Path) -> None:
         ([{"role": "system", "content": "Responde."}], "ends with a message of the system"),
     ],
 )
-def test_a_row_that_is_no_conversation_is_named_with_its_fault(tmp_path: Path, messages: list[Any], fault: str) -> None:
+def test_a_row_that_is_not_a_conversation_is_named(tmp_path: Path, messages: list[Any], fault: str) -> None:
     rows = [row("¿Cuál es el plazo?", "Quince días."), {"messages": messages}]
     (tmp_path / "train.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     with pytest.raises(LeyloraError, match=f"split 'train', row 2: .*{fault}.*mend it"):

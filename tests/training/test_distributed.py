@@ -26,7 +26,7 @@ WORDS = ["ley", "plazo", "multa", "norma", "juez", "parte", "recurso", "derecho"
 
 @dataclass(frozen=True)
 class Reference:
-    """The one-process run that the others are held against."""
+    """The one-process run that the others are compared with."""
 
     words: list[str]
     record: RunRecord
@@ -78,7 +78,7 @@ def same_as_one_process(reference: Reference, folder: Path) -> None:
             assert torch.allclose(found_factor, factor, atol=TOLERANCE)
 
 
-def test_distributed_give_the_losses_of_one(reference: Reference) -> None:
+def test_two_processes_give_the_losses_of_one(reference: Reference) -> None:
     out = reference.folder / "two"
     command = ["accelerate.commands.launch", "--config_file", "train/accelerate/ddp.yaml", "--main_process_port", "0"]
     done = launch([*command, "train/sft.py"], [*reference.words, "--output_dir", str(out)])

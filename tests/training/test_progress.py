@@ -21,7 +21,7 @@ from leylora.training.trainer import LoraTrainer
 TEMPLATE = instruction_template("leylora-mistral")
 
 
-def test_the_same_step_answers_with_and_without_company(
+def test_a_prompt_is_answered_the_same_alone_and_in_a_batch(
     tiny_base: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prompts are answered in one batch, padded on the left; that must not change an answer, nor anything else."""

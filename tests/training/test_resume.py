@@ -1,4 +1,4 @@
-"""A run that was killed goes on as if it had never been, or says why it cannot."""
+"""A killed run resumes as if it had never been interrupted, or says why it cannot."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def go(folder: Path, name: str, *more: str) -> RunRecord:
 def kill_while_it_saves_step_6(folder: Path) -> Path:
     """Start a real run and SIGKILL it in the middle of writing its third checkpoint; give the work folder.
 
-    A named pipe in the place of a checkpoint's file holds the process there, for nobody reads from it.
+    A named pipe in the place of a checkpoint's file holds the process there, because nothing reads from it.
     """
     work = folder / "LORA" / ".killed.run"
     line = words(folder, "killed", "--frozen_adapter", str(folder / "LORA" / "below"), "--dataset_num_proc", "1")
@@ -101,7 +101,7 @@ def wait_for(path: Path, process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.01)
 
 
-def test_a_killed_run_goes_on_bit_for_bit(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_run_resumes_bit_for_bit(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     work = kill_while_it_saves_step_6(place)
     assert not (place / "LORA" / "killed").exists()
     with pytest.raises(
@@ -204,7 +204,7 @@ def test_a_run_cut_off_after_its_last_step_only_has_to_be_saved(
     assert [path.name for path in checkpoints(tmp_path / "work")] == ["checkpoint-2", "checkpoint-3"]
     files = {path.name for path in (tmp_path / "work" / "checkpoint-3").iterdir()}
     assert COMPLETE in files
-    assert "training_args.bin" not in files  # a pickle of everything, which nobody reads
+    assert "training_args.bin" not in files  # a pickle of everything, which is never read
     second = trainer("--max_steps", "3")
     second.run(tmp_path / "work" / "checkpoint-3")
     assert second.state.log_history == first.state.log_history[:-1]  # all but the speed of the whole

@@ -20,7 +20,7 @@ from .conftest import row
 TEMPLATE = instruction_template("leylora-mistral")
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_names_the_rows(
+def test_a_loss_that_is_not_a_number_stops_the_run_and_names_the_rows(
     trainer: Callable[..., LoraTrainer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     built = trainer("--save_strategy", "steps", "--save_steps", "1", "--packing", "false")

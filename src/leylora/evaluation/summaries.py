@@ -95,7 +95,15 @@ def find_tuned(base: str, asked: str, lora: Path = LORA) -> list[Variant]:
             if "rouge" in run and same_base(base, run.get("base_model")):
                 folders.append(path.parent)
     elif asked != "none":
-        folders = [_folder(word.strip(), lora) for word in asked.split(",") if word.strip()]
+        for word in filter(None, map(str.strip, asked.split(","))):
+            tuned = [
+                folder
+                for folder in (Path(word), lora / word)
+                if (folder / WEIGHTS_FILE).is_file() or (folder / MODEL_FILE).is_file()
+            ]
+            if not tuned:
+                raise UsageError(f"{word} holds neither an adapter ({WEIGHTS_FILE}) nor a model ({MODEL_FILE}).")
+            folders.append(tuned[0])
     found = [BASE]
     for folder in folders:
         name = folder.resolve().name
@@ -107,13 +115,6 @@ def find_tuned(base: str, asked: str, lora: Path = LORA) -> list[Variant]:
         weights = folder / (WEIGHTS_FILE if (folder / CONFIG_FILE).is_file() else MODEL_FILE)
         found.append(Variant(name=name, role="other", adapter=str(folder), sha256=sha256_file(weights), run=run))
     return found
-
-
-def _folder(word: str, lora: Path) -> Path:
-    for folder in (Path(word), lora / word):
-        if (folder / WEIGHTS_FILE).is_file() or (folder / MODEL_FILE).is_file():
-            return folder
-    raise UsageError(f"{word} holds neither an adapter ({WEIGHTS_FILE}) nor a model ({MODEL_FILE}).")
 
 
 def summary_items(rows: Path, prompt: str = SummaryArguments.prompt, limit: int | None = None) -> list[Item]:
