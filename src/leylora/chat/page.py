@@ -12,6 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -321,12 +322,9 @@ def serve_page(chat: Chat, port: int) -> None:
     """Serve the page until Ctrl-C."""
     demo = launch(Page(chat), port)
     console.note(f"Open {demo.local_url} in a browser; Ctrl-C ends it.")
-    try:
+    with suppress(KeyboardInterrupt):
         demo.block_thread()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        demo.close(verbose=False)
+    demo.close(verbose=False)
 
 
 def header(model: str, laws: Sequence[str]) -> str:
