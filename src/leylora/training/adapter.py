@@ -1,7 +1,7 @@
 """The LoRA adapter of a run: attached to the base (new, over a frozen one, or continued), written, put back."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dic
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, set_seed
+from trl import ModelConfig
 
 from leylora.adapters.config import CONFIG_FILE, plain_config
 from leylora.adapters.files import WEIGHTS_FILE
@@ -29,31 +30,13 @@ def attach(base: PreTrainedModel, arguments: Arguments, family: Family) -> PeftM
 
     The same seed gives every adapter of a base the same A matrices at the start, which makes a later merge of
     two adapters to a single rank lose little.
-
-    Raises:
-        UsageError: no layer of the model has a name in ``lora_target_modules``.
-        LeyloraError: the adapter to build on is missing or does not fit the base.
     """
     asked, run = arguments.model, arguments.run
     set_seed(arguments.training.seed)
     if run.resume_adapter:
         with fitting(adapter_folder(run.resume_adapter)) as folder:
             return PeftModel.from_pretrained(base, folder, is_trainable=True)
-    targets = asked.lora_target_modules or list(family.linear_layers)
-    config = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=asked.lora_r,
-        lora_alpha=asked.lora_alpha,
-        lora_dropout=asked.lora_dropout,
-        target_modules=[targets] if isinstance(targets, str) and targets != "all-linear" else targets,
-        use_rslora=asked.use_rslora,
-        use_dora=asked.use_dora,
-        bias="none",
-    )
-    try:
-        model = get_peft_model(base, config)
-    except ValueError as error:
-        raise UsageError(f"lora_target_modules {targets} do not fit a {family.name} model: {error}") from None
+    model = new_adapter(base, asked, family.linear_layers, f"a {family.name} model")
     if run.frozen_adapter:
         with fitting(adapter_folder(run.frozen_adapter)) as folder:
             model.load_adapter(folder, adapter_name=FROZEN, is_trainable=False)
@@ -61,6 +44,27 @@ def attach(base: PreTrainedModel, arguments: Arguments, family: Family) -> PeftM
         for name, parameter in model.named_parameters():  # set_adapter made both trainable
             parameter.requires_grad_(f".{TRAINED}." in name)
     return model
+
+
+def new_adapter(
+    base: PreTrainedModel, asked: ModelConfig, targets: Sequence[str], what: str, task: str = "CAUSAL_LM"
+) -> PeftModel:
+    """``base`` (``what``, in words) with a new adapter, on ``targets`` unless ``asked`` names other layers."""
+    layers = asked.lora_target_modules or list(targets)
+    config = LoraConfig(
+        task_type=task,
+        r=asked.lora_r,
+        lora_alpha=asked.lora_alpha,
+        lora_dropout=asked.lora_dropout,
+        target_modules=[layers] if isinstance(layers, str) and layers != "all-linear" else layers,
+        use_rslora=asked.use_rslora,
+        use_dora=asked.use_dora,
+        bias="none",
+    )
+    try:
+        return get_peft_model(base, config)
+    except ValueError as error:
+        raise UsageError(f"lora_target_modules {layers} do not fit {what}: {error}") from None
 
 
 def adapter_folder(name: str) -> Path:

@@ -40,8 +40,7 @@ from leylora.training.data import IGNORED, RunData, filled, lengths
 from leylora.training.distributed import uses_zero3
 from leylora.training.trainer import LoraTrainer
 
-REAL_ROWS = 32
-"""Conversations of the dataset whose prompts are compared token by token with what a server sends."""
+REAL_ROWS = 32  # conversations of the dataset whose prompts are compared token by token with what a server sends
 CHAT_TEMPLATE = "chat_template.jinja"
 LEAK = 0.1
 """Most that packing may change a document's logits, as a share of what seeing the other document changes them."""

@@ -35,8 +35,7 @@ from leylora.text import nfc
 from leylora.training.config import Arguments
 
 ROLES = ("system", "user", "assistant")
-IGNORED = -100
-"""Label of a token that carries no loss (PyTorch's ``ignore_index``)."""
+IGNORED = -100  # label of a token that carries no loss (PyTorch's ``ignore_index``)
 
 
 @dataclass
@@ -63,14 +62,7 @@ class RunData(NamedTuple):
 
 
 def prepare(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, template: str) -> RunData:
-    """Load, label, check and pack the rows that ``arguments`` name.
-
-    Args:
-        template: the chat template with ``{% generation %}`` blocks.
-
-    Raises:
-        LeyloraError: a dataset is missing or empty, or a row would ruin the run.
-    """
+    """Load, label, check and pack the rows that ``arguments`` name; ``template`` has ``{% generation %}`` blocks."""
     script, asked, args = arguments.script, arguments.run, arguments.training
     assert args.max_length is not None  # `leylora.training.checks.fits`
     talk = load_conversations(str(script.dataset_name), script.dataset_train_split, script.dataset_config)
@@ -182,9 +174,7 @@ def tokenize(
 ) -> TokenizedDataset:
     """Render each conversation with the training template and label the assistant's tokens.
 
-    Args:
-        template: Jinja text with ``{% generation %}`` blocks (`leylora.models.templates.training_template`).
-        max_length: in tokens; a longer row is left out whole, because a cut one teaches never to end.
+    A row of more than ``max_length`` tokens is left out whole, because a cut one teaches never to end.
     """
     end = turn_end(tokenizer, template)
     kept: list[dict[str, Any]] = []

@@ -28,8 +28,7 @@ SPEED_SHARE = 0.45
 
 TOO_HIGH = 1.15
 """The most by which the estimate exceeded a published peak; only a run beyond this is certain not to fit."""
-FASTEST = 700
-"""TFLOP/s from which on selective checkpointing costs more than it saves: Hopper and later."""
+FASTEST = 700  # TFLOP/s from which on selective checkpointing costs more than it saves: Hopper and later
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from leylora.models.presets import GREEDY
 from leylora.text import one_line
 from leylora.training.record import Sample, peak_memory_gib
 
-LOG_SECONDS = 60.0
-"""Where there is no terminal (a log file of a cluster) a line is printed at most this often."""
+LOG_SECONDS = 60.0  # where there is no terminal (a log file of a cluster) a line is printed at most this often
 
 PROMPTS = (
     "Explica en dos oraciones qué es una constitución.",

@@ -20,8 +20,7 @@ from leylora.files import read_text
 from leylora.project import RECIPES, shipped, shown
 
 DEFAULT_MODEL, DEFAULT_ADAPTER = "mistral-7b", "instructions"
-DEFAULT_SUMMARY_RECIPE = RECIPES / "seq2seq" / "flan-t5-small.yaml"
-"""What train/seq2seq.py runs."""
+DEFAULT_SUMMARY_RECIPE = RECIPES / "seq2seq" / "flan-t5-small.yaml"  # what train/seq2seq.py runs
 RENAMED = {"on_top_of": "frozen_adapter", "init_from": "resume_adapter"}
 """Keys of older recipes and records, by what they are called now."""
 
@@ -103,10 +102,6 @@ def recipe_of(
 
     ``model`` and ``adapter``, or the file ``config``, are taken when it names none; ``model`` None: only ``--config``
     is known.
-
-    Raises:
-        UsageError: ``--config`` together with ``--model`` or ``--adapter``, or no such recipe.
-        LeyloraError: it is not a YAML mapping.
     """
     choices = ("model", "adapter", "config", "show_config") if model else ("config", "show_config")
     options, rest = _split(words, choices)

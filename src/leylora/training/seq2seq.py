@@ -23,7 +23,6 @@ import numpy as np
 import scipy.stats
 import torch
 from datasets import Dataset
-from peft import LoraConfig, get_peft_model
 from rich.table import Table
 from transformers import (
     DataCollatorForSeq2Seq,
@@ -37,18 +36,20 @@ from transformers import (
 from trl import ModelConfig, ScriptArguments
 
 from leylora import console
-from leylora.adapters.config import CONFIG_FILE, check_adapter_name, plain_config
+from leylora.adapters.config import check_adapter_name
 from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import read_json, read_jsonl, sha256_file, staged_folder, write_json, write_jsonl, write_text
+from leylora.files import read_jsonl, sha256_file, staged_folder, write_json, write_jsonl, write_text
 from leylora.models.cards import find_card
 from leylora.models.load import load_base, load_config, load_tokenizer
 from leylora.project import shown
+from leylora.training.adapter import new_adapter, write_weights
 from leylora.training.config import fill
 from leylora.training.data import IGNORED, load_rows
 from leylora.training.progress import ProgressBar
 from leylora.training.recipe import DEFAULT_SUMMARY_RECIPE, recipe_of
 from leylora.training.record import KINDS, installed_versions, peak_memory_gib, rouge
+from leylora.training.trainer import OUT_OF_MEMORY
 
 FLOAT32 = ("--bf16", "false")
 """T5 overflows in float16 (huggingface/transformers#9295), so cards without bfloat16 compute in float32."""
@@ -78,7 +79,7 @@ class SummaryArguments:
 
 @dataclass(frozen=True)
 class Seq2SeqArguments:
-    """Everything a summary run was asked for; see `leylora.training.config.Arguments`."""
+    """Everything a summary run was asked for, as `leylora.training.config.Arguments`."""
 
     script: ScriptArguments
     training: Seq2SeqTrainingArguments
@@ -89,11 +90,7 @@ class Seq2SeqArguments:
 
 
 def parse(words: list[str]) -> Seq2SeqArguments:
-    """Read ``--config RECIPE`` and overrides; with nothing, LoRA of Flan-T5 small.
-
-    Raises:
-        UsageError: as `leylora.training.config.fill`; or a key that summary runs cannot use.
-    """
+    """Read ``--config RECIPE`` and overrides; with nothing, LoRA of Flan-T5 small."""
     words = words if find_card() else [*words, "--use_cpu", "true", *FLOAT32]
     recipe = recipe_of(words, model=None, config=DEFAULT_SUMMARY_RECIPE)
     kinds = (ScriptArguments, Seq2SeqTrainingArguments, ModelConfig, SummaryArguments)
@@ -176,9 +173,6 @@ def tokenize_pairs(
 
     A long article is cut at its end, where news say least; a row whose *summary* is too long is left out, because a
     cut summary teaches never to end.
-
-    Raises:
-        LeyloraError: no row is left, or a summary would not end with the end-of-text token.
     """
     digest = hashlib.sha256()
     kept: list[Pair] = []
@@ -224,11 +218,7 @@ def note_unwritable(rows: SummaryRows, tokenizer: PreTrainedTokenizerBase) -> st
 
 
 def score_summaries(summaries: Sequence[str], references: Sequence[str]) -> dict[str, np.ndarray]:
-    """F1 of each summary against its reference, 0 to 1: ``(N,)`` by kind.
-
-    Raises:
-        UsageError: there is nothing to score, or not one reference a summary.
-    """
+    """F1 of each summary against its reference, 0 to 1: ``(N,)`` by kind."""
     if len(summaries) != len(references) or not summaries:
         raise UsageError(f"{len(summaries)} summaries cannot be scored against {len(references)} references.")
     scores = [rouge(summary, reference) for summary, reference in zip(summaries, references, strict=True)]
@@ -312,19 +302,7 @@ def run(arguments: Seq2SeqArguments, overrides: list[str]) -> dict[str, Any]:
     model: Any = load_base(base_name, "16bit", revision=revision, compute_dtype=torch.float32, device_map=None)
     lora = arguments.model.use_peft
     if lora:
-        targets = arguments.model.lora_target_modules or LORA_TARGETS
-        adapter = LoraConfig(
-            task_type="SEQ_2_SEQ_LM",
-            r=arguments.model.lora_r,
-            lora_alpha=arguments.model.lora_alpha,
-            lora_dropout=arguments.model.lora_dropout,
-            target_modules=[targets] if isinstance(targets, str) else targets,
-            bias="none",
-        )
-        try:
-            model = get_peft_model(model, adapter)
-        except ValueError as error:
-            raise UsageError(f"lora_target_modules {targets} do not fit {base_name}: {error}") from None
+        model = new_adapter(model, arguments.model, LORA_TARGETS, base_name, "SEQ_2_SEQ_LM")
 
     # ---- trainer
     def written(predictions: Any) -> list[str]:  # (N, T), padded with -100 where batches differ in length
@@ -356,10 +334,7 @@ def run(arguments: Seq2SeqArguments, overrides: list[str]) -> dict[str, Any]:
     try:
         trained = trainer.train(resume_from_checkpoint=resume)
     except torch.OutOfMemoryError:
-        raise LeyloraError(
-            "The GPU's memory ran out; halve per_device_train_batch_size (and double gradient_accumulation_steps), "
-            "then lower max_source_length."
-        ) from None
+        raise LeyloraError(f"{OUT_OF_MEMORY} max_source_length.") from None
     if not math.isfinite(trained.training_loss):
         raise LeyloraError(f"The training loss is {trained.training_loss}; lower learning_rate and start again.")
     after = trainer.predict(held_out.dataset, metric_key_prefix="held_out")
@@ -408,10 +383,10 @@ def run(arguments: Seq2SeqArguments, overrides: list[str]) -> dict[str, Any]:
 
     # ---- save
     with staged_folder(output, overwrite=asked.overwrite) as folder:
-        model.save_pretrained(folder)
         if lora:
-            plain = plain_config(read_json(folder / CONFIG_FILE), place=output / CONFIG_FILE)
-            write_json(folder / CONFIG_FILE, dict(sorted(plain.items())))
+            write_weights(model, folder, output)
+        else:
+            model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         record["weights_sha256"] = sha256_file(folder / (WEIGHTS_FILE if lora else "model.safetensors"))
         lines = zip(held_out.pairs, summaries["before"], summaries["after"], strict=True)

@@ -42,10 +42,8 @@ from leylora.training.record import LossPoint, RunRecord, draw, installed_versio
 from leylora.training.resume import begin, find_checkpoint, only_one, step_of
 from leylora.training.trainer import build_trainer, mean_loss
 
-SMALL = 10**9
-"""Weights up to which a dry run without a GPU loads the model itself and not a stand-in."""
-MASKED_ROWS = 2
-"""Rows of a dry run whose labels are shown."""
+SMALL = 10**9  # weights up to which a dry run without a GPU loads the model itself and not a stand-in
+MASKED_ROWS = 2  # rows of a dry run whose labels are shown
 
 
 def run(arguments: Arguments, overrides: list[str]) -> RunRecord:

@@ -44,6 +44,9 @@ from leylora.training.memory import flops_per_token, matmul_parameters, mean_con
 from leylora.training.progress import ProgressBar
 from leylora.training.resume import checkpoints, seal, step_of
 
+OUT_OF_MEMORY = (
+    "The GPU's memory ran out; halve per_device_train_batch_size (and double gradient_accumulation_steps), then lower"
+)
 WINDOW, FACTOR = 20, 2.0
 SHOWN_DOCUMENTS, SHOWN_CHARACTERS = 8, 90
 TENSORBOARD = Path("runs")
@@ -131,10 +134,7 @@ class LoraTrainer(SFTTrainer):
             else:
                 self.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         except torch.OutOfMemoryError:
-            raise LeyloraError(
-                "The GPU's memory ran out; halve per_device_train_batch_size (and double gradient_accumulation_steps), "
-                "then lower max_length."
-            ) from None
+            raise LeyloraError(f"{OUT_OF_MEMORY} max_length.") from None
         finally:
             self.bar.stop()
 
@@ -156,11 +156,7 @@ def build_trainer(
     arguments: Arguments,
     work: Path,
 ) -> LoraTrainer:
-    """TRL's trainer over rows that are labelled already, and packed here if they are not yet; adapters in float32.
-
-    Raises:
-        UsageError: TRL or transformers cannot use a key.
-    """
+    """TRL's trainer over rows that are labelled already, and packed here if they are not yet; adapters in float32."""
     args, name = arguments.training, arguments.output.name
     args.output_dir = str(work)
     args.run_name = args.run_name or name
@@ -306,9 +302,6 @@ class DivergenceCallback(TrainerCallback):
 
         All ranks see the same gradient norm, and a NaN loss makes it NaN, so they all decide the same without
         communicating.
-
-        Raises:
-            LeyloraError: a loss, or with ``scaled`` false a gradient, is not finite.
         """
         batches, self._step = self._step, []
         if gradient_norm is not None and not math.isfinite(float(gradient_norm)):  # DeepSpeed may give none
