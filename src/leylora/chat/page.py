@@ -322,9 +322,11 @@ def serve_page(chat: Chat, port: int) -> None:
     """Serve the page until Ctrl-C."""
     demo = launch(Page(chat), port)
     console.note(f"Open {demo.local_url} in a browser; Ctrl-C ends it.")
-    with suppress(KeyboardInterrupt):
-        demo.block_thread()
-    demo.close(verbose=False)
+    try:
+        with suppress(KeyboardInterrupt):
+            demo.block_thread()
+    finally:
+        demo.close(verbose=False)
 
 
 def header(model: str, laws: Sequence[str]) -> str:

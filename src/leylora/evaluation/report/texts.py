@@ -67,7 +67,7 @@ class Texts:
         return f"+{text}" if value > 0 else text
 
     def interval(self, low: float | None, high: float | None, unit: str, form: str = "range") -> str:
-        """Both ends of an interval, if it was computed. ``form``: ``range`` for a table, ``interval`` for a sentence."""
+        """Both ends of an interval, if there are any; ``range`` is the form for tables, ``interval`` for sentences."""
         if low is None or high is None:
             return "" if form == "range" else self("no-interval")
         return self(form, low=self.value(low, unit).removesuffix("\u00a0%"), high=self.value(high, unit))
