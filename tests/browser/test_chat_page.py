@@ -85,7 +85,7 @@ def computed(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def tab(browser: "Browser", address: str) -> "Iterator[Callable[[], Page]]":
-    """Opens browser tabs in sessions of their own; whatever asks for another machine fails the test."""
+    """Opens browser tabs in sessions of their own; a request to another machine fails the test."""
     contexts, outside = [], []
 
     def open_tab() -> "Page":

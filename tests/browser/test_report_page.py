@@ -80,7 +80,7 @@ def test_the_page_fits_its_window(page: "Page", width: int) -> None:
     assert page.evaluate(tables)
 
 
-def test_paper_is_white_whatever_the_screen_prefers(page: "Page") -> None:
+def test_paper_is_white_also_when_the_screen_prefers_dark(page: "Page") -> None:
     def luminance() -> float:
         colour = page.evaluate("getComputedStyle(document.body).color.match(/\\d+/g).slice(0, 3).map(Number)")
         return float(sum(colour))

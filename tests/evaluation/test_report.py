@@ -127,7 +127,7 @@ def test_every_text_is_there_in_both_languages() -> None:
 
 
 @pytest.mark.parametrize("language", get_args(Language))
-def test_whatever_the_results_can_hold_has_a_text(language: Language) -> None:
+def test_everything_that_results_can_hold_has_a_text(language: Language) -> None:
     texts = Texts(language)
     families = {"metric": [metric.name for metric in METRICS], "finding": get_args(r.FindingKind)}
     families |= {"reason": get_args(r.Reason), "flag": get_args(r.Flag), "cite": get_args(r.Verdict)}

@@ -67,7 +67,7 @@ class Chat:
     preset: str
 
     def variant(self, name: str) -> Variant:
-        """A variant by name. Raises UsageError, which lists them, when there is none."""
+        """A variant by name; for an unknown one, a UsageError that lists the known ones."""
         if name not in self.variants:
             raise UsageError(f"There is no variant '{name}' of {self.model.name} (there: {', '.join(self.variants)}).")
         return self.variants[name]
@@ -282,7 +282,7 @@ def verdict(cited: CheckedCitation) -> str:
 
 
 def sources_of(turn: Turn) -> list[IndexedArticle]:
-    """The articles an answer was given, then those it cites besides."""
+    """The articles the model was given, then the others that its answer cites."""
     given = [hit.article for hit in turn.grounded.sources] if turn.grounded else []
     cited = [one.article for one in turn.checked if one.article is not None]
     return list({article.citation: article for article in [*given, *cited]}.values())

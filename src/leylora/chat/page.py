@@ -12,6 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -322,9 +323,8 @@ def serve_page(chat: Chat, port: int) -> None:
     demo = launch(Page(chat), port)
     console.note(f"Open {demo.local_url} in a browser; Ctrl-C ends it.")
     try:
-        demo.block_thread()
-    except KeyboardInterrupt:
-        pass
+        with suppress(KeyboardInterrupt):
+            demo.block_thread()
     finally:
         demo.close(verbose=False)
 

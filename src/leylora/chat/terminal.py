@@ -34,13 +34,14 @@ PROMPT = "» "
 BLOCK = '"""'
 HELP = f"""\
 /adapter [NOMBRE]   cambia de variante; sin nombre, dice cuáles hay
-/preset [NOMBRE]    cambia los ajustes de generación; sin nombre, dice cuáles hay
+/preset [NOMBRE]    cambia los ajustes (preset); sin nombre, dice cuáles hay
 /system [TEXTO]     pone la instrucción de sistema; sin texto, la quita
-/sources [N]        los artículos de la última respuesta; con N, el texto del artículo N
+/sources [N]        los artículos de la última respuesta; con N, su texto
 /save [ARCHIVO]     guarda la conversación en JSONL
 /reset              empieza de nuevo
 /quit               sale (también Ctrl-D)
-Una línea que termina en \\ sigue en la próxima; entre dos líneas {BLOCK} caben varias. Ctrl-C detiene la respuesta."""
+Una línea que termina en \\ sigue en la próxima; entre dos líneas {BLOCK} caben
+varias. Ctrl-C detiene la respuesta."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STYLES = {"✓": "green", "⚠": "yellow", "✗": "red"}
@@ -57,7 +58,7 @@ class Terminal:
         chat = self.chat
         mode = "con los artículos de las leyes cargadas" if chat.index else "sin leyes: puede inventar artículos"
         console.say(f"{chat.model.name} · {chat.settings.variant} · {chat.preset} · {mode}")
-        console.say(f"{NOTICE} /help explica las órdenes.")
+        console.say(f"{NOTICE}\n/help explica las órdenes.")
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="replace")  # a byte that is not UTF-8 does not end the chat
         with _kept_history():

@@ -22,7 +22,7 @@ Place = tuple[str, str, str, str]  # model, variant, suite, item
 
 
 class Said(NamedTuple):
-    """One answer as the page shows it, or why there is none."""
+    """One answer as the page shows it, or why the model did not answer."""
 
     heading: str
     model: str

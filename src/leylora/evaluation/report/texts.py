@@ -11,7 +11,7 @@ TEXTS: dict[str, dict[str, str]] = yaml.safe_load(Path(__file__).with_name("text
 
 
 class Texts:
-    """``texts("section.cost")`` is a text of the report, its ``{places}`` filled; a KeyError if there is none."""
+    """``texts("section.cost")`` is a text of the report, its ``{places}`` filled; an unknown key is a KeyError."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
@@ -67,7 +67,7 @@ class Texts:
         return f"+{text}" if value > 0 else text
 
     def interval(self, low: float | None, high: float | None, unit: str, form: str = "range") -> str:
-        """Both ends of an interval; empty where there is none. ``form``: ``interval`` is for use in a sentence."""
+        """Both ends of an interval, if there are any; ``range`` is the form for tables, ``interval`` for sentences."""
         if low is None or high is None:
             return "" if form == "range" else self("no-interval")
         return self(form, low=self.value(low, unit).removesuffix("\u00a0%"), high=self.value(high, unit))

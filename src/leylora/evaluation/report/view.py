@@ -18,7 +18,7 @@ from leylora.evaluation.report.texts import Texts
 from leylora.evaluation.results import Finding, JudgeSummary, Results, Score
 
 SIGNIFICANT = 0.05  # of a p value, after Holm's correction
-ALSO = ("rouge_1", "rouge_2", "bits_per_byte", "invented_citations")  # shown beside a suite's headline
+ALSO = ("rouge_1", "rouge_2", "bits_per_byte", "invented_citations")  # shown next to a suite's headline
 
 Place = tuple[str, str, str]  # suite, metric, part
 Scored = dict[Place, dict[tuple[str, str], Score]]  # ... then by model and variant
