@@ -98,7 +98,7 @@ def random_base(
                 quant_storage=quantization.bnb_4bit_quant_storage,
                 compress_statistics=True,
                 module=layer,
-            ).to(device)  # fmt: skip -- moving is what quantises
+            ).to(device)  # moving is what quantises
             model.set_submodule(name, layer)
         elif any(buffer.is_meta for buffer in module.buffers(recurse=False)):
             with torch.device(device):  # rotary angles: computed, not drawn

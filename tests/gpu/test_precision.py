@@ -27,10 +27,27 @@ def test_a_run_in_either_half_precision_learns(
         write_jsonl(tmp_path / "data" / f"{split}.jsonl", rows)
     other = "bf16" if precision == "fp16" else "fp16"
     words = [
-        "--model", family, "--adapter", "instructions", "--model_name_or_path", str(tiny_base(family)),
-        "--dataset_name", str(tmp_path / "data"), "--output_dir", str(tmp_path / "out"), "--use_cpu", "false",
-        f"--{precision}", "true", f"--{other}", "false", "--max_steps", "20", "--logging_steps", "1",
-    ]  # fmt: skip
+        "--model",
+        family,
+        "--adapter",
+        "instructions",
+        "--model_name_or_path",
+        str(tiny_base(family)),
+        "--dataset_name",
+        str(tmp_path / "data"),
+        "--output_dir",
+        str(tmp_path / "out"),
+        "--use_cpu",
+        "false",
+        f"--{precision}",
+        "true",
+        f"--{other}",
+        "false",
+        "--max_steps",
+        "20",
+        "--logging_steps",
+        "1",
+    ]
     record = run(parse(words), words)
     losses = [point.loss for point in record.log if point.loss is not None]
     assert losses[-1] < losses[0]

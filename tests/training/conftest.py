@@ -26,10 +26,26 @@ def trainer(tiny_base: Callable[[str], Path], tmp_path: Path) -> Callable[..., L
 
     def make(*more: str) -> LoraTrainer:
         asked = parse(
-            ["--model", "tiny-mistral", "--adapter", "instructions", "--max_length", "64",
-             "--gradient_accumulation_steps", "2", "--max_steps", "6", "--eval_strategy", "no", "--logging_steps", "1",
-             "--output_dir", str(tmp_path / "LORA" / "watched"), *more]
-        )  # fmt: skip
+            [
+                "--model",
+                "tiny-mistral",
+                "--adapter",
+                "instructions",
+                "--max_length",
+                "64",
+                "--gradient_accumulation_steps",
+                "2",
+                "--max_steps",
+                "6",
+                "--eval_strategy",
+                "no",
+                "--logging_steps",
+                "1",
+                "--output_dir",
+                str(tmp_path / "LORA" / "watched"),
+                *more,
+            ]
+        )
         rows = [row(n, "Un quetzal." if n == 7 else f"Es el {n}.") for n in range(12)]
         model = attach(load_base(str(folder), compute_dtype=torch.float32), asked, FAMILIES["mistral"])
         made = tokenize(rows, tokenizer, training_template(TEMPLATE), 64)

@@ -48,10 +48,23 @@ def reference(tiny_base: Callable[[str], Path], tmp_path_factory: pytest.TempPat
     write_jsonl(folder / "data" / "train.jsonl", rows[:33])  # packed into an odd number of rows
     write_jsonl(folder / "data" / "validation.jsonl", rows[33:])
     words = [
-        "--model", "tiny-mistral", "--adapter", "instructions",
-        "--model_name_or_path", str(tiny_base("tiny-mistral")), "--dataset_name", str(folder / "data"),
-        "--max_length", "96", "--max_steps", "4", "--logging_steps", "1", "--bnb_4bit_quant_storage", "float32",
-    ]  # fmt: skip
+        "--model",
+        "tiny-mistral",
+        "--adapter",
+        "instructions",
+        "--model_name_or_path",
+        str(tiny_base("tiny-mistral")),
+        "--dataset_name",
+        str(folder / "data"),
+        "--max_length",
+        "96",
+        "--max_steps",
+        "4",
+        "--logging_steps",
+        "1",
+        "--bnb_4bit_quant_storage",
+        "float32",
+    ]
     single = [*words, "--gradient_accumulation_steps", "2", "--output_dir", str(folder / "one")]
     return Reference(words, run(parse(single), single), folder)
 
@@ -59,8 +72,13 @@ def reference(tiny_base: Callable[[str], Path], tmp_path_factory: pytest.TempPat
 def launch(command: Sequence[str], words: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *command, *words, "--gradient_accumulation_steps", "1"],
-        env={**os.environ, **environment}, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def same_as_one_process(reference: Reference, folder: Path) -> None:

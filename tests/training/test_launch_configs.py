@@ -18,18 +18,40 @@ from leylora.training.recipe import compose, recipe_of
 TRAIN = Path(__file__).parents[2] / "train"
 CONFIGS = sorted((TRAIN / "accelerate").glob("*.yaml"))
 KINDS = {
-    "cpu": DistributedType.NO, "one-gpu": DistributedType.NO, "ddp": DistributedType.MULTI_GPU,
-    "fsdp-qlora": DistributedType.FSDP, "zero3": DistributedType.DEEPSPEED,
-}  # fmt: skip
+    "cpu": DistributedType.NO,
+    "one-gpu": DistributedType.NO,
+    "ddp": DistributedType.MULTI_GPU,
+    "fsdp-qlora": DistributedType.FSDP,
+    "zero3": DistributedType.DEEPSPEED,
+}
 SKY_KEYS = {"name", "workdir", "num_nodes", "resources", "envs", "secrets", "file_mounts", "setup", "run", "config"}
 SKY_RESOURCES = {
-    "infra", "accelerators", "accelerator_args", "cpus", "memory", "instance_type", "use_spot", "disk_size",
-    "disk_tier", "network_tier", "max_hourly_cost", "image_id", "ports", "labels", "autostop", "any_of", "ordered",
+    "infra",
+    "accelerators",
+    "accelerator_args",
+    "cpus",
+    "memory",
+    "instance_type",
+    "use_spot",
+    "disk_size",
+    "disk_tier",
+    "network_tier",
+    "max_hourly_cost",
+    "image_id",
+    "ports",
+    "labels",
+    "autostop",
+    "any_of",
+    "ordered",
     "job_recovery",
-}  # fmt: skip
+}
 SKY_VARIABLES = {
-    "SKYPILOT_NODE_RANK", "SKYPILOT_NODE_IPS", "SKYPILOT_NUM_NODES", "SKYPILOT_NUM_GPUS_PER_NODE", "SKYPILOT_TASK_ID",
-}  # fmt: skip
+    "SKYPILOT_NODE_RANK",
+    "SKYPILOT_NODE_IPS",
+    "SKYPILOT_NUM_NODES",
+    "SKYPILOT_NUM_GPUS_PER_NODE",
+    "SKYPILOT_TASK_ID",
+}
 STAND_IN = '#!/bin/bash\nprintf "%s\\n" "$0" "$@" > "{out}/$SLURM_NODEID$SKYPILOT_NODE_RANK"\n'
 
 
@@ -91,9 +113,13 @@ def test_the_slurm_script_starts_one_launcher_a_machine(tmp_path: Path) -> None:
     srun = '#!/bin/bash\nshift\nfor machine in 0 1; do SLURM_NODEID=$machine "$@"; done\n'
     folder = stand_ins(tmp_path, {"srun": srun, "scontrol": "#!/bin/bash\nprintf 'node7\\nnode8\\n'\n"})
     environment = {
-        "PATH": f"{folder}/bin:{os.environ['PATH']}", "VENV": str(folder), "SLURM_JOB_NODELIST": "node[7-8]",
-        "SLURM_JOB_ID": "123456", "SLURM_JOB_NUM_NODES": "2", "SLURM_GPUS_ON_NODE": "4",
-    }  # fmt: skip
+        "PATH": f"{folder}/bin:{os.environ['PATH']}",
+        "VENV": str(folder),
+        "SLURM_JOB_NODELIST": "node[7-8]",
+        "SLURM_JOB_ID": "123456",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_GPUS_ON_NODE": "4",
+    }
     words = ["--model", "mistral-7b", "--max_steps", "5", "--output_dir", "LORA/two words"]
     subprocess.run(["bash", script, *words], env=environment, check=True, cwd=TRAIN.parent)
     for machine in (0, 1):

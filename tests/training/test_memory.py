@@ -17,9 +17,14 @@ from leylora.training.adapter import attach
 from leylora.training.config import parse
 
 MISTRAL = memory.Sizes(
-    KNOWN["mistralai/Mistral-7B-v0.1"], 4096, 1, 16, ("q_proj", "k_proj", "v_proj", "o_proj"),
-    optimizer="adamw_torch", attention="flash",
-)  # fmt: skip
+    KNOWN["mistralai/Mistral-7B-v0.1"],
+    4096,
+    1,
+    16,
+    ("q_proj", "k_proj", "v_proj", "o_proj"),
+    optimizer="adamw_torch",
+    attention="flash",
+)
 
 
 def four_bit_tensors(layer: Linear4bit) -> int:
@@ -91,10 +96,16 @@ def test_each_saving_saves() -> None:
     sizes = replace(MISTRAL, targets=GATED_MLP, attention="sdpa")
     total = memory.estimate(sizes).total
     dearer = [
-        replace(sizes, double_quant=False), replace(sizes, four_bit=False), replace(sizes, rank=64),
-        replace(sizes, checkpointing=False), replace(sizes, selective=True), replace(sizes, attention="eager"),
-        replace(sizes, frozen_rank=16), replace(sizes, half=False), replace(sizes, batch=2),
-    ]  # fmt: skip
+        replace(sizes, double_quant=False),
+        replace(sizes, four_bit=False),
+        replace(sizes, rank=64),
+        replace(sizes, checkpointing=False),
+        replace(sizes, selective=True),
+        replace(sizes, attention="eager"),
+        replace(sizes, frozen_rank=16),
+        replace(sizes, half=False),
+        replace(sizes, batch=2),
+    ]
     assert all(memory.estimate(other).total > total for other in dearer)
     cheaper = [replace(sizes, attention="flash"), replace(sizes, optimizer="paged_adamw_8bit")]
     assert all(memory.estimate(other).total < total for other in cheaper)

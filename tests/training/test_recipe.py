@@ -280,7 +280,14 @@ def test_shapes_that_are_shipped_are_those_of_the_published_models() -> None:
     for name, billions in published.items():
         assert parameters[name] / 1e9 == pytest.approx(billions, rel=0.002)
     config = Qwen3Config(
-        hidden_size=4096, num_hidden_layers=36, num_attention_heads=32, num_key_value_heads=8, head_dim=128,
-        intermediate_size=12288, vocab_size=151936, max_position_embeddings=40960, tie_word_embeddings=False,
-    )  # fmt: skip
+        hidden_size=4096,
+        num_hidden_layers=36,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        head_dim=128,
+        intermediate_size=12288,
+        vocab_size=151936,
+        max_position_embeddings=40960,
+        tie_word_embeddings=False,
+    )
     assert shape_of(config) == KNOWN["Qwen/Qwen3-8B"]

@@ -56,11 +56,32 @@ def place(tiny_base: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
 def words(folder: Path, name: str, *more: str) -> list[str]:
     """A command line whose run needs all that a checkpoint holds: dropout's random state, momentum, several epochs."""
     return [
-        "--model", "tiny-mistral", "--model_name_or_path", str(folder / "base"), "--dataset_name", str(folder / "data"),
-        "--output_dir", str(folder / "LORA" / name), "--max_length", "128", "--lora_dropout", "0.1",
-        "--gradient_accumulation_steps", "2", "--logging_steps", "3", "--max_steps", "10", "--eval_strategy", "no",
-        "--save_strategy", "steps", "--save_steps", "2", *more,
-    ]  # fmt: skip
+        "--model",
+        "tiny-mistral",
+        "--model_name_or_path",
+        str(folder / "base"),
+        "--dataset_name",
+        str(folder / "data"),
+        "--output_dir",
+        str(folder / "LORA" / name),
+        "--max_length",
+        "128",
+        "--lora_dropout",
+        "0.1",
+        "--gradient_accumulation_steps",
+        "2",
+        "--logging_steps",
+        "3",
+        "--max_steps",
+        "10",
+        "--eval_strategy",
+        "no",
+        "--save_strategy",
+        "steps",
+        "--save_steps",
+        "2",
+        *more,
+    ]
 
 
 def arguments(folder: Path, *more: str) -> Arguments:

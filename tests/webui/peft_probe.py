@@ -22,9 +22,14 @@ def main(folder: Path) -> dict[str, object]:
     found: dict[str, object] = {"peft": peft.__version__, "transformers": transformers.__version__}
     torch.manual_seed(0)
     config = MistralConfig(
-        vocab_size=64, hidden_size=16, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1,
-        intermediate_size=32, max_position_embeddings=64,
-    )  # fmt: skip
+        vocab_size=64,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
     model = MistralForCausalLM(config).eval()
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     try:
