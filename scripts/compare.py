@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import typer
 
 from leylora import console
-from leylora.errors import UsageError
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -19,9 +18,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder of the results; the same command goes on where it stopped.")],
     more: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="More base models.")] = None,
     adapters: Annotated[str, typer.Option(help="auto, none, or names: law=LORA/mine,merged=LORA/both.")] = "auto",
-    suite: Annotated[
-        str | None, typer.Option(help="law, instructions, spanish (default: all three), prompts; or summary, for T5.")
-    ] = None,
+    suite: Annotated[str | None, typer.Option(help="law, instructions, spanish (default: all three), prompts.")] = None,
     load: Annotated[Literal["4bit", "8bit", "16bit"], typer.Option(help="Precision of the base.")] = "4bit",
     limit: Annotated[int | None, typer.Option(min=1, help="Most questions a suite, spread over its tasks.")] = None,
     laws: Annotated[list[Path] | None, typer.Option(help="Folder of parsed laws, for grounded questions.")] = None,
@@ -40,7 +37,6 @@ def main(
     batch_size: Annotated[int, typer.Option(min=1, help="Most questions asked at once.")] = 64,
     template: Annotated[str | None, typer.Option(help="Instruction template; default: the training's.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed of questions, bootstrap and sampled answers.")] = 0,
-    summaries: Annotated[Path | None, typer.Option(help="For the suite summary: JSONL of text and summary.")] = None,
     lang: Annotated[Literal["es", "en"], typer.Option(help="Language of the report.")] = "es",
 ) -> None:
     """Ask base and adapters the same questions; write answers, scores with intervals, provenance and a report."""
@@ -52,35 +48,25 @@ def main(
     suites = [word.strip() for word in suite.split(",") if word.strip()] if suite is not None else list(GRADED)
     if suite is None and prompts:
         suites = ["prompts"]
-    command = shlex.join(["python", *sys.argv])
-    if "summary" in suites:
-        if suites != ["summary"]:
-            raise UsageError("The suite 'summary' is for T5 models, the others for the rest; compare them apart.")
-        from leylora.evaluation.summaries import ROWS, compare_summaries
-
-        results = compare_summaries(
-            named, out, adapters=adapters, rows=summaries or ROWS, limit=limit, seed=seed, command=command
-        )
-    else:
-        own = Path("data/benchmark/ecuador.jsonl") == Path(benchmark)
-        results = compare(
-            named,
-            out,
-            adapters=adapters,
-            suites=suites,
-            sources=Sources(
-                benchmark=None if benchmark == "none" else BENCHMARK if own else Path(benchmark),
-                laws=tuple(laws or ()),
-                law_rows=tuple(law_rows or ()),
-                instruction_rows=tuple(instructions or ()),
-                prompts=tuple(turns for text in prompts or () for turns in read_prompts(text)),
-                presets=tuple(preset or ("",)),
-                temperatures=tuple(temperature or (None,)),
-            ),
-            settings=Settings(load, max_new_tokens, limit, template, batch_size, seed),
-            endpoints=endpoint or [],
-            command=command,
-        )
+    own = Path("data/benchmark/ecuador.jsonl") == Path(benchmark)
+    results = compare(
+        named,
+        out,
+        adapters=adapters,
+        suites=suites,
+        sources=Sources(
+            benchmark=None if benchmark == "none" else BENCHMARK if own else Path(benchmark),
+            laws=tuple(laws or ()),
+            law_rows=tuple(law_rows or ()),
+            instruction_rows=tuple(instructions or ()),
+            prompts=tuple(turns for text in prompts or () for turns in read_prompts(text)),
+            presets=tuple(preset or ("",)),
+            temperatures=tuple(temperature or (None,)),
+        ),
+        settings=Settings(load, max_new_tokens, limit, template, batch_size, seed),
+        endpoints=endpoint or [],
+        command=shlex.join(["python", *sys.argv]),
+    )
     print_report(results, lang)
     console.say(f"Report: {write_report(out, lang)[0]}")
 

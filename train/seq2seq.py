@@ -1,9 +1,9 @@
 """Teach Flan-T5 to summarise Spanish news:  accelerate launch train/seq2seq.py --config RECIPE.yaml
 
 Does: LoRA (use_peft: true) or full training of T5, Flan-T5 and mT5 models on pairs of article and summary, from MLSUM
-on the Hub, a folder of splits or one JSONL file; ROUGE of generated summaries at every evaluation; a table of the
-summaries before and after, beside the article's own first sentences. Any key of TRL's ScriptArguments and ModelConfig
-and of transformers' Seq2SeqTrainingArguments can be given (--KEY VALUE); unknown ones are errors.
+on the Hub, a folder of splits or one JSONL file; ROUGE of generated summaries at every evaluation; base against
+fine-tuned and the article's own first sentences, in a table. Any key of TRL's ScriptArguments and ModelConfig and of
+transformers' Seq2SeqTrainingArguments can be given (--KEY VALUE); unknown ones are errors.
 
 Does not: 4-bit weights, float16 (T5 overflows in it), FSDP and ZeRO-3, packing.
 
@@ -28,13 +28,10 @@ def main() -> None:
         console.say(recipe_of(sys.argv[1:], model=None, config=DEFAULT_SUMMARY_RECIPE).as_yaml().rstrip())
         return
     from leylora.models.load import silence_libraries
-    from leylora.project import shown
-    from leylora.training.seq2seq import parse, run, show
+    from leylora.training.seq2seq import run
 
     silence_libraries()
-    arguments = parse(sys.argv[1:])
-    show(run(arguments, sys.argv[1:]))
-    console.say(f"Wrote {shown(arguments.output)}.")
+    run(sys.argv[1:])
 
 
 if __name__ == "__main__":

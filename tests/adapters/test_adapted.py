@@ -175,6 +175,12 @@ def test_4bit_and_8bit_answer_too(tiny_base: Callable[[str], Path], variants: di
     assert answer(model, BASE) != answer(model, variants["tiny-mistral-law"])
 
 
+def test_an_encoder_decoder_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "t5", "is_encoder_decoder": true}', "utf-8")
+    with pytest.raises(LeyloraError, match="has an encoder"):
+        AdaptedModel(str(tmp_path))
+
+
 def test_a_plain_text_goes_on_without_a_template(model: AdaptedModel) -> None:
     ids = model.plain_prompt("Artículo 1")
     *pieces, last = model.stream(BASE, ids, SHORT, plain=True)

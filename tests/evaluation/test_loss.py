@@ -20,6 +20,10 @@ def losses(values: list[float], tokens: list[int]) -> RowLosses:
     return RowLosses(np.array(values), np.array(tokens))
 
 
+def in_float32(base: Path) -> AdaptedModel:
+    return AdaptedModel(str(base), model=load_base(str(base), compute_dtype=torch.float32))
+
+
 @pytest.fixture
 def rows(tiny_base: Callable[[str], Path]) -> TokenizedDataset:
     conversations = [
@@ -31,7 +35,7 @@ def rows(tiny_base: Callable[[str], Path]) -> TokenizedDataset:
 
 
 def test_row_losses_are_the_models_own(tiny_base: Callable[[str], Path], rows: TokenizedDataset) -> None:
-    adapted = AdaptedModel(str(tiny_base("tiny-mistral")), compute_dtype=torch.float32)
+    adapted = in_float32(tiny_base("tiny-mistral"))
     measured, model = row_losses(adapted, BASE, rows), adapted.model
     for number, row in enumerate(rows.dataset):
         ids, labels = torch.tensor([row["input_ids"]]), torch.tensor([row["labels"]])
@@ -55,8 +59,8 @@ def test_switching_adapters_leaves_no_trace(
         *(Variant(name=name, adapter=str(tmp_path / name)) for name in "ab"),
         Variant(name="again", role="base"),
     ]
-    together = compare_losses(AdaptedModel(str(base), compute_dtype=torch.float32), variants, {"law": rows})
-    alone = compare_losses(AdaptedModel(str(base), compute_dtype=torch.float32), variants[2:3], {"law": rows})
+    together = compare_losses(in_float32(base), variants, {"law": rows})
+    alone = compare_losses(in_float32(base), variants[2:3], {"law": rows})
     assert together["b"]["law"].mean == pytest.approx(alone["b"]["law"].mean, rel=1e-6)
     assert together["again"]["law"].mean == pytest.approx(together["base"]["law"].mean, rel=1e-6)
     assert abs(together["a"]["law"].mean - together["b"]["law"].mean) > 1e-3
@@ -65,7 +69,7 @@ def test_switching_adapters_leaves_no_trace(
 def test_a_missing_adapter_is_one_sentence(
     tiny_base: Callable[[str], Path], rows: TokenizedDataset, tmp_path: Path
 ) -> None:
-    model = AdaptedModel(str(tiny_base("tiny-mistral")), compute_dtype=torch.float32)
+    model = in_float32(tiny_base("tiny-mistral"))
     with pytest.raises(LeyloraError, match=r"none does not load on .* as an adapter"):
         compare_losses(model, [Variant(name="x", adapter=str(tmp_path / "none"))], {"law": rows})
 

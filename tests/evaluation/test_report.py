@@ -148,10 +148,10 @@ def test_a_finding_is_a_sentence_with_its_facts(language: Language) -> None:
         "seed": 5,
         "source": "aquí",
     }
-    facts |= {"edition": "2024-01-01", "adapter": "mío", "scores": {"rouge1": 0.21}, "error": "{no}", "items": ["a"]}
+    facts |= {"edition": "2024-01-01", "adapter": "mío", "error": "{no}", "items": ["a"]}
     says = {"seen-in-training": "1 47", "memorised": "83", "position-bias": "C 83", "no-law-text": "31 aquí 2024-01-01"}
     says |= {"rows-drawn": "aquí 31 47 5", "endpoint": "aquí", "other-adapters": "mío uno, dos", "no-room": "1"}
-    says |= {"duplicate-variant": "uno, dos", "lead-sentences": "ROUGE-1", "not-answered": "{no}", "no-adapter": "aquí"}
+    says |= {"duplicate-variant": "uno, dos", "not-answered": "{no}", "no-adapter": "aquí"}
     says |= {"stale-adapter": "mío", "unusable-adapter": "mío {no}", "no-merge-report": "mío", "no-laws": "--laws"}
     for kind in get_args(r.FindingKind):
         said = sentence(Finding(kind=kind, **facts), Texts(language))

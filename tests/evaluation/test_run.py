@@ -302,6 +302,13 @@ def test_adapters_that_do_not_belong_stop_before_anything_is_loaded(base: Path, 
         compare([str(base)], tmp_path / "mine", settings=ASKED)
 
 
+def test_an_encoder_decoder_is_sent_to_its_own_script(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "t5", "is_encoder_decoder": true}', "utf-8")
+    with pytest.raises(UsageError, match=r"has an encoder; train/seq2seq\.py itself shows"):
+        compare([str(tmp_path)], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_adapter_gone_stale_does_not_stop_the_others(base: Path, lora: Path, tmp_path: Path) -> None:
     shutil.copytree(lora, tmp_path / "LORA")
     record = tmp_path / "LORA" / "tiny-mistral-law" / "run.json"

@@ -11,7 +11,6 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from leylora.errors import LeyloraError
-from leylora.files import read_jsonl
 from leylora.models import generate as module
 from leylora.models.generate import (
     IGNORED,
@@ -30,8 +29,6 @@ from leylora.models.generate import (
 from leylora.models.load import load_base, load_tokenizer
 from leylora.models.presets import GREEDY, Sampling
 from leylora.models.templates import Ending, ending_of, instruction_template, served_template
-from leylora.models.tiny import make_tiny_t5
-from leylora.project import SAMPLES
 
 FAMILIES = ("tiny-mistral", "tiny-llama-2", "tiny-falcon")
 TEXTS = ("El plazo es", "Artículo 1.- Las personas tienen derecho a recibir una respuesta", "Ley")
@@ -203,24 +200,6 @@ def test_a_score_is_the_sum_of_its_tokens_log_probabilities(
         assert found.tokens == len(wanted)
         assert found.logprob == pytest.approx(sum(wanted), abs=1e-3)
     assert_close(score(model, rows, batch_tokens=1), score(model, rows))
-
-
-def test_an_encoder_decoder_writes_and_scores_too(tmp_path: Path) -> None:
-    news = [row for _, row in read_jsonl(SAMPLES / "resumenes.jsonl")]
-    make_tiny_t5([row[column] for row in news for column in ("text", "summary")], tmp_path / "t5")
-    model = load_base(str(tmp_path / "t5"), "16bit", compute_dtype=torch.float32)
-    tokenizer = load_tokenizer(str(tmp_path / "t5"))
-    sources = [tokenizer(row["text"])["input_ids"][:60] for row in news[:2]] + [
-        tokenizer(news[2]["text"])["input_ids"][:9]
-    ]
-    together = generate(model, tokenizer, sources, SHORT)
-    assert together == [generate(model, tokenizer, [source], SHORT)[0] for source in sources]
-    answer = tokenizer(news[0]["summary"])["input_ids"][:7]
-    rows = [Row(tuple(source), tuple(answer[at:])) for at, source in enumerate([*sources, sources[0]])]
-    for row, found in zip(rows, score(model, rows), strict=True):
-        with torch.no_grad():
-            loss = model(input_ids=torch.tensor([row.inputs]), labels=torch.tensor([row.targets])).loss
-        assert found.logprob == pytest.approx(-float(loss) * len(row.targets), rel=1e-4)
 
 
 def test_a_full_gpu_halves_the_batch(

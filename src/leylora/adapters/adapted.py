@@ -22,7 +22,7 @@ from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leylora.adapters.discover import BASE, Variant, saved_template
-from leylora.errors import LeyloraError
+from leylora.errors import LeyloraError, UsageError
 from leylora.models.bases import Load, base_sha256
 from leylora.models.families import FAMILIES
 from leylora.models.generate import (
@@ -38,7 +38,7 @@ from leylora.models.generate import (
     score,
     stream,
 )
-from leylora.models.load import load_base, load_tokenizer
+from leylora.models.load import load_base, load_config, load_tokenizer
 from leylora.models.presets import GREEDY, Sampling
 from leylora.models.templates import Ending, ending_of, instruction_template, served_template
 
@@ -59,12 +59,15 @@ class AdaptedModel:
         template: str | None = None,
         model: PreTrainedModel | None = None,
         tokenizer: PreTrainedTokenizerBase | None = None,
-        compute_dtype: torch.dtype | None = None,
     ) -> None:
         self.name, self.load = name, load
+        if model is None and load_config(name, revision).is_encoder_decoder:
+            raise UsageError(
+                f"{name} has an encoder, as T5 has, and causal models are asked here; use `inspect_text.py generate`."
+            )
         self.tokenizer = tokenizer or load_tokenizer(name, revision)
         if model is None:
-            model = load_base(name, load, revision=revision, compute_dtype=compute_dtype)
+            model = load_base(name, load, revision=revision)
         self.model = model.requires_grad_(False).eval()
         config = self.model.config.get_text_config()
         positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)

@@ -172,8 +172,6 @@ class Mark(Record):
     token_f1: float | None = None
     exact: bool | None = None
     chrf: float | None = None
-    rouge_1: float | None = None
-    rouge_2: float | None = None
     rouge_l: float | None = None
     format_kept: bool | None = None  # all rules
     format_rules: float | None = None  # share of them
@@ -274,7 +272,6 @@ FindingKind = Literal[
     "stale-adapter",  # adapter left out because it was trained on other weights than the base has now
     "unusable-adapter",  # adapter left out; error says why
     "no-merge-report",  # adapter asked as merged though it has no merge report
-    "lead-sentences",  # scores: what the first three sentences of each article score, by ROUGE kind (0 to 1)
     "not-answered",  # a model, or one of its variants, could not be loaded or asked; error says why
 ]
 
@@ -299,7 +296,6 @@ class Finding(Record):
     source: str = ""
     edition: str = ""
     adapter: str = ""
-    scores: dict[str, float] = {}
     error: str = ""
 
 

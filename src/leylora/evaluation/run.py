@@ -169,7 +169,7 @@ def _plan_model(
     config = config_of(name)
     kind = str(config["model_type"])
     if config.get("is_encoder_decoder"):
-        raise UsageError(f"{name} is an encoder-decoder model such as T5; compare it with --suite summary.")
+        raise UsageError(f"{name} has an encoder; train/seq2seq.py itself shows such a base against fine-tuned.")
     if kind not in FAMILIES:
         raise LeyloraError(
             f"{name} is of type '{kind}', which has no family here (known: {', '.join(FAMILIES)}); add one to "

@@ -105,8 +105,6 @@ METRICS: tuple[Metric, ...] = (
     Metric("risk", lambda m: _over(_missed(m)), higher_is_better=False, by_task=True),
     Metric("chrf", lambda m: _over(m.chrf), by_task=True),
     Metric("rouge_l", lambda m: _over(m.rouge_l), by_task=True),
-    Metric("rouge_1", lambda m: _over(m.rouge_1), compared=True),
-    Metric("rouge_2", lambda m: _over(m.rouge_2), compared=True),
     Metric("token_f1", lambda m: _over(m.token_f1), by_task=True),
     Metric("exact", lambda m: _over(m.exact), binary=True),
     Metric("format", lambda m: _over(m.format_kept), binary=True),

@@ -1,8 +1,8 @@
 """What a loaded model writes, and how likely it finds what others wrote: the one place where models generate and score.
 
-Prompts and rows are token ids: a causal model's conversation as its template renders it, an encoder-decoder's source
-text. A batch that does not fit the GPU is split in halves until it does. The model is in evaluation mode while it
-works, and it and torch's random numbers are afterwards as they were before, so that training may ask in between.
+Models are causal, prompts and rows token ids: a conversation as the model's template renders it. A batch that does not
+fit the GPU is split in halves until it does. The model is in evaluation mode while it works, and it and torch's random
+numbers are afterwards as they were before, so that training may ask in between.
 Nothing here runs under `torch.inference_mode`: adapters loaded in it can no longer be switched.
 """
 
@@ -82,10 +82,7 @@ class Likelihood(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What `score` reads: ``inputs`` (T), and for each the token that should follow it, `IGNORED` where none counts.
-
-    For an encoder-decoder ``inputs`` is the source and ``targets`` the whole answer, of any length.
-    """
+    """What `score` reads: ``inputs`` (T), and for each the token that should follow it, `IGNORED` where none counts."""
 
     inputs: tuple[int, ...]
     targets: tuple[int, ...]
@@ -122,10 +119,9 @@ def generate(
     if not prompts:
         return []
     ending = ending or Ending(frozenset({int(tokenizer.eos_token_id)}), ())
-    encoder = bool(model.config.is_encoder_decoder)
     stops = sorted({*ending.texts, *filter(None, sampling.stop)})
-    ids, mask = padded(prompts, int(tokenizer.pad_token_id or 0), left=not encoder)
-    criteria: list[Any] = [_AtStop(tokenizer, stops, start=0 if encoder else ids.shape[1])] if stops else []
+    ids, mask = padded(prompts, int(tokenizer.pad_token_id or 0), left=True)
+    criteria: list[Any] = [_AtStop(tokenizer, stops, start=ids.shape[1])] if stops else []
     if halt is not None:
         criteria.append(lambda ids, scores, **_: torch.full((len(ids),), halt.is_set(), device=ids.device))
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
@@ -140,7 +136,7 @@ def generate(
                 logits_processor=LogitsProcessorList([_check_numbers]),
                 stopping_criteria=StoppingCriteriaList(criteria),
                 streamer=streamer,
-            )[:, 1 if encoder else ids.shape[1] :].tolist()  # (B, new tokens)
+            )[:, ids.shape[1] :].tolist()  # (B, new tokens)
     except torch.OutOfMemoryError:
         if len(prompts) == 1:
             raise LeyloraError("The GPU is full; shorten the conversation, or ask for a shorter answer.") from None
@@ -240,9 +236,9 @@ def score(
     Raises:
         LeyloraError: one row alone does not fit the GPU.
     """
-    groups: dict[Any, list[Row]] = {}  # rows of one forward pass
+    groups: dict[tuple[int, ...], list[Row]] = {}  # rows of one forward pass
     for row in dict.fromkeys(rows):
-        groups.setdefault(row if model.config.is_encoder_decoder else row.inputs, []).append(row)
+        groups.setdefault(row.inputs, []).append(row)
     ordered = sorted(groups.values(), key=lambda group: (-len(group[0].inputs), group[0].inputs))
     found: dict[Row, Likelihood] = {}
     with evaluating(model), torch.no_grad():
@@ -408,11 +404,7 @@ def _scored(model: PreTrainedModel, groups: list[list[Row]], pad: int) -> dict[R
 
 def _logits(model: PreTrainedModel, groups: list[list[Row]], pad: int) -> tuple[torch.Tensor, int]:
     """Logits (B, T, V) from the first position on that any row is scored at, and which that is."""
-    ids, mask = padded([group[0].inputs for group in groups], pad, left=False)
-    if model.config.is_encoder_decoder:  # labels are shifted right to feed the decoder
-        labels, seen = padded([group[0].targets for group in groups], pad, left=False)
-        labels = labels.masked_fill(seen == 0, IGNORED).to(model.device)
-        return model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), labels=labels).logits, 0
+    ids, _ = padded([group[0].inputs for group in groups], pad, left=False)
     scored = [at for group in groups for row in group for at, token in enumerate(row.targets) if token != IGNORED]
     first = min(scored, default=0)
     keep = torch.arange(first, ids.shape[1], device=model.device)

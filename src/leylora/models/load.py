@@ -158,7 +158,7 @@ def load_base(
     isolate_packed_documents(model)
     widen_keys_and_values(model)
     avoid_unfused_grouped_attention()
-    if load == "4bit" and not config.is_encoder_decoder:
+    if load == "4bit":
         check_quantized(model)
         if dtype == torch.float32:
             # bitsandbytes 0.50 repacks the weights at the first forward pass in evaluation on CPUs with AVX512-BF16

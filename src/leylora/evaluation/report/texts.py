@@ -29,10 +29,6 @@ class Texts:
     def place(self, model: str, variant: str, *more: str) -> str:
         return ", ".join(filter(None, (model, self.name("variant", variant), *more)))
 
-    def metric(self, metric: str, suite: str) -> str:
-        """What a metric is called; the score of some suites is a single measure with a name of its own."""
-        return self.get(f"metric.{suite}.{metric}", self.name("metric", metric))
-
     def part(self, part: str) -> str:
         """A part of a suite: empty for the whole, a setting, or a task in words."""
         kind, _, name = part.partition(":")
@@ -42,7 +38,7 @@ class Texts:
         return ", ".join(filter(None, (self.name("suite", suite), self.part(part))))
 
     def title(self, suite: str, metric: str, part: str) -> str:
-        return f"{self.suite(suite, part)}: {self.metric(metric, suite)}"
+        return f"{self.suite(suite, part)}: {self.name('metric', metric)}"
 
     def number(self, value: float, digits: int = 1) -> str:
         """Spanish writes a decimal comma and groups with a thin space, English a point and a comma."""

@@ -18,7 +18,7 @@ from leylora.evaluation.report.texts import Texts
 from leylora.evaluation.results import Finding, JudgeSummary, Results, Score
 
 SIGNIFICANT = 0.05  # of a p value, after Holm's correction
-ALSO = ("rouge_1", "rouge_2", "bits_per_byte", "invented_citations")  # shown next to a suite's headline
+ALSO = ("bits_per_byte", "invented_citations")  # shown next to a suite's headline
 
 Place = tuple[str, str, str]  # suite, metric, part
 Scored = dict[Place, dict[tuple[str, str], Score]]  # ... then by model and variant
@@ -168,7 +168,7 @@ def _summary(results: Results, signs: Signs, texts: Texts) -> list[str]:
             key = "summary.base-only" if all(name == "base" for _, name in scores) else "summary.base-best"
         real = signs.get((*place, model, variant)) == "better"
         said = {
-            "suite": f"{texts.suite(suite, part)} ({texts.metric(metric, suite)})",
+            "suite": f"{texts.suite(suite, part)} ({texts.name('metric', metric)})",
             "model": model,
             "variant": texts.name("variant", variant),
             "value": texts.value(score.value, score.unit),
@@ -209,8 +209,7 @@ def sentence(finding: Finding, texts: Texts) -> str:
         said["share"] = f"{texts.number(100 * finding.share, 0)}\u00a0%"
     if finding.place is not None:
         said["place"] = "ABCDEFGHIJ"[finding.place]
-    scores = ((name.replace("rouge", "ROUGE-"), texts.value(value, "share")) for name, value in finding.scores.items())
-    return texts(f"finding.{finding.kind}", **said | {"scores": ", ".join(map(" ".join, scores))})
+    return texts(f"finding.{finding.kind}", **said)
 
 
 def _cell(score: Score, texts: Texts, **look: Any) -> Cell:
@@ -240,7 +239,7 @@ def _heat_table(
     first = next(iter(scores.values()))
     counts = sorted({score.n for score in scores.values()})
     why = [
-        texts.get(f"why.{suite}.{metric}", texts.get(f"why.{metric}")),
+        texts.get(f"why.{metric}"),
         "" if first.higher_is_better else texts("less-is-better"),
         "" if first.chance is None else texts("chance", value=texts.value(first.chance, first.unit)),
         f"{texts('column.n')}: {texts.span(str(counts[0]), str(counts[-1]))}.",
@@ -387,7 +386,7 @@ def _all_numbers(scores: list[Score], variants: list[str], texts: Texts) -> list
     rows: dict[str, list[list[Cell]]] = {}
     for (suite, metric, part), found in _by_place(scores).items():
         for model in dict.fromkeys(model for model, _ in found):
-            names = [Cell(texts.metric(metric, suite)), Cell(texts.part(part)), Cell(model)]
+            names = [Cell(texts.name("metric", metric)), Cell(texts.part(part)), Cell(model)]
             cells = [_cell(score, texts) if (score := found.get((model, name))) else Cell("") for name in variants]
             rows.setdefault(suite, []).append([*names, *cells])
     return [Table(f"{texts.name('suite', suite)} ({len(found)})", head, found) for suite, found in rows.items()]
