@@ -95,7 +95,7 @@ def parse(words: list[str]) -> tuple[ScriptArguments, Seq2SeqTrainingArguments, 
 
 
 def load_pairs(name: str, split: str, config: str | None, columns: tuple[str, str], limit: int | None) -> list[Pair]:
-    """The first ``limit`` pairs of a split: of a JSONL file (``test`` is every fifth row), a folder or a Hub dataset."""
+    """The first ``limit`` pairs of a split of a JSONL file (``test`` is every fifth row), a folder or a Hub dataset."""
     if Path(name).is_file():
         if split not in ("train", "test"):
             raise UsageError(f"A single file has the splits 'train' and 'test', not '{split}'; see {name}.")
@@ -128,7 +128,7 @@ def tokenize_pairs(
         labels: list[int] = tokenizer(text_target=summary)["input_ids"]
         if labels[-1] != tokenizer.eos_token_id:
             raise LeyloraError(
-                f"The tokenizer does not end a summary with '{tokenizer.eos_token}': none would learn to stop; use T5's."
+                f"The tokenizer does not end a summary with '{tokenizer.eos_token}': no model learns to end; use T5's."
             )
         if len(labels) > max_target:
             continue  # cut, it would teach never to end
