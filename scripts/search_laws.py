@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from leylora import console
+from leylora.errors import UsageError
 
 STATUS = {
     "derogado": "derogado",
@@ -39,6 +40,8 @@ def main(
     from leylora.grounding.search import snippet
     from leylora.laws.catalog import catalog
 
+    if not query.strip():
+        raise UsageError('Say what to search for, such as "plazo para apelar" or "COIP 140".')
     index = open_laws(laws, catalog())
     hits = index.search(query, limit)
     if json_:

@@ -4,12 +4,14 @@
 """
 
 import ast
+import difflib
 import runpy
 import sys
 from pathlib import Path
 from textwrap import shorten
 
-from leylora import __version__
+from leylora import __version__, console
+from leylora.errors import UsageError
 from leylora.project import ROOT
 
 
@@ -19,23 +21,29 @@ def scripts() -> dict[str, Path]:
 
 
 def main() -> None:
+    console.run(command)
+
+
+def command() -> None:
     """Run the script that the first argument names, with the others."""
     known = scripts()
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in {"--help", "-h"}:
         print("leylora COMMAND [--help | ARGUMENTS]\n")
-        for command, file in known.items():
+        for script, file in known.items():
             about = (
                 (ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "")
                 .partition("\n")[0]
                 .partition(": ")[0]
                 .rstrip(".")
             )
-            print(f"  {command:<16} {shorten(about, 62, placeholder=' ...')}")
+            print(f"  {script:<16} {shorten(about, 62, placeholder=' ...')}")
     elif name == "--version":
         print(__version__)
     elif name not in known:
-        sys.exit(f"leylora has no command '{name}'; those there are: {', '.join(known)}.")
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(known)}."
+        raise UsageError(f"leylora has no command '{name}'; {hint}")
     else:
         sys.argv = [f"leylora {name}", *sys.argv[2:]]
         runpy.run_path(str(known[name]), run_name="__main__")

@@ -189,9 +189,7 @@ def accelerate_launch(settings: Mapping[str, Any]) -> Launch:
         config = [f"--config_file={ROOT / 'train' / 'accelerate' / 'cpu.yaml'}"] if on_cpu else []
         start = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--quiet"]
         console.note(f"$ accelerate launch train/sft.py {' '.join(words)}")
-        # Small matrices gain nothing from more threads, and threads that spin while they wait make a busy machine
-        # several times slower.
-        threads = {"OMP_NUM_THREADS": str(min(4, os.cpu_count() or 1)), "OMP_WAIT_POLICY": "PASSIVE"}
+        threads = {"OMP_NUM_THREADS": str(min(4, os.cpu_count() or 1))}  # small matrices gain nothing from more
         command = [*start, *config, str(ROOT / "train" / "sft.py"), *words]
         if subprocess.run(command, env={**(threads if on_cpu else {}), **os.environ}, check=False).returncode:
             raise LeyloraError("The training stopped; its message stands above.")

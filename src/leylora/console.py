@@ -4,9 +4,11 @@ Results go to standard output, so that they can be piped; progress, notes and er
 """
 
 import errno
+import itertools
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +20,9 @@ from leylora.errors import LeyloraError
 EXTRAS = dict.fromkeys(
     ("accelerate", "bitsandbytes", "datasets", "huggingface_hub", "peft", "torch", "transformers", "trl"), "train"
 ) | {"gradio": "chat"}
+# Before torch is imported, which reads it then: threads that spin while they wait make work on a CPU several times
+# slower when it has few cores or other work.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 NO_SPACE = os.strerror(errno.ENOSPC)
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -31,6 +36,14 @@ def say(message: str) -> None:
 def note(message: str) -> None:
     """One line for the person who watches; never part of a result."""
     err.print(message, markup=False, soft_wrap=True)
+
+
+def without_common_start(names: Sequence[str]) -> list[str]:
+    """Names for a narrow table: without the parts, such as ``tiny-mistral-``, that all of several begin with."""
+    alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    start = re.match(r".*[-_./]", "".join(letters[0] for letters in alike))
+    cut = len(start[0]) if start and len(names) > 1 else 0
+    return [name[cut:] or name for name in names]
 
 
 def progress() -> Progress:

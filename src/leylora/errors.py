@@ -1,5 +1,7 @@
 """The one kind of exception a user should ever see."""
 
+from textwrap import shorten
+
 
 class LeyloraError(Exception):
     """A fault the user can mend.
@@ -24,5 +26,18 @@ def first_line(error: BaseException) -> str:
 
 
 def flattened(error: BaseException, most: int = 200) -> str:
-    """Another library's whole message as one line, cut after ``most`` characters: for messages broken at random."""
-    return " ".join(str(error).split())[:most]
+    """Another library's message as one line; of a longer one, the whole sentences or else words in ``most`` characters.
+
+    For messages broken at random.
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    if len(text) <= most:
+        return text
+    sentences, dot, _ = text[: most + 1].rpartition(". ")
+    return sentences + dot.strip() if sentences else shorten(text, most, placeholder=" …")
+
+
+def yaml_fault(error: BaseException) -> str:
+    """Where and what a fault in a YAML file is: ``line 3: ...``."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return f"line {mark.line + 1}: {problem}" if mark and problem else flattened(error)

@@ -325,11 +325,11 @@ def test_powers_of_two_are_exact_in_16_bits(make_adapter: Maker, tmp_path: Path,
         assert dense.error(dense.deltas(tmp_path / "c")[module], wanted) < 1e-12
 
 
-def test_a_parent_that_drowns_the_other_is_named(make_adapter: Maker, tmp_path: Path) -> None:
+def test_a_parent_that_outweighs_the_other_is_named(make_adapter: Maker, tmp_path: Path) -> None:
     loud, quiet = make_adapter("loud", size=10.0), make_adapter("quiet", seed=1)
     report = merge([(loud, 1.0), (quiet, 1.0)], tmp_path / "c", picture=False)
-    assert "loud drowns quiet" in report.warnings[0]
-    assert "loud drowns quiet" in (tmp_path / "c" / "README.md").read_text()
+    assert "loud outweighs quiet" in report.warnings[0]
+    assert "loud outweighs quiet" in (tmp_path / "c" / "README.md").read_text()
     report = merge([(loud, 0.1), (quiet, 1.0)], tmp_path / "d", picture=False)
     assert report.warnings == []
     untrained = make_adapter("untrained", size=0.0, seed=2)

@@ -24,6 +24,7 @@ from leylora.grounding.checker import CheckedCitation, Finding, Kind
 from leylora.grounding.citations import Citation, IndexedArticle, IndexedLaw
 from leylora.grounding.ground import Grounded
 from leylora.grounding.search import Hit
+from leylora.models.presets import presets
 
 LAW = IndexedLaw("huertos", "Ley de Huertos", "LH", (), "2020-02-03", (), ("1",))
 ARTICLE = IndexedArticle(
@@ -53,11 +54,14 @@ def say(monkeypatch: pytest.MonkeyPatch, chat: Chat, capsys: pytest.CaptureFixtu
 
 def test_commands(say: Callable[..., str], tmp_path: Path) -> None:
     assert "/adapter" in say("/help")
-    assert "→ base" in say("/adapter")
+    assert "→ 1. base" in say("/adapter")
+    assert "Ahora responde base." in say("/adapter 1")
+    assert f"Ajustes {presets()[0]}." in say("/preset 1")
+    assert "There is no preset '99'" in say("/preset 99")
     assert "Ahora responde tiny-mistral-law." in say("/adapter tiny-mistral-law")
     assert "There is no variant 'x'" in say("/adapter x")
     assert "Ajustes mistral-7b-law." in say("/preset mistral-7b-law")
-    assert "→ deterministic" in say("/preset")
+    assert re.search(r"→ \d+\. deterministic", say("/preset"))
     assert "There is no preset" in say("/preset x")
     assert "No conozco la orden /x" in say("/x")
     assert "Sin leyes cargadas" in say("/sources")
@@ -126,7 +130,7 @@ def test_what_comes_through_a_pipe_is_answered(
     Terminal(chat).run()
     out = capsys.readouterr().out
     assert "tokens/s" in out
-    assert "→ base" in out
+    assert "→ 1. base" in out
 
 
 def test_ctrl_c_while_an_adapter_is_loaded_does_not_end_the_chat(
@@ -147,7 +151,7 @@ def test_a_second_ctrl_c_leaves_the_answer_and_not_the_chat(
     monkeypatch.setattr(chat.model, "stream", stuck)
     out = say("Hola", "/preset")
     assert "(Interrumpida.)" in out
-    assert "→ deterministic" in out
+    assert re.search(r"→ \d+\. deterministic", out)
 
 
 def test_a_second_ctrl_c_does_not_wait_for_the_token_that_is_being_computed(
@@ -262,7 +266,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(screen: Screen, tmp_path: P
     screen.until("»")
     screen.insist("\x03", "Ctrl-D o /quit")
     screen.type("/adapter\n")
-    screen.until("→ tiny-mistral-law")
+    screen.until(r"→ \d+\. tiny-mistral-law")
     screen.type("/quit\n")
     _, status = os.waitpid(screen.process, 0)
     assert os.waitstatus_to_exitcode(status) == 0

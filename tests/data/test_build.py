@@ -187,7 +187,7 @@ def test_clean_stops(mixture_of: Make, sayings: dict, plain_laws: list[Law], tmp
             mixture_of(instructions={"sources": [sayings, missing]}), [], out, tick=lambda name, *_: ticks.append(name)
         )
     assert ticks == []
-    with pytest.raises(UsageError, match="asks for laws; the laws given are: none"):
+    with pytest.raises(UsageError, match="no laws were given; add --laws DIR"):
         build(mixture_of(laws={}), [], out)
     with pytest.raises(UsageError, match="asks for coip; the laws given are: aguas, obras"):
         build(mixture_of(laws={"hold_out": ["coip"]}), plain_laws, out)

@@ -47,6 +47,7 @@ def test_the_promised_mixtures_are_shipped() -> None:
         ("name: x\ninstructions: {sources: [{name: a, license: mit}]}\n", "exactly one of `path` and `hub`"),
         ("name: x\ninstructions: {fraction: 0.3, sources: [{name: a, license: mit, hub: a/b}]}\n", "needs `laws:`"),
         ("name: x\nlaws: {}\nsplits: {test: 0.9}\n", "splits.test: Input should be less than 0.5"),
+        ("nme: x\nlaws: {}\n", "name: Field required; nme: unknown key."),
         (
             "name: x\nlaws: {}\ninstructions: {sources: [{name: a, license: mit, hub: a/b, format: xml}]}\n",
             "instructions.sources.0.format: Input should be 'messages'",
@@ -65,8 +66,8 @@ def test_what_is_not_a_mapping_or_not_yaml(tmp_path: Path) -> None:
     path = tmp_path / "mezcla.yaml"
     for text, message in [
         ("- a\n", "a mapping of keys, found list"),
-        ("a: [", "is not YAML"),
-        ("", "found NoneType"),
+        ("a: [", r"is not YAML \(line 1: .*\); mend the file"),
+        ("", "is empty"),
         ("a: !!python/object:os.system {}\n", "is not YAML"),
     ]:
         path.write_text(text, encoding="utf-8")

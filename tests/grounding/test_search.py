@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from leylora.errors import UsageError
 from leylora.grounding.search import LawIndex, query_words, read_query, snippet, stem, terms
 from leylora.laws.law import Law, load_laws
 from leylora.project import ROOT
@@ -164,6 +165,9 @@ def test_the_command(folder: Path) -> None:
     nothing = CliRunner().invoke(app, ["COGEP 151", "--laws", str(folder)])
     assert nothing.exit_code == 0
     assert "Nothing found" in nothing.output
+    empty = CliRunner().invoke(app, [" ", "--laws", str(folder)]).exception
+    assert isinstance(empty, UsageError)
+    assert "Say what to search for" in str(empty)
 
 
 def test_the_shipped_paraphrases_are_true_of_their_articles() -> None:

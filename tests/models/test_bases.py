@@ -45,7 +45,11 @@ def test_a_configuration_is_read_without_transformers(tiny_base: Callable[[str],
         config_of("nobody/has-this")
     with pytest.raises(LeyloraError, match="does not exist"):
         config_of(str(tmp_path / "nowhere"))
+    with pytest.raises(LeyloraError, match=r"is a folder without config\.json, so it is not a model; name the model's"):
+        config_of(str(tmp_path))
     (tmp_path / "config.json").write_text("{}", "utf-8")
+    with pytest.raises(LeyloraError, match="is a file and not a model"):
+        config_of(str(tmp_path / "config.json"))
     with pytest.raises(LeyloraError, match="names no model_type"):
         config_of(str(tmp_path))
     assert is_here(str(tmp_path))

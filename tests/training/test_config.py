@@ -104,7 +104,13 @@ def test_yaml_numbers_with_an_exponent_are_numbers(tmp_path: Path) -> None:
         (["--adapter", "ley"], r"There is no adapter 'ley' in .*; there are combined-heal, .*, law\."),
         (["--config", "mine.yaml", "--adapter", "law"], "--config takes one whole recipe"),
         (["--min_gpu_memory_gib", "much"], "min_gpu_memory_gib must be a number, not much"),
-        (["--model", "tiny-mistral", "--lora_r", "many"], "lora_r"),
+        (
+            ["--model", "tiny-mistral", "--lora_r", "many"],
+            "tiny-mistral/instructions: lora_r: invalid int value: 'many'",
+        ),
+        (["--model", "tiny-mistral", "law"], "unexpected word 'law'; did you mean --adapter law?"),
+        (["falcon-7b"], "unexpected word 'falcon-7b'; did you mean --model falcon-7b?"),
+        (["--model", "tiny-mistral", "lore"], "unexpected word 'lore'; every setting"),
         (["--model", "tiny-mistral", "--frozen_adapter", "LORA/a", "--resume_adapter", "LORA/b"], "exclude each other"),
         (["--model", "tiny-mistral", "--replay_fraction", "1.5"], r"between 0 and 1, not 1\.5"),
     ],
@@ -115,7 +121,8 @@ def test_what_cannot_be_meant_is_one_sentence(words: list[str], message: str) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("- a\n- b\n", "found list"), ("a: [", "not YAML"), ("", "found NoneType")]
+    ("text", "message"),
+    [("- a\n- b\n", "found list"), ("a: [", r"is not YAML \(line 1: .*\); mend the file"), ("", "is empty")],
 )
 def test_a_recipe_that_is_not_a_mapping(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "recipe.yaml"

@@ -158,6 +158,14 @@ def test_what_a_summary_run_cannot_honour(more: list[str], sentence: str) -> Non
         parse(["--config", RECIPE, *more])
 
 
+def test_a_summary_recipe_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"There is no recipe nofile\.yaml; there are .*flan-t5-small\.yaml") as raised:
+        parse(["--config", "nofile.yaml"])
+    assert "--model" not in str(raised.value)
+    with pytest.raises(LeyloraError, match="is a folder"):
+        parse(["--config", str(tmp_path)])
+
+
 @pytest.mark.parametrize(
     "path", sorted(RECIPES.glob("seq2seq/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
 )

@@ -86,7 +86,7 @@ class AdaptedModel:
         self._formats: dict[str, tuple[str, Ending]] = {}
 
     def prepare(self, variant: Variant) -> None:
-        """Load a variant's adapters and read its template now, so that their faults (LeyloraError) are told now."""
+        """Load a variant's adapters and read its template now, so that a fault (LeyloraError) shows at once."""
         self.format(variant)
         with self.using(variant):
             pass
@@ -190,7 +190,7 @@ class AdaptedModel:
 
     @contextmanager
     def using(self, variant: Variant, weights: Sequence[float] | None = None) -> Iterator[PreTrainedModel]:
-        """While the block runs, the model is this variant, with ``weights`` for its `folders`, and nobody else's.
+        """While the block runs, the model is this variant, with ``weights`` for its `folders`; others wait.
 
         Raises:
             LeyloraError: an adapter does not fit this base; the model then is as it was.

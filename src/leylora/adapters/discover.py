@@ -164,7 +164,7 @@ def read_variant(folder: Path, role: Role | None = None) -> Variant:
         lower = next((path for path in (folder.parent / Path(below).name, Path(below)) if path.is_dir()), None)
         if lower is None:
             raise LeyloraError(
-                f"{shown(folder)} was trained on top of {below} and means nothing without it, but {below} is not "
+                f"{shown(folder)} was trained on top of {below} and cannot be used without it, but {below} is not "
                 "there; put it back, or use their merge."
             )
         check_single_adapter(lower)

@@ -82,7 +82,7 @@ def open_adapter(folder: Path) -> Adapter:
     """Open an adapter folder: read its config and the header of its weights, check that they fit each other.
 
     Raises:
-        LeyloraError: no single adapter lies there, it is more than plain LoRA (DoRA, trained biases, PiSSA, ...),
+        LeyloraError: the folder is not one adapter, it is more than plain LoRA (DoRA, trained biases, PiSSA, ...),
             the weights are pickled, the header is damaged, a tensor is neither a LoRA factor nor part of a fully
             trained module, factors do not pair up, or a rank is not the config's.
     """
@@ -163,8 +163,8 @@ def check_single_adapter(folder: Path) -> None:
         raise LeyloraError(f"{folder} is not a folder; name an adapter folder (it holds {CONFIG_FILE}).")
     inside = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG_FILE}"))
     if not (folder / CONFIG_FILE).is_file():
-        hint = f"; name one of the adapters inside it: {', '.join(inside)}" if inside else ""
-        raise LeyloraError(f"{folder} holds no {CONFIG_FILE}, so it is not an adapter{hint}.")
+        remedy = f"one of the adapters inside it: {', '.join(inside)}" if inside else "the folder that a training wrote"
+        raise LeyloraError(f"{folder} holds no {CONFIG_FILE}, so it is not an adapter; name {remedy}.")
     if others := [name for name in inside if not name.startswith("checkpoint-")]:
         raise LeyloraError(
             f"{folder} holds more than one adapter: its own and {', '.join(others)}; move the others out of it."

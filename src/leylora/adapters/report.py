@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from leylora.console import without_common_start
 from leylora.files import save_figure
 
 if TYPE_CHECKING:  # light: `merge_adapters.py --help` draws nothing
@@ -21,7 +22,7 @@ Method = Literal["concat", "svd", "ties"]
 
 REPORT_FILE, CARD_FILE = "merge_report.json", "README.md"
 PICTURE_FILES = ("merge_report.png", "merge_report.svg")
-DROWNS = 5.0  # a parent whose delta is this many times larger decides the merge alone
+OUTWEIGHS = 5.0  # a parent whose delta is this many times larger decides the merge alone
 
 _METHODS = {
     "concat": "the exact weighted sum of the parents, their ranks added",
@@ -78,20 +79,20 @@ class MergeReport(BaseModel):
 
 
 def merge_warnings(names: list[str], norms: list[float], ranks: set[int]) -> list[str]:
-    """A warning for each parent that adds nothing or is drowned by another, and one for modules of different ranks.
+    """A warning for each parent that adds nothing or next to nothing, and one for modules of different ranks.
 
     ``norms`` are the Frobenius norms of weight * delta over all modules, one a parent.
     """
     largest = max(norms)
-    loudest = names[norms.index(largest)]
+    first = names[norms.index(largest)]
     warnings = []
     for name, norm in zip(names, norms, strict=True):
         if norm == 0:
             warnings.append(f"{name} adds nothing: its weight or all its deltas are 0; was it trained?")
-        elif norm * DROWNS < largest:
+        elif norm * OUTWEIGHS < largest:
             warnings.append(
-                f"{loudest} drowns {name}: its weighted delta is {largest / norm:.1f} times as large; lower its weight "
-                "or check how both were trained."
+                f"{first} outweighs {name}: its weighted delta is {largest / norm:.1f} times as large; lower its "
+                "weight or check how both were trained."
             )
     if len(ranks) > 1:  # not every program that loads LoRA knows patterns
         warnings.append(
@@ -113,7 +114,7 @@ def report_table(report: MergeReport) -> Table:
     table = Table(title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("module", no_wrap=True)
     names = [parent.name for parent in report.parents]
-    norms = [f"|{name if len(name) <= 8 else f'{name[:7]}…'}|" for name in names]
+    norms = [f"|{name if len(name) <= 8 else f'{name[:7]}…'}|" for name in without_common_start(names)]
     for title in ("count", "rank", *norms, "cosine", "kept", "error", "worst"):
         table.add_column(title, justify="right")
     rows: dict[str, list[ModuleReport]] = defaultdict(list)
@@ -158,13 +159,13 @@ def draw(report: MergeReport, folder: Path) -> None:
 
 
 def heat_strips(report: MergeReport) -> "Figure":
-    """Three strips: what the cut to a rank lost, the angle between the parents, and which parent is louder."""
+    """Three strips: what the cut to a rank lost, the angle between the parents, and which parent is larger."""
     from matplotlib.figure import Figure
 
     def end(values: Iterable[float | None]) -> float:  # of a colour scale; next to nothing stays pale
         return max([0.1, *(abs(value) for value in values if value is not None)])
 
-    def loudness(module: ModuleReport) -> float | None:
+    def log_ratio(module: ModuleReport) -> float | None:
         pairs = zip(module.norms[:2], module.weights[:2], strict=True)
         one, two = ((norm or 0.0) * abs(weight or 0.0) for norm, weight in pairs)
         return log2(two / one) if one > 0 and two > 0 else None
@@ -174,7 +175,7 @@ def heat_strips(report: MergeReport) -> "Figure":
     strips: list[tuple[str, str, float, float, Callable[[ModuleReport], float | None]]] = [
         ("relative error against the exact sum", "YlOrRd", 0, top, lambda module: module.sum_error),
         (f"cosine between {first} and {second}", "RdBu_r", -turn, turn, lambda module: module.cosine),
-        (f"log2 of |{second}| / |{first}|, weighted (red: {second} is louder)", "RdBu_r", -4, 4, loudness),
+        (f"log2 of |{second}| / |{first}|, weighted (red: {second} is larger)", "RdBu_r", -4, 4, log_ratio),
     ]
     leaves = list(dict.fromkeys(module.module.rpartition(".")[2] for module in report.modules))
     layers = sorted({layer_of(module.module) or 0 for module in report.modules})

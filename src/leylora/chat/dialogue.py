@@ -223,7 +223,7 @@ def whole(text: str) -> str:
 
 def unmarked(messages: Sequence[Message], special: Iterable[str]) -> list[dict[str, str]]:
     """The messages with a space inside every mark of a template or tokenizer (``special``): user text must not be able
-    to end or begin a turn, or put words in the model's mouth. Other texts stay as they are.
+    to end or begin a turn, or pass for an answer of the model. Other texts stay as they are.
     """
     marks = [mark for mark in {*special, *TEXT_MARKS} if len(mark) > 1]
     first = "|".join(f"{re.escape(mark[0])}(?={re.escape(mark[1:])})" for mark in marks)  # also where marks overlap

@@ -145,7 +145,10 @@ def show(inspection: Inspection) -> None:
     """Print the coloured text under each variant, a table of its tokens, the next tokens, and a line of figures."""
     tokens = Table(box=None, header_style="bold", pad_edge=False)
     tokens.add_column("token", no_wrap=True)
-    for title in ("id", "entropy", *(escape(variant.name) for variant in inspection.variants)):
+    names = [variant.name for variant in inspection.variants]
+    short = iter(console.without_common_start([name for name in names if name != BASE.name]))
+    titles = [escape(name if name == BASE.name else next(short)) for name in names]
+    for title in ("id", "entropy", *titles):
         tokens.add_column(title, justify="right")
     for at, (token, text) in enumerate(zip(inspection.ids, inspection.texts, strict=True)):
         spread = inspection.variants[0].tokens[at].entropy
@@ -159,8 +162,8 @@ def show(inspection: Inspection) -> None:
             cells.append(cell)
         tokens.add_row(*cells)
     coming = Table(box=None, header_style="bold", pad_edge=False, title="next token", title_justify="left")
-    for variant in inspection.variants:
-        coming.add_column(escape(variant.name), no_wrap=True)
+    for title in titles:
+        coming.add_column(title, no_wrap=True)
     for row in zip(*(variant.expected for variant in inspection.variants), strict=True):
         coming.add_row(*(Text(f"{percent(one.probability):>7} {visible(one.text)}") for one in row))
     for number, variant in enumerate(inspection.variants):

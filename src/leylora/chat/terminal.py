@@ -33,8 +33,8 @@ except ImportError:  # Windows: its console edits lines and keeps a history itse
 PROMPT = "» "
 BLOCK = '"""'
 HELP = f"""\
-/adapter [NOMBRE]   cambia de variante; sin nombre, dice cuáles hay
-/preset [NOMBRE]    cambia los ajustes (preset); sin nombre, dice cuáles hay
+/adapter [NOMBRE|N] cambia de variante; sin nombre, dice cuáles hay
+/preset [NOMBRE|N]  cambia los ajustes (preset); sin nombre, dice cuáles hay
 /system [TEXTO]     pone la instrucción de sistema; sin texto, la quita
 /sources [N]        los artículos de la última respuesta; con N, su texto
 /save [ARCHIVO]     guarda la conversación en JSONL
@@ -137,11 +137,11 @@ class Terminal:
                 case "/adapter" if not rest:
                     _list(self.chat.variants, settings.variant)
                 case "/adapter":
-                    self._change_adapter(rest)
+                    self._change_adapter(_chosen(rest, list(self.chat.variants)))
                 case "/preset" if not rest:
                     _list(presets(), self.chat.preset)
                 case "/preset":
-                    self._change_preset(rest)
+                    self._change_preset(_chosen(rest, presets()))
                 case "/system":
                     self.chat.settings = replace(settings, system=rest)
                     console.say("Instrucción de sistema puesta." if rest else "Sin instrucción de sistema.")
@@ -209,8 +209,14 @@ def plain(text: str) -> str:
 
 
 def _list(names: Iterable[str], current: str) -> None:
-    for name in names:
-        console.say(f"{'→' if name == current else ' '} {name}")
+    for at, name in enumerate(names, start=1):
+        console.say(f"{'→' if name == current else ' '} {at}. {name}")
+
+
+def _chosen(word: str, names: list[str]) -> str:
+    """The name that a number of `_list` stands for; any other word as it is."""
+    by_number = {str(at): name for at, name in enumerate(names, start=1)}
+    return word if word in names else by_number.get(word, word)
 
 
 @contextmanager

@@ -70,8 +70,7 @@ def build(
     splits["train"], leaks = _without_leaks(splits, laws)
     if not splits["train"]:
         raise LeyloraError(
-            f"The mixture {mixture.name!r} leaves no row to train on; its report says why: "
-            f"{_why_empty(gates, law_reports, refused)}."
+            f"The mixture {mixture.name!r} leaves no row to train on: {_why_empty(gates, law_reports, refused)}."
         )
 
     everything = [row for name in SPLITS for row in splits[name]]
@@ -110,7 +109,8 @@ def _check_place(out: Path, overwrite: bool) -> None:
     """A dataset replaces nothing but a dataset."""
     file = next((place for place in (out, *out.parents) if place.is_file()), None)
     if file is not None:
-        raise UsageError(f"{file} is a file, and {out} should be a folder; choose another name.")
+        inside = "" if file == out else f", so {out} cannot be a folder in it"
+        raise UsageError(f"{file} is a file and not a folder{inside}; choose another name.")
     if out.exists() and not overwrite:
         raise UsageError(f"{out} already exists; choose another folder or replace it with --overwrite.")
     if out.exists() and any(out.iterdir()) and not (out / "report.json").exists():
@@ -122,10 +122,12 @@ def _wanted(mixture: Mixture, laws: Sequence[Law]) -> list[Law]:
         return []
     known = [law.id for law in laws]
     missing = [name for name in (*mixture.laws.only, *mixture.laws.hold_out) if name not in known]
-    if missing or not laws:
+    if not laws:
+        raise UsageError(f"The mixture {mixture.name!r} asks for laws, but no laws were given; add --laws DIR.")
+    if missing:
         raise UsageError(
-            f"The mixture {mixture.name!r} asks for {', '.join(missing) or 'laws'}; the laws given are: "
-            f"{', '.join(known) or 'none'}. Parse a law first and name its folder with --laws."
+            f"The mixture {mixture.name!r} asks for {', '.join(missing)}; the laws given are: "
+            f"{', '.join(known)}. Parse a law first and name its folder with --laws."
         )
     chosen = [law for law in laws if not mixture.laws.only or law.id in mixture.laws.only]
     return sorted(chosen, key=lambda law: (law.id, law.edition))

@@ -1,4 +1,4 @@
-"""The row that every station of the data path speaks: one conversation with its origin."""
+"""The row that every step of the data path reads and writes: one conversation with its origin."""
 
 from typing import Literal, Self
 

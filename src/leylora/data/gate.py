@@ -280,7 +280,7 @@ def refusal_or_identity(row: Conversation) -> str | None:
     for message in row.messages:
         if message.role == "assistant":
             match = REFUSAL.search(message.content)
-            # The name of a model or its maker is a fault only where the question does not speak of one.
+            # The name of a model or its maker is a fault only where the question does not mention one.
             if match is None and not MODEL_NAME.search(row.prompt):
                 match = MODEL_NAME.search(message.content)
             if match:

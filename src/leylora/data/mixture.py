@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from leylora.data.compose import TaskSettings
 from leylora.data.gate import GateSettings, refusal
 from leylora.data.readers import Source
-from leylora.errors import LeyloraError, UsageError
+from leylora.errors import LeyloraError, UsageError, yaml_fault
 from leylora.files import read_text
 
 Split = Literal["train", "validation", "test"]
@@ -98,16 +98,20 @@ class Mixture(BaseModel):
         try:
             value = yaml.safe_load(read_text(path))
         except yaml.YAMLError as error:
-            raise LeyloraError(f"{path} is not YAML ({' '.join(str(error).split())}); mend it.") from None
+            raise LeyloraError(f"{path} is not YAML ({yaml_fault(error)}); mend the file.") from None
+        if value is None:
+            raise LeyloraError(f"{path} is empty; docs/data.md lists the keys of a mixture.")
         if not isinstance(value, dict):
             raise LeyloraError(f"{path}: a mixture is a mapping of keys, found {type(value).__name__}.")
         try:
             mixture = cls.model_validate(value)
         except ValidationError as error:
-            fault = error.errors()[0]
-            key = ".".join(map(str, fault["loc"])) or "the mixture"
-            what = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
-            raise UsageError(f"{path}, {key}: {what}. docs/data.md lists the keys of a mixture.") from None
+            first, *others = error.errors()
+            told = []  # the first fault, and unknown keys: one of them may be the missing key, misspelt
+            for fault in (first, *(other for other in others if other["type"] == "extra_forbidden")):
+                key, unknown = ".".join(map(str, fault["loc"])) or "the mixture", fault["type"] == "extra_forbidden"
+                told.append(f"{key}: {'unknown key' if unknown else fault['msg'].removeprefix('Value error, ')}")
+            raise UsageError(f"{path}, {'; '.join(told)}. docs/data.md lists the keys of a mixture.") from None
         folder = path.parent
         mixture.benchmark = [_joined(folder, file) for file in mixture.benchmark]
         for source in mixture.instructions.sources if mixture.instructions else ():

@@ -308,7 +308,7 @@ def chrf(answer: str, reference: str) -> float:
 
 
 def is_degenerate(text: str) -> bool:
-    """Whether the answer goes round in circles: less than half of its runs of four words are different ones."""
+    """Whether the answer repeats itself: less than half of its runs of four words are different ones."""
     said = accented_words(text)
     runs = [tuple(said[at : at + RUN]) for at in range(len(said) - RUN + 1)]
     if len(runs) < FEWEST_RUNS:

@@ -139,7 +139,7 @@ def _prompt(item: Item, first: str, second: str) -> str:
 
 
 def read_choice(raw: str, mine_first: bool) -> Choice:
-    """What a judge's answer says: its last verdict, for it may name the form before it decides."""
+    """What a judge's answer says: its last verdict, as it may name the form before it decides."""
     found = VERDICT.findall(raw)
     if not found:
         return "none"

@@ -311,7 +311,7 @@ def _read(article: IndexedArticle) -> _Read:
 
 
 def _unsaid(said: str, articles: Sequence[_Read]) -> Iterator[Finding]:
-    """The quotes and figures that none of the articles holds; bare numbers, which may count anything, are let pass."""
+    """The quotes and figures that none of the articles holds; not bare numbers, which may count anything."""
     for match in _QUOTE.finditer(said):
         quote = next(group for group in match.groups() if group)
         if not any(_quotes(quote, article.words) for article in articles):

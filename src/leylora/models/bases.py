@@ -12,7 +12,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from leylora.errors import LeyloraError, first_line
+from leylora.errors import LeyloraError, flattened
 from leylora.files import read_json, sha256_file
 
 Load = Literal["4bit", "8bit", "16bit"]
@@ -73,9 +73,15 @@ def is_here(name: str) -> bool:
 
 
 def check_path(name: str) -> None:
-    """Raise LeyloraError when ``name`` is a path that does not exist; otherwise the Hub would be asked for it."""
+    """Raise LeyloraError when ``name`` is a path without a model; otherwise the Hub would be asked for it."""
     path = Path(name)
-    if (path.is_absolute() or path.parts[:1] in {("data",), (".",), ("..",)}) and not path.is_dir():
+    if path.is_file():
+        raise LeyloraError(f"{name} is a file and not a model; name the model's folder.")
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            why = "is a folder without config.json, so it is not a model"
+            raise LeyloraError(f"{name} {why}; name the model's folder.")
+    elif path.is_absolute() or path.parts[:1] in {("data",), ("..",)} or name.startswith(".") or len(path.parts) > 2:
         tiny = path.parent == TINY_BASES
         remedy = f"make it with: python scripts/demo.py --base-only --family {path.name}" if tiny else "check the path"
         raise LeyloraError(f"The base model {name} does not exist; {remedy}.")
@@ -83,7 +89,7 @@ def check_path(name: str) -> None:
 
 def cannot_load(name: str, error: BaseException) -> LeyloraError:
     return LeyloraError(
-        f"The base model {name} cannot be loaded ({first_line(error)}). Check the name and the network; for "
+        f"The base model {name} cannot be loaded ({flattened(error).rstrip('.')}). Check the name and the network; for "
         "a gated model such as Llama-2 accept its licence on its page, then run `hf auth login`."
     )
 

@@ -115,7 +115,8 @@ def fill(recipe: Recipe, kinds: tuple[Any, ...], without_bf16: tuple[str, ...]) 
     try:
         filled: tuple[Any, ...] = parser.parse_args_into_dataclasses(words)
     except (argparse.ArgumentError, ValueError, TypeError, ImportError) as error:
-        raise UsageError(f"{recipe.name}: {flattened(error, 300)}") from None
+        told = re.sub(r"^argument --(\w+)[^:]*: ", r"\1: ", flattened(error, 300))
+        raise UsageError(f"{recipe.name}: {told}") from None
     for key, value in ((key, value) for part in filled for key, value in vars(part).items()):
         if POSITIVE.fullmatch(key) and value is not None and not 0 < value < math.inf:
             raise UsageError(f"{recipe.name}: {key} must be a number above 0, not {value:g}.")

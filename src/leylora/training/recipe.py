@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from leylora.errors import LeyloraError, UsageError, flattened
+from leylora.errors import LeyloraError, UsageError, yaml_fault
 from leylora.files import read_text
 from leylora.project import RECIPES, shipped, shown
 
@@ -105,6 +105,8 @@ def recipe_of(
     """
     choices = ("model", "adapter", "config", "show_config") if model else ("config", "show_config")
     options, rest = _split(words, choices)
+    if rest and not rest[0].startswith("--"):
+        raise _unexpected(rest[0], choices)
     chosen = {key: options.pop(key) for key in choices if key in options}
     chosen.pop("show_config", None)
     if "config" in chosen and len(chosen) > 1:
@@ -115,6 +117,9 @@ def recipe_of(
     path = Path(chosen["config"]) if "config" in chosen else config
     if path is not None:
         path = shipped(path)
+        if model is None and not path.exists():
+            known = ", ".join(sorted(shown(file) for file in DEFAULT_SUMMARY_RECIPE.parent.glob("*.yaml")))
+            raise UsageError(f"There is no recipe {path}; there are {known}.")
         return Recipe(shown(path), read_recipe(path), options, rest)
     base, skill = str(chosen.get("model", model)), str(chosen.get("adapter", adapter))
     name = f"{Path(base).stem if base.endswith('.yaml') else base}/{Path(skill).stem}"
@@ -140,6 +145,8 @@ def _split(words: Sequence[str], apart: Sequence[str]) -> tuple[dict[str, Any], 
         if not words[at].startswith("--"):
             rest += words[at:end]
         elif key in apart:
+            if len(values) > 1:
+                raise _unexpected(values[1], apart)
             options[key] = values[0] if values else True
         else:
             read = [_value(value) for value in values]
@@ -151,6 +158,13 @@ def _split(words: Sequence[str], apart: Sequence[str]) -> tuple[dict[str, Any], 
     return options, rest
 
 
+def _unexpected(word: str, choices: Sequence[str]) -> UsageError:
+    for option, names in (("adapter", adapter_names()), ("model", model_names())):
+        if option in choices and word in names:
+            return UsageError(f"unexpected word '{word}'; did you mean --{option} {word}?")
+    return UsageError(f"unexpected word '{word}'; every setting is given as --KEY VALUE.")
+
+
 def _value(text: str) -> Any:
     try:
         return yaml.load(text, Loader=_RecipeLoader)
@@ -160,7 +174,7 @@ def _value(text: str) -> Any:
 
 def read_recipe(path: Path) -> dict[str, Any]:
     """The keys and values of one file."""
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(
             f"There is no recipe {path}; those of train/recipes are chosen with --model ({', '.join(model_names())}) "
             f"and --adapter ({', '.join(adapter_names())})."
@@ -168,7 +182,9 @@ def read_recipe(path: Path) -> dict[str, Any]:
     try:
         config = yaml.load(read_text(path), Loader=_RecipeLoader)
     except yaml.YAMLError as error:
-        raise LeyloraError(f"{shown(path)} is not YAML: {flattened(error, 300)}") from None
+        raise LeyloraError(f"{shown(path)} is not YAML ({yaml_fault(error)}); mend the file.") from None
+    if config is None:
+        raise LeyloraError(f"{shown(path)} is empty; it must hold 'key: value' lines.")
     if not isinstance(config, dict):
         raise LeyloraError(f"{shown(path)} must hold 'key: value' lines, found {type(config).__name__}.")
     return {RENAMED.get(str(key), str(key)): value for key, value in config.items()}

@@ -462,8 +462,8 @@ class Client:
             return self._status_error(what, error, admin)
         if isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout):
             return ServerDownError(
-                f"Nothing answers at {self.settings.url}; start the webui with --api, and look which port it prints "
-                "(it takes another one if 5000 is busy)."
+                f"Nothing answers at {self.settings.url}; is the server running, and is this its port? "
+                "text-generation-webui must be started with --api and prints its port (another one if 5000 is busy)."
             )
         if isinstance(error, APITimeoutError):
             return TimedOutError(
