@@ -159,7 +159,7 @@ def test_folders_that_are_not_adapters(make_adapter: Maker, tmp_path: Path) -> N
     good = make_adapter("a")
     refuse("not a folder", [good, tmp_path / "nowhere"], tmp_path)
     (tmp_path / "empty").mkdir()
-    refuse("holds no adapter_config.json.*; name the folder that a training wrote", [good, tmp_path / "empty"], tmp_path)
+    refuse("no adapter_config.json.*; name the folder that a training wrote", [good, tmp_path / "empty"], tmp_path)
     shutil.copy(good / "adapter_config.json", tmp_path / "empty")
     refuse("not saved completely", [good, tmp_path / "empty"], tmp_path)
 

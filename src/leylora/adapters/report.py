@@ -84,14 +84,14 @@ def merge_warnings(names: list[str], norms: list[float], ranks: set[int]) -> lis
     ``norms`` are the Frobenius norms of weight * delta over all modules, one a parent.
     """
     largest = max(norms)
-    first = names[norms.index(largest)]
+    heaviest = names[norms.index(largest)]
     warnings = []
     for name, norm in zip(names, norms, strict=True):
         if norm == 0:
             warnings.append(f"{name} adds nothing: its weight or all its deltas are 0; was it trained?")
         elif norm * OUTWEIGHS < largest:
             warnings.append(
-                f"{first} outweighs {name}: its weighted delta is {largest / norm:.1f} times as large; lower its "
+                f"{heaviest} outweighs {name}: its weighted delta is {largest / norm:.1f} times as large; lower its "
                 "weight or check how both were trained."
             )
     if len(ranks) > 1:  # not every program that loads LoRA knows patterns
