@@ -59,7 +59,7 @@ def test_an_adapter_without_the_one_below_it_is_refused(lora: Path, tmp_path: Pa
     shutil.copytree(lora / "tiny-mistral-on-top", upper)
     for key in ("on_top_of", "frozen_adapter"):
         write_json(upper / "run.json", {key: "LORA/gone"})
-        with pytest.raises(LeyloraError, match="trained on top of LORA/gone and means nothing without it"):
+        with pytest.raises(LeyloraError, match="trained on top of LORA/gone and cannot be used without it"):
             read_variant(upper)
         shutil.copytree(lora / "tiny-mistral-law", tmp_path / "gone", dirs_exist_ok=True)
         assert read_variant(upper).folders == (upper, tmp_path / "gone")

@@ -287,7 +287,7 @@ def test_adapters_that_do_not_belong_stop_before_anything_is_loaded(base: Path, 
     (on_top / "run.json").write_text(json.dumps(run | {"on_top_of": "LORA/i"}), "utf-8")
     for adapters, message in (
         (str(stale), "was trained on other weights than"),
-        (str(on_top), "was trained on top of LORA/i and means nothing without it"),
+        (str(on_top), "was trained on top of LORA/i and cannot be used without it"),
         ("nowhere", "There is no adapter 'nowhere'"),
         (f"lawyer={stale}", "'lawyer' is not a role"),
     ):

@@ -109,6 +109,7 @@ def test_yaml_numbers_with_an_exponent_are_numbers(tmp_path: Path) -> None:
             "tiny-mistral/instructions: lora_r: invalid int value: 'many'",
         ),
         (["--model", "tiny-mistral", "law"], "unexpected word 'law'; did you mean --adapter law?"),
+        (["--model", "tiny-mistral", "--max_steps", "3", "law"], "unexpected word 'law'; every setting"),
         (["falcon-7b"], "unexpected word 'falcon-7b'; did you mean --model falcon-7b?"),
         (["--model", "tiny-mistral", "lore"], "unexpected word 'lore'; every setting"),
         (["--model", "tiny-mistral", "--frozen_adapter", "LORA/a", "--resume_adapter", "LORA/b"], "exclude each other"),

@@ -12,7 +12,7 @@ from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser
 
 from leylora.errors import UsageError, flattened
 from leylora.models.cards import assumed_card, find_card, require_card
-from leylora.training.recipe import Recipe, recipe_of
+from leylora.training.recipe import Recipe, recipe_of, unexpected
 
 WHAT_RUNS_HERE = "make demo, or: accelerate launch train/sft.py --model tiny-mistral"
 FP16 = ("--bf16", "false", "--fp16", "true", "--dtype", "float16")
@@ -115,6 +115,8 @@ def fill(recipe: Recipe, kinds: tuple[Any, ...], without_bf16: tuple[str, ...]) 
     try:
         filled: tuple[Any, ...] = parser.parse_args_into_dataclasses(words)
     except (argparse.ArgumentError, ValueError, TypeError, ImportError) as error:
+        if stray := re.search(r"not used by the HfArgumentParser: \['(.+?)'", str(error)):
+            raise unexpected(stray[1]) from None
         told = re.sub(r"^argument --(\w+)[^:]*: ", r"\1: ", flattened(error, 300))
         raise UsageError(f"{recipe.name}: {told}") from None
     for key, value in ((key, value) for part in filled for key, value in vars(part).items()):

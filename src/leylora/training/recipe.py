@@ -106,7 +106,7 @@ def recipe_of(
     choices = ("model", "adapter", "config", "show_config") if model else ("config", "show_config")
     options, rest = _split(words, choices)
     if rest and not rest[0].startswith("--"):
-        raise _unexpected(rest[0], choices)
+        raise unexpected(rest[0], choices)
     chosen = {key: options.pop(key) for key in choices if key in options}
     chosen.pop("show_config", None)
     if "config" in chosen and len(chosen) > 1:
@@ -146,7 +146,7 @@ def _split(words: Sequence[str], apart: Sequence[str]) -> tuple[dict[str, Any], 
             rest += words[at:end]
         elif key in apart:
             if len(values) > 1:
-                raise _unexpected(values[1], apart)
+                raise unexpected(values[1], apart)
             options[key] = values[0] if values else True
         else:
             read = [_value(value) for value in values]
@@ -158,7 +158,8 @@ def _split(words: Sequence[str], apart: Sequence[str]) -> tuple[dict[str, Any], 
     return options, rest
 
 
-def _unexpected(word: str, choices: Sequence[str]) -> UsageError:
+def unexpected(word: str, choices: Sequence[str] = ()) -> UsageError:
+    """For a word that belongs to no option; ``choices`` are those of ``adapter`` and ``model`` that can be named."""
     for option, names in (("adapter", adapter_names()), ("model", model_names())):
         if option in choices and word in names:
             return UsageError(f"unexpected word '{word}'; did you mean --{option} {word}?")
