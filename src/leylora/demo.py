@@ -119,6 +119,9 @@ class Demo:
         }
         for what, path in places.items():
             console.say(f"{what:<13} {path}")
+        console.say(
+            f"chat          python scripts/chat.py --adapter {self.lora('combined').name} --laws {places['corpus']}"
+        )
         return self.folder
 
     def prepare(self) -> tuple[Path, Path]:
