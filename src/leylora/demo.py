@@ -19,7 +19,7 @@ from leylora.data.build import build
 from leylora.data.mixture import Mixture
 from leylora.evaluation.items import Sources
 from leylora.evaluation.report import write_report
-from leylora.evaluation.run import Settings, compare
+from leylora.evaluation.run import CompareSettings, compare
 from leylora.files import read_jsonl, write_json
 from leylora.laws.law import Law
 from leylora.laws.parse import parse_file
@@ -198,7 +198,7 @@ def write_closing_report(demos: Sequence[Demo]) -> Path:
             law_rows=(first.law_data,),
             instruction_rows=(BUILD / "tiny-instructions",),
         ),
-        settings=Settings(max_new_tokens=4 if quick else ANSWER_TOKENS, limit=3 if quick else QUESTIONS),
+        settings=CompareSettings(max_new_tokens=4 if quick else ANSWER_TOKENS, limit=3 if quick else QUESTIONS),
         command="make demo",
     )
     return write_report(out)[0]
