@@ -42,7 +42,7 @@ def main(
     """Ask base and adapters the same questions; write answers, scores with intervals, provenance and a report."""
     from leylora.evaluation.items import BENCHMARK, Sources, read_prompts
     from leylora.evaluation.report import print_report, write_report
-    from leylora.evaluation.run import GRADED, Settings, compare
+    from leylora.evaluation.run import GRADED, CompareSettings, compare
 
     named = [word for text in [models, *(more or [])] for word in text.split(",") if word]
     suites = [word.strip() for word in suite.split(",") if word.strip()] if suite is not None else list(GRADED)
@@ -63,7 +63,7 @@ def main(
             presets=tuple(preset or ("",)),
             temperatures=tuple(temperature or (None,)),
         ),
-        settings=Settings(load, max_new_tokens, limit, template, batch_size, seed),
+        settings=CompareSettings(load, max_new_tokens, limit, template, batch_size, seed),
         endpoints=endpoint or [],
         command=shlex.join(["python", *sys.argv]),
     )

@@ -30,7 +30,7 @@ def main(
     if family not in (*FAMILIES, "all"):
         raise UsageError(f"There is no family '{family}'; there are {', '.join(FAMILIES)} and all.")
     if law is not None and not law.is_file():
-        raise LeyloraError(f"{law} does not exist; name the file of a law.")
+        raise LeyloraError(f"{law} {'is a folder' if law.is_dir() else 'does not exist'}; name the file of a law.")
 
     demos = [Demo(name, law, quick) for name in (FAMILIES if family == "all" else (family,))]
     if base_only:

@@ -21,10 +21,14 @@ def main(
     """List the articles added, repealed and reformed; removed words are [-red-], added ones {+green+}."""
     from rich.text import Text
 
+    from leylora.errors import UsageError
     from leylora.laws.diff import compare, shortened, word_diff
     from leylora.laws.law import Law
     from leylora.laws.parse import parse_file
 
+    for path in (old, new):
+        if path.is_dir() and not (path / "law.json").is_file():
+            raise UsageError(f"{path} is not the folder of one parsed law; name one inside it, or a law's file.")
     before, after = (Law.load(path) if path.is_dir() else parse_file(path) for path in (old, new))
     changes = compare(before, after)
     console.out.print(f"{before.name}: {before.edition or 'undated'} -> {after.edition or 'undated'}", markup=False)
@@ -37,7 +41,7 @@ def main(
         console.out.print(f"{title} ({len(articles)}): {numbers}", markup=False, soft_wrap=True)
     numbers = ", ".join(article.number for article, _ in changes.reformed) or "none"
     console.out.print(f"reformed ({len(changes.reformed)}): {numbers}", markup=False, soft_wrap=True)
-    console.out.print(f"unchanged: {changes.unchanged}")
+    console.out.print(f"unchanged: {changes.unchanged} (repealed articles are not compared)")
     if summary:
         return
     for one, other in changes.reformed:

@@ -82,3 +82,13 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text("{", encoding="utf-8")
     with pytest.raises(LeyloraError, match=r"b\.json, line 1: not JSON"):
         read_json(tmp_path / "b.json")
+
+
+def test_a_path_through_a_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "plain.txt").write_text("x")
+    for final in (tmp_path / "plain.txt" / "a.json", tmp_path / "plain.txt" / "deep" / "a.json"):
+        with pytest.raises(LeyloraError, match=r"plain\.txt is a file, so nothing can be written below it"):
+            write_text(final, "y")
+        with pytest.raises(LeyloraError, match="is a file"), staged_folder(final):
+            pass
+    assert (tmp_path / "plain.txt").read_text() == "x"

@@ -61,7 +61,7 @@ TRAININGS: dict[Way, tuple[str, ...]] = {
 HEAL_WEIGHTS = (0.5, 0.7)  # instructions, law: less than whole, for two whole adapters disturb each other
 SKILLS = ("law", "instructions")
 LABELS = {
-    "sum": "sum",
+    "sum": "sum of the two",
     "search": "sum, weights searched",
     "on-top": "law on top, with replay",
     "heal": "merge, healed",

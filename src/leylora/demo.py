@@ -19,7 +19,7 @@ from leylora.data.build import build
 from leylora.data.mixture import Mixture
 from leylora.evaluation.items import Sources
 from leylora.evaluation.report import write_report
-from leylora.evaluation.run import Settings, compare
+from leylora.evaluation.run import CompareSettings, compare
 from leylora.files import read_jsonl, write_json
 from leylora.laws.law import Law
 from leylora.laws.parse import parse_file
@@ -119,6 +119,9 @@ class Demo:
         }
         for what, path in places.items():
             console.say(f"{what:<13} {path}")
+        console.say(
+            f"chat          python scripts/chat.py --adapter {self.lora('combined').name} --laws {places['corpus']}"
+        )
         return self.folder
 
     def prepare(self) -> tuple[Path, Path]:
@@ -195,7 +198,7 @@ def write_closing_report(demos: Sequence[Demo]) -> Path:
             law_rows=(first.law_data,),
             instruction_rows=(BUILD / "tiny-instructions",),
         ),
-        settings=Settings(max_new_tokens=4 if quick else ANSWER_TOKENS, limit=3 if quick else QUESTIONS),
+        settings=CompareSettings(max_new_tokens=4 if quick else ANSWER_TOKENS, limit=3 if quick else QUESTIONS),
         command="make demo",
     )
     return write_report(out)[0]

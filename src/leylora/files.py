@@ -25,7 +25,7 @@ def sha256_file(path: Path) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 with ``\\n`` line ends; ``path`` is replaced in one step or left as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
@@ -35,6 +35,15 @@ def write_text(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it. Raises LeyloraError when one of them is a file."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = next(path for path in (folder, *folder.parents) if path.exists() and not path.is_dir())
+        raise LeyloraError(f"{file} is a file, so nothing can be written below it; choose another path.") from None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -117,7 +126,7 @@ def staged_folder(final: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     if final.exists() and not overwrite:
         raise UsageError(f"{final} already exists; choose another name or ask for it to be replaced.")
-    final.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(final.parent)
     staging = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".partial"))
     staging.chmod(0o777 & ~_umask())
     try:

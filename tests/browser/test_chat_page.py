@@ -14,7 +14,7 @@ import pytest
 
 from leylora.adapters.adapted import AdaptedModel
 from leylora.adapters.discover import adapters_of
-from leylora.chat.dialogue import NOTICE, Chat, Settings
+from leylora.chat.dialogue import NOTICE, Chat, ChatSettings
 from leylora.grounding.index import open_laws
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
@@ -54,7 +54,9 @@ def chat(model: AdaptedModel, lora: Path, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("laws")
     sample_law().save(folder / "huertos")
     variants = {one.name: one for one in adapters_of(model.name, lora)[0]}
-    return Chat(model, variants, open_laws(folder, catalog()), Settings("tiny-mistral-law", GREEDY), "deterministic")
+    return Chat(
+        model, variants, open_laws(folder, catalog()), ChatSettings("tiny-mistral-law", GREEDY), "deterministic"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from leylora.adapters.adapted import AdaptedModel
 from leylora.adapters.discover import adapters_of
-from leylora.chat.dialogue import Chat, Settings
+from leylora.chat.dialogue import Chat, ChatSettings
 from leylora.models.presets import Sampling
 
 
@@ -21,5 +21,5 @@ def model(tiny_base: Callable[[str], Path]) -> AdaptedModel:
 def chat(model: AdaptedModel, lora: Path) -> Chat:
     """A chat with the small base and its adapters, without laws."""
     variants = {one.name: one for one in adapters_of(model.name, lora)[0]}
-    settings = Settings("base", Sampling(do_sample=False, max_new_tokens=6))
+    settings = ChatSettings("base", Sampling(do_sample=False, max_new_tokens=6))
     return Chat(model, variants, None, settings, "deterministic")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leylora.adapters.adapted import AdaptedModel
-from leylora.chat.dialogue import BASE, Chat, Message, Settings, Turn, ask, fit, unmarked, whole
+from leylora.chat.dialogue import BASE, Chat, ChatSettings, Message, Turn, ask, fit, unmarked, whole
 from leylora.errors import UsageError
 from leylora.models.generate import Piece, TooLongError
 from leylora.models.presets import GREEDY
@@ -98,7 +98,7 @@ def test_what_is_typed_cannot_forge_a_turn(
 
     def marks(content: str) -> list[int]:
         """How often each special token and each mark of a turn is in the prompt."""
-        settings = Settings("base", replace(GREEDY, max_new_tokens=6), system=content)
+        settings = ChatSettings("base", replace(GREEDY, max_new_tokens=6), system=content)
         list(ask(Chat(model, {"base": BASE}, None, settings, ""), [Turn(content, content, "base")], content, settings))
         ids = asked.pop()
         text = model.tokenizer.decode(ids)

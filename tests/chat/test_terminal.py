@@ -20,7 +20,7 @@ from leylora.adapters.discover import choose_base
 from leylora.chat.dialogue import Chat, Turn, choose, open_chat, sources_of, verdict
 from leylora.chat.terminal import Terminal, plain
 from leylora.errors import LeyloraError, UsageError
-from leylora.grounding.checker import CheckedCitation, Finding, Kind
+from leylora.grounding.checker import CheckedCitation, CitationFault, Kind
 from leylora.grounding.citations import Citation, IndexedArticle, IndexedLaw
 from leylora.grounding.ground import Grounded
 from leylora.grounding.search import Hit
@@ -97,7 +97,7 @@ def test_citations_and_sources_are_shown(
     say: Callable[..., str], chat: Chat, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hit = Hit(ARTICLE, ARTICLE.body, 1.0, 1.0)
-    missing, not_shown = Finding(Kind.NO_ARTICLE, "99", "Ley de Huertos"), Finding(Kind.NOT_GIVEN)
+    missing, not_shown = CitationFault(Kind.NO_ARTICLE, "99", "Ley de Huertos"), CitationFault(Kind.NOT_GIVEN)
     checked = (
         CheckedCitation("Art. 1, Ley de Huertos", (0, 5), Citation("huertos", "1", None, None, (0, 5)), LAW, ARTICLE),
         CheckedCitation("Art. 99", (6, 9), Citation("huertos", "99", None, None, (6, 9)), LAW, None, (missing,)),

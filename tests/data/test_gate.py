@@ -4,7 +4,7 @@ import pytest
 
 from leylora.data.duplicates import marks
 from leylora.data.gate import GateReport, GateSettings, clean, is_cedula, normalise, personal_data, refusal
-from leylora.data.readers import Draft, Fault
+from leylora.data.readers import Draft, RecordFault
 
 GOOD = [
     ("¿Cuál es la capital de Loja?", "La capital de la provincia de Loja es la ciudad de Loja."),
@@ -141,9 +141,9 @@ def test_schema_step_reports_faults_bad_turns_and_repeated_ids() -> None:
     def draft(place: str, own_id: str, *turns: tuple[str, str]) -> Draft:
         return Draft(place, [{"role": role, "content": text} for role, text in turns], "t", own_id)
 
-    drafts: list[Draft | Fault] = [
+    drafts: list[Draft | RecordFault] = [
         draft("line 1", "a", ("user", "¿Qué es el sol?"), ("assistant", "Es la estrella más cercana.")),
-        Fault("line 2", "not JSON (x)"),
+        RecordFault("line 2", "not JSON (x)"),
         draft("line 3", "b", ("user", "¿Y la luna?"), ("user", "¿Y?")),
         draft("line 4", "a", ("user", "¿Qué es la luna?"), ("assistant", "Es el satélite de la Tierra.")),
         draft("line 5", "c", ("system", ""), ("user", "¿Qué es Marte?"), ("assistant", "Es un planeta rojo.")),

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from leylora.data.compose import Item, LawLookup
+from leylora.data.compose import LawItem, LawLookup
 from leylora.data.questions import FAMILIES, ask
 from leylora.laws.law import Law
 
 
-def items(family: str, law: Law, number: str, lookup: LawLookup) -> list[Item]:
+def items(family: str, law: Law, number: str, lookup: LawLookup) -> list[LawItem]:
     return list(ask([family], law, law[number], lookup))
 
 

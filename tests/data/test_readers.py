@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from leylora.data.conversation import Conversation
 from leylora.data.gate import GateReport, clean
-from leylora.data.readers import FORMATS, Draft, Fault, Record, Source, convert, detect, read_records
+from leylora.data.readers import FORMATS, Draft, InstructionSource, Record, RecordFault, convert, detect, read_records
 from leylora.errors import LeyloraError, UsageError
 
 
@@ -26,7 +26,7 @@ def test_json_lines_report_bad_lines_and_go_on(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbf" + b"\n".join(lines) + b"\n" + b"[" * 100_000 + b"\n")
     out = list(read_records(path))
     assert [one.value for one in out if isinstance(one, Record)] == [{"a": 1}, {"a": 2}]
-    faults = {one.place: one.reason for one in out if isinstance(one, Fault)}
+    faults = {one.place: one.reason for one in out if isinstance(one, RecordFault)}
     assert "not JSON" in faults["rows.jsonl, line 2"]
     assert "not UTF-8 (byte 0xf1" in faults["rows.jsonl, line 4"]
     assert faults["rows.jsonl, line 5"] == "expected an object, found list"
@@ -66,8 +66,8 @@ def test_a_table_row_of_the_wrong_width_is_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("a,b\n1,2\n1\n1,2,3\n", encoding="utf-8")
     out = list(read_records(path))
-    assert [type(one) for one in out] == [Record, Fault, Fault]
-    assert isinstance(out[1], Fault)
+    assert [type(one) for one in out] == [Record, RecordFault, RecordFault]
+    assert isinstance(out[1], RecordFault)
     assert out[1].place == "rows.csv, line 3"
 
 
@@ -135,7 +135,7 @@ EXAMPLES: dict[str, dict] = {
 
 def drafts(*values: dict, format: str | None = None) -> list[Draft]:
     out = list(convert([Record(f"row {at}", value) for at, value in enumerate(values)], format))
-    faults = [one for one in out if isinstance(one, Fault)]
+    faults = [one for one in out if isinstance(one, RecordFault)]
     assert not faults, faults
     return [one for one in out if isinstance(one, Draft)]
 
@@ -231,7 +231,7 @@ def test_system_text_and_number_of_turns_are_kept() -> None:
 )
 def test_a_broken_record_is_a_fault_with_its_place(broken: dict, reason: str) -> None:
     (fault,) = convert([Record("file.jsonl, line 7", broken)])
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, RecordFault)
     assert fault.place == "file.jsonl, line 7"
     assert reason in fault.reason
 
@@ -261,7 +261,7 @@ def test_oasst_takes_the_best_ranked_spanish_path_of_every_tree() -> None:
     out = list(convert([Record(f"line {at}", value) for at, value in enumerate(flat, start=1)]))
     (path,) = [one for one in out if isinstance(one, Draft)]
     assert [turn["content"] for turn in path.turns] == ["¿Qué es un páramo?", "La mejor.", "¿Y el clima?", "Frío."]
-    reasons = " | ".join(one.reason for one in out if isinstance(one, Fault))
+    reasons = " | ".join(one.reason for one in out if isinstance(one, RecordFault))
     assert "parent 'perdido' is not in the file" in reasons
     assert "nobody answered" in reasons
     assert "message_id is missing" in reasons
@@ -287,7 +287,7 @@ def test_oasst_reads_nested_trees_too() -> None:
 # --- sources of a mixture ---------------------------------------------------------------------------------------------
 
 
-def load(source: Source) -> tuple[list[Conversation], GateReport]:
+def load(source: InstructionSource) -> tuple[list[Conversation], GateReport]:
     """The rows of a source, through the gate."""
     return clean(source.drafts(), source=source.name, license=source.license)
 
@@ -295,7 +295,7 @@ def load(source: Source) -> tuple[list[Conversation], GateReport]:
 def test_exactly_one_place() -> None:
     for extra in ({}, {"path": "a.jsonl", "hub": "a/b"}):
         with pytest.raises(ValidationError, match="exactly one of `path` and `hub`"):
-            Source.model_validate({"name": "x", "license": "mit", **extra})
+            InstructionSource.model_validate({"name": "x", "license": "mit", **extra})
 
 
 def test_columns_are_renamed_rows_filtered_and_the_task_set(tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_columns_are_renamed_rows_filtered_and_the_task_set(tmp_path: Path) -> N
         {"p": "What?", "r": "It is the sun.", "lang": "en"},
     ]
     path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    source = Source(
+    source = InstructionSource(
         name="x",
         license="mit",
         path=path,
@@ -322,24 +322,24 @@ def test_columns_are_renamed_rows_filtered_and_the_task_set(tmp_path: Path) -> N
 
 def test_a_missing_file_stops_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(LeyloraError, match="The source 'x' of the mixture is missing"):
-        Source(name="x", license="mit", path=tmp_path / "no.jsonl").check()
+        InstructionSource(name="x", license="mit", path=tmp_path / "no.jsonl").check()
 
 
 def test_hub_rows_through_the_real_library_from_a_local_folder(tmp_path: Path) -> None:
     rows = [{"inputs": f"¿Cuánto es {n} más {n}?", "targets": f"Son {2 * n} en total."} for n in range(10)]
     marked = [{**row, "language_code": "spa" if n % 2 else "eng"} for n, row in enumerate(rows)]
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, marked)), encoding="utf-8")
-    source = Source(name="aya", license="apache-2.0", hub=str(tmp_path), where={"language_code": "spa"})
+    source = InstructionSource(name="aya", license="apache-2.0", hub=str(tmp_path), where={"language_code": "spa"})
     found, _ = load(source)
     assert [row.answer for row in found] == [f"Son {2 * n} en total." for n in (1, 3, 5, 7, 9)]
     with pytest.raises(LeyloraError, match="has no column idioma; it has inputs, targets"):
-        load(Source(name="aya", license="apache-2.0", hub=str(tmp_path), where={"idioma": "es"}))
+        load(InstructionSource(name="aya", license="apache-2.0", hub=str(tmp_path), where={"idioma": "es"}))
 
 
 def test_offline_without_a_cached_copy_says_what_to_do(tmp_path: Path) -> None:
     program = (
-        "from leylora.data.readers import Source\n"
-        "try:\n    list(Source(name='a', license='mit', hub='owner/not-cached').drafts(offline=True))\n"
+        "from leylora.data.readers import InstructionSource\n"
+        "try:\n    list(InstructionSource(name='a', license='mit', hub='owner/not-cached').drafts(offline=True))\n"
         "except Exception as error:\n    print(type(error).__name__, error)\n"
     )
     env = os.environ | {"HF_HOME": str(tmp_path)}
@@ -367,7 +367,7 @@ ROWS = st.lists(st.dictionaries(NAMES | TEXT, VALUES, max_size=5), max_size=4)
 @given(ROWS, st.none() | st.sampled_from(FORMATS))
 def test_any_object(rows: list[dict[str, Any]], format: str | None) -> None:
     found = list(convert([Record(f"row {at}", row) for at, row in enumerate(rows)], format))
-    assert all(isinstance(one, Draft | Fault) for one in found)
+    assert all(isinstance(one, Draft | RecordFault) for one in found)
     kept, report = clean(found, source="s", license="mit")
     assert report.rows_in == len(found)
     json.dumps(report.model_dump()).encode()
@@ -383,12 +383,12 @@ def test_any_bytes_as_lines(tmp_path_factory: Any, content: bytes) -> None:
     assume(not content.startswith((b"\xff\xfe", b"\xfe\xff")))  # UTF-16 has an error of its own
     path: Path = tmp_path_factory.mktemp("any") / "rows.jsonl"
     path.write_bytes(content)
-    assert all(isinstance(one, Record | Fault) for one in read_records(path))
+    assert all(isinstance(one, Record | RecordFault) for one in read_records(path))
 
 
 def test_numbers_of_thousands_of_digits(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": ' + "9" * 5_000 + "}\n", encoding="utf-8")
     (fault,) = read_records(path)
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, RecordFault)
     assert "number too long" in fault.reason

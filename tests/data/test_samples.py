@@ -8,7 +8,7 @@ import ftfy
 import pytest
 
 from leylora.data.gate import clean
-from leylora.data.readers import Draft, Fault, Record, convert, detect, read_records
+from leylora.data.readers import Draft, Record, RecordFault, convert, detect, read_records
 from leylora.files import read_json, read_jsonl
 from leylora.laws.parse import parse_file
 from leylora.project import SAMPLES
@@ -38,7 +38,7 @@ def test_every_row_is_read_in_its_format_and_counted_in_the_readme() -> None:
     counted = {}
     for name, format in FILES.items():
         assert {detect(row.value) for row in RECORDS[name] if isinstance(row, Record)} == {format}
-        assert not [row for row in convert(RECORDS[name], format) if isinstance(row, Fault)]
+        assert not [row for row in convert(RECORDS[name], format) if isinstance(row, RecordFault)]
         counted[name] = sum(turn["role"] == "assistant" for draft in DRAFTS[name] for turn in draft.turns)
     said = dict(re.findall(r"^\| `instructions/(\S+)` .*\| (\d+) \|$", README, re.MULTILINE))
     assert {name: str(count) for name, count in counted.items()} == said

@@ -11,9 +11,9 @@ import pytest
 
 from leylora.errors import LeyloraError
 from leylora.evaluation.report import write_report
-from leylora.evaluation.run import Settings, compare
+from leylora.evaluation.run import CompareSettings, compare
 
-ASKED = Settings(max_new_tokens=20, limit=8)
+ASKED = CompareSettings(max_new_tokens=20, limit=8)
 
 
 class Server(BaseHTTPRequestHandler):

@@ -9,11 +9,11 @@ import pytest
 from leylora.errors import LeyloraError
 from leylora.evaluation.items import Sources, questions, read_prompts
 from leylora.evaluation.results import Results
-from leylora.evaluation.run import Settings, compare
+from leylora.evaluation.run import CompareSettings, compare
 
 from ..webui.stand_in import ADMIN_KEY, API_KEY, TEXT, StandIn, State
 
-ASKED = Settings(max_new_tokens=20)
+ASKED = CompareSettings(max_new_tokens=20)
 TWO = Sources(
     prompts=tuple(turns for text in ("Escribe una historia.", "¿Qué es una ley?") for turns in read_prompts(text))
 )

@@ -16,7 +16,7 @@ from leylora.evaluation.report.answers import EACH, LONGEST, chosen, cut_out
 from leylora.evaluation.report.charts import Curve, heat_strip, loss_chart
 from leylora.evaluation.report.texts import TEXTS, Language, Texts
 from leylora.evaluation.report.view import Section, make_view, sentence
-from leylora.evaluation.results import Citation, Finding, Results, load_results
+from leylora.evaluation.results import CitedArticle, Finding, Results, load_results
 from leylora.evaluation.scoring import METRICS
 from leylora.files import read_json, write_json
 
@@ -130,7 +130,7 @@ def test_every_text_is_there_in_both_languages() -> None:
 def test_everything_that_results_can_hold_has_a_text(language: Language) -> None:
     texts = Texts(language)
     families = {"metric": [metric.name for metric in METRICS], "finding": get_args(r.FindingKind)}
-    families |= {"reason": get_args(r.Reason), "flag": get_args(r.Flag), "cite": get_args(r.Verdict)}
+    families |= {"reason": get_args(r.Reason), "flag": get_args(r.Flag), "cite": get_args(r.CitationVerdict)}
     families["undefined"] = get_args(r.Retention.model_fields["undefined"].annotation)[1:]
     assert not [
         f"{family}.{name}" for family, names in families.items() for name in names if not texts.get(f"{family}.{name}")
@@ -194,8 +194,8 @@ def test_an_unknown_retention_says_why(folder: Path) -> None:
 
 
 def test_citations_are_cut_out_at_their_spans() -> None:
-    def cite(start: int, end: int) -> Citation:
-        return Citation(text="", span=(start, end), law_id="x", article="1", verdict="wrong")
+    def cite(start: int, end: int) -> CitedArticle:
+        return CitedArticle(text="", span=(start, end), law_id="x", article="1", verdict="wrong")
 
     found, cut = cut_out("según el art. 1, vea", [cite(9, 15), cite(12, 18), cite(40, 50)])
     assert found == [("según el ", ""), ("art. 1", "wrong"), (", vea", "")]

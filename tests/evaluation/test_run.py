@@ -23,7 +23,7 @@ from leylora.evaluation.asking import Facts, Ledger
 from leylora.evaluation.backends import Continuation, LocalModel
 from leylora.evaluation.items import Sources
 from leylora.evaluation.results import Answer, Results, Variant, answers_file, load_results
-from leylora.evaluation.run import Settings, compare, plan
+from leylora.evaluation.run import CompareSettings, compare, plan
 from leylora.evaluation.scoring import tally
 from leylora.files import sha256_file
 from leylora.models.families import FAMILIES
@@ -32,7 +32,7 @@ from leylora.models.load import load_base
 from leylora.models.templates import instruction_template
 
 TARGETS = {"tiny-mistral": ["q_proj", "up_proj"], "tiny-falcon": ["query_key_value"]}
-ASKED = Settings(max_new_tokens=6, limit=9)
+ASKED = CompareSettings(max_new_tokens=6, limit=9)
 
 
 def make_adapter(base: Path, folder: Path, seed: int) -> Path:
@@ -193,11 +193,11 @@ from pathlib import Path
 from leylora.evaluation.items import Sources
 from leylora.evaluation.report import write_report
 from leylora.evaluation.results import load_results
-from leylora.evaluation.run import Settings, compare
+from leylora.evaluation.run import CompareSettings, compare
 out = Path({str(out)!r})
 before = load_results(out)
 sources = Sources(instruction_rows=(Path({str(sources.instruction_rows[0])!r}),))
-again = compare([{str(base)!r}], out, sources=sources, settings=Settings(max_new_tokens=6, limit=9),
+again = compare([{str(base)!r}], out, sources=sources, settings=CompareSettings(max_new_tokens=6, limit=9),
                 lora=Path({str(lora)!r}))
 assert again.scores == before.scores and again.answers == before.answers
 assert again.provenance.models == before.provenance.models
@@ -294,7 +294,7 @@ def test_adapters_that_do_not_belong_stop_before_anything_is_loaded(base: Path, 
         with pytest.raises(LeyloraError, match=message):
             compare([str(base)], tmp_path / "out", adapters=adapters, settings=ASKED, lora=lora)
     with pytest.raises(UsageError, match="There is no instruction template 'x'"):
-        compare([str(base)], tmp_path / "out", adapters="none", settings=Settings(template="x"))
+        compare([str(base)], tmp_path / "out", adapters="none", settings=CompareSettings(template="x"))
     assert not (tmp_path / "out").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x", "utf-8")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from leylora.evaluation.items import Sources
-from leylora.evaluation.run import Settings, compare
+from leylora.evaluation.run import CompareSettings, compare
 from leylora.models.templates import instruction_template, render, stop_strings
 from leylora.webui.check import check_install
 from leylora.webui.client import Client, ServerSettings
@@ -267,7 +267,7 @@ def test_free_prompts_are_compared(server: Running, tmp_path: Path, monkeypatch:
         adapters="tiny-mistral-law,tiny-falcon-law",
         suites=["prompts"],
         sources=Sources(prompts=prompts, presets=("deterministic",)),
-        settings=Settings(max_new_tokens=30),
+        settings=CompareSettings(max_new_tokens=30),
         endpoints=[server.settings.url],
     )
     texts = {variant: answer.text for (_, variant, _, _), answer in found.answers.items()}

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from leylora.webui.check import Verdict, check_adapter, check_install
+from leylora.webui.check import ArtifactVerdict, check_adapter, check_install
 from leylora.webui.export import export
 
 from .conftest import MakeAdapter
 
 
-def verdicts(webui: Path) -> dict[str, Verdict]:
+def verdicts(webui: Path) -> dict[str, ArtifactVerdict]:
     return {f"{verdict.kind} {verdict.name}": verdict for verdict in check_install(webui)}
 
 

@@ -31,7 +31,7 @@ class Factors(NamedTuple):
     scaling: float
 
 
-class Settings(NamedTuple):
+class MergeSettings(NamedTuple):
     """How to merge: ``rank`` and ``energy`` exclude each other; without both, see `leylora.adapters.merge.merge`."""
 
     method: Method
@@ -50,7 +50,7 @@ class Merged(NamedTuple):
 
 
 def merge_module(
-    name: str, parts: Sequence[Factors | None], weights: Sequence[float], settings: Settings
+    name: str, parts: Sequence[Factors | None], weights: Sequence[float], settings: MergeSettings
 ) -> Merged | None:
     """Merge what the parents have in one module (None where one has nothing); None when every weight is 0."""
     present = [(index, part) for index, part in enumerate(parts) if part is not None]

@@ -22,7 +22,7 @@ import torch
 
 from leylora import __version__
 from leylora.adapters.config import BASE_DEFAULTS, CONFIG_FILE, check_adapter_name
-from leylora.adapters.core_space import Factors, Merged, Settings, merge_module
+from leylora.adapters.core_space import Factors, Merged, MergeSettings, merge_module
 from leylora.adapters.files import (
     WEIGHTS_FILE,
     Adapter,
@@ -173,7 +173,7 @@ def merge(
 
     kinds = {adapter.dtype for adapter in adapters}
     type_name = dtype or (kinds.pop() if len(kinds) == 1 else "float32")
-    settings = Settings(method, rank, energy, density or 0.5, getattr(torch, type_name))
+    settings = MergeSettings(method, rank, energy, density or 0.5, getattr(torch, type_name))
     done: list[ModuleReport] = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # these kernels are too small to share, and two threads now and then stall on them
@@ -236,7 +236,7 @@ def _check_out(out: Path, parents: Sequence[Parent], *, overwrite: bool, dry_run
 def _merged_modules(
     parents: Sequence[Parent],
     adapters: Sequence[Adapter],
-    settings: Settings,
+    settings: MergeSettings,
     done: list[ModuleReport],
     progress: Progress | None,
 ) -> Iterator[Merged]:
@@ -275,7 +275,7 @@ def _write_weights(adapters: Sequence[Adapter], modules: Iterator[Merged], path:
 def _report(
     parents: Sequence[Parent],
     adapters: Sequence[Adapter],
-    settings: Settings,
+    settings: MergeSettings,
     modules: list[ModuleReport],
     out: Path,
     started: float,

@@ -50,7 +50,7 @@ _PER_TOKEN = 3  # characters per token of Spanish law text, at least, by the 7B 
 
 
 @dataclass(frozen=True)
-class Settings:
+class ChatSettings:
     variant: str
     sampling: Sampling
     system: str = ""
@@ -63,7 +63,7 @@ class Chat:
     model: AdaptedModel
     variants: dict[str, Variant]
     index: LawIndex | None
-    settings: Settings
+    settings: ChatSettings
     preset: str
 
     def variant(self, name: str) -> Variant:
@@ -130,7 +130,7 @@ def open_chat(
     sampling, ignored = preset(name, Sampling(max_new_tokens=longest, seed=seed))
     if ignored:
         console.note(f"The preset {name} sets what has no effect here: {', '.join(ignored)}.")
-    return Chat(loaded, variants, index, Settings(first, sampling, system), name)
+    return Chat(loaded, variants, index, ChatSettings(first, sampling, system), name)
 
 
 def choose(model: str | None, adapter: str | None, lora: Path) -> tuple[str, dict[str, Variant], str]:
@@ -154,7 +154,7 @@ def ask(
     chat: Chat,
     turns: Sequence[Turn],
     question: str,
-    settings: Settings,
+    settings: ChatSettings,
     stop: threading.Event | None = None,
     *,
     grounded: bool = True,
@@ -187,7 +187,7 @@ def ask(
 
 
 def _prepare(
-    chat: Chat, index: LawIndex | None, turns: Sequence[Turn], question: str, settings: Settings
+    chat: Chat, index: LawIndex | None, turns: Sequence[Turn], question: str, settings: ChatSettings
 ) -> tuple[Grounded | None, list[int], int]:
     """The question with as many articles as fit, the prompt's token ids, and how many old turns were left out."""
     model, variant = chat.model, chat.variant(settings.variant)

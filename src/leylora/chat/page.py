@@ -22,8 +22,8 @@ from leylora.chat.dialogue import (
     EXAMPLES,
     NOTICE,
     Chat,
+    ChatSettings,
     Notice,
-    Settings,
     Turn,
     as_jsonl,
     ask,
@@ -128,13 +128,13 @@ class Page:
             self._stops[request.session_hash].discard(stop)
 
 
-def _settings(variant: str, name: str, temperature: float, length: float, seed: str, system: str) -> Settings:
+def _settings(variant: str, name: str, temperature: float, length: float, seed: str, system: str) -> ChatSettings:
     """What the controls say; the slider's temperature replaces the preset's."""
     if seed.strip() and not seed.strip().isdecimal():
         raise UsageError("La semilla es un número entero, o nada.")
     start = Sampling(max_new_tokens=int(length), seed=int(seed) if seed.strip() else None)
     sampling = replace(preset(name, start)[0], temperature=float(temperature), do_sample=temperature > 0)
-    return Settings(variant, sampling, system.strip())
+    return ChatSettings(variant, sampling, system.strip())
 
 
 def _temperature(sampling: Sampling) -> float:

@@ -98,7 +98,7 @@ def load_benchmark(path: Path) -> list[BenchmarkItem]:
     return items
 
 
-class Finding(NamedTuple):
+class KeyCheck(NamedTuple):
     """What the check says of one item, and why."""
 
     id: str
@@ -106,16 +106,16 @@ class Finding(NamedTuple):
     reason: str = ""
 
 
-def check_item(item: BenchmarkItem, laws: Sequence[Law]) -> Finding:
+def check_item(item: BenchmarkItem, laws: Sequence[Law]) -> KeyCheck:
     law = next((law for law in laws if law.id == item.law_id and law.edition == item.edition), None)
     if law is None:
         others = [one.edition for one in laws if one.id == item.law_id]
         have = f"edition {', '.join(others)} was given" if others else "not among the laws given"
-        return Finding(item.id, "unchecked", f"{item.law_id}, ed. {item.edition}: {have}")
+        return KeyCheck(item.id, "unchecked", f"{item.law_id}, ed. {item.edition}: {have}")
     if item.source != "leylora" and not item.article:
-        return Finding(item.id, "unchecked", "names no article")
+        return KeyCheck(item.id, "unchecked", "names no article")
     faults = _abstention_faults(item, law) if item.abstain else _answer_faults(item, law)
-    return Finding(item.id, "wrong" if faults else "right", "; ".join(faults))
+    return KeyCheck(item.id, "wrong" if faults else "right", "; ".join(faults))
 
 
 def position_counts(items: Sequence[BenchmarkItem]) -> Counter[int]:

@@ -22,7 +22,7 @@ from leylora.data.gate import GateReport, clean
 from leylora.data.generate import generate
 from leylora.data.mixture import SPLITS, Mixture, Split, Splits
 from leylora.data.model_written import write_rows
-from leylora.data.readers import Source
+from leylora.data.readers import InstructionSource
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_jsonl, sha256_file, staged_folder, write_json, write_jsonl
 from leylora.grounding.prompt import read_grounded_prompt
@@ -134,7 +134,7 @@ def _wanted(mixture: Mixture, laws: Sequence[Law]) -> list[Law]:
 
 
 def _instructions(
-    mixture: Mixture, sources: Sequence[Source], benchmark: set[int], offline: bool, tick: Tick
+    mixture: Mixture, sources: Sequence[InstructionSource], benchmark: set[int], offline: bool, tick: Tick
 ) -> tuple[list[Conversation], dict[str, GateReport], dict[str, str]]:
     rows: list[Conversation] = []
     gates: dict[str, GateReport] = {}

@@ -1,6 +1,6 @@
 """From one item (a question in several wordings, its answer, its article) to one row.
 
-The families of `leylora.data.questions` give an `Item`; `LawLookup` answers what they ask about the laws of a build.
+The families of `leylora.data.questions` give an `LawItem`; `LawLookup` answers what they ask about the laws of a build.
 `compose` picks a wording, roughens it, takes wrong articles from a `DistractorPool` into the prompt, and adds the
 citation to the answer.
 """
@@ -52,7 +52,7 @@ class TaskSettings(BaseModel):
 
 
 @dataclass(frozen=True)
-class Item:
+class LawItem:
     """One thing that can be asked about one article.
 
     Attributes:
@@ -81,7 +81,7 @@ class Unfit(Exception):
 
 
 def compose(
-    law: Law, item: Item, pool: "DistractorPool", chance: Random, settings: TaskSettings, number: int
+    law: Law, item: LawItem, pool: "DistractorPool", chance: Random, settings: TaskSettings, number: int
 ) -> tuple[str, Conversation]:
     """The name of the wording that was picked, and the row; ``number`` counts the rows of an article, for the id.
 
@@ -123,7 +123,13 @@ def compose(
 
 
 def _with_articles(
-    law: Law, item: Item, pool: "DistractorPool", distractors: tuple[int, int], question: str, room: int, chance: Random
+    law: Law,
+    item: LawItem,
+    pool: "DistractorPool",
+    distractors: tuple[int, int],
+    question: str,
+    room: int,
+    chance: Random,
 ) -> str:
     """The grounded prompt: as many wrong articles as fit, at least one, and the item's own unless it abstains."""
     own = [] if item.kind == "abstain" and not item.cites else [passage(law, item.article)]

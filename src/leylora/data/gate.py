@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from leylora.data.conversation import Conversation, Message
 from leylora.data.duplicates import exact_duplicates, marks, near_duplicates
-from leylora.data.readers import Draft, Fault
+from leylora.data.readers import Draft, RecordFault
 from leylora.text import is_spanish, nfc, one_line
 
 SAMPLES = 5
@@ -69,7 +69,7 @@ Judge = Callable[[Conversation], str | None]
 
 
 def clean(
-    drafts: Iterable[Draft | Fault],
+    drafts: Iterable[Draft | RecordFault],
     *,
     source: str,
     license: str,
@@ -122,7 +122,7 @@ def clean(
 
 
 def _read(
-    drafts: Iterable[Draft | Fault], source: str, license: str, tick: Callable[[int], None]
+    drafts: Iterable[Draft | RecordFault], source: str, license: str, tick: Callable[[int], None]
 ) -> tuple[list[Placed], GateReport]:
     """Schema and repair in one pass: a draft becomes a `Conversation` or a sample of the schema step."""
     report = GateReport(steps=[Step(name="schema"), Step(name="repair")])
@@ -133,7 +133,7 @@ def _read(
         report.rows_in = number
         if number % 500 == 0:
             tick(number)
-        if isinstance(draft, Fault):
+        if isinstance(draft, RecordFault):
             _drop(schema, draft.place, draft.reason, "")
             continue
         turns = [{"role": turn["role"], "content": repair(turn["content"])} for turn in draft.turns]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple
 
-from leylora.data.compose import MAX_PER_ARTICLE, DistractorPool, Item, Kind, LawLookup, TaskSettings, Unfit, compose
+from leylora.data.compose import MAX_PER_ARTICLE, DistractorPool, Kind, LawItem, LawLookup, TaskSettings, Unfit, compose
 from leylora.data.conversation import Conversation
 from leylora.data.law_text import is_deictic
 from leylora.data.questions import FAMILIES, ask
@@ -110,7 +110,7 @@ def _check(laws: Sequence[Law], settings: TaskSettings) -> None:
         raise UsageError(f"The law {twice[0][0]}, ed. {twice[0][1] or 'unknown'}, was given twice; keep one of them.")
 
 
-def _choose(law: Law, article: Article, lookup: LawLookup, settings: TaskSettings) -> list[Item]:
+def _choose(law: Law, article: Article, lookup: LawLookup, settings: TaskSettings) -> list[LawItem]:
     """At most the settings' number of items of each kind, every task once before any comes twice, rare ones first.
 
     An answer that points outside itself ("el artículo anterior") is not used closed-book.
@@ -122,7 +122,7 @@ def _choose(law: Law, article: Article, lookup: LawLookup, settings: TaskSetting
     }
     asked = ask(FAMILIES if settings.families is None else settings.families, law, article, lookup)
     found = [item for item in asked if item.kind != "closed" or not is_deictic(item.answer)]
-    chosen: list[Item] = []
+    chosen: list[LawItem] = []
     for kind, most in wanted.items():
         mine = [item for item in found if item.kind == kind]
         lookup.random(law.id, law.edition, article.number, "choose", kind).shuffle(mine)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from leylora.data.compose import TaskSettings
 from leylora.data.gate import GateSettings, refusal
-from leylora.data.readers import Source
+from leylora.data.readers import InstructionSource
 from leylora.errors import LeyloraError, UsageError, yaml_fault
 from leylora.files import read_text
 
@@ -56,7 +56,7 @@ class InstructionPart(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    sources: list[Source] = Field(min_length=1)
+    sources: list[InstructionSource] = Field(min_length=1)
     gate: GateSettings = GateSettings()
     fraction: float | None = Field(default=None, gt=0, lt=1, description="of all rows; None: every row that passes")
 
@@ -120,7 +120,7 @@ class Mixture(BaseModel):
             mixture.laws.writer.replies = _joined(folder, mixture.laws.writer.replies)
         return mixture
 
-    def admitted(self) -> tuple[list[Source], dict[str, str]]:
+    def admitted(self) -> tuple[list[InstructionSource], dict[str, str]]:
         """The sources whose licence is allowed, and the others with the reason."""
         sources = self.instructions.sources if self.instructions else []
         refused = {source.name: refusal(source.license, self.allow_licenses) for source in sources}

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 
-from leylora.data.compose import DistractorPool, Item, LawLookup, TaskSettings, Unfit, compose
+from leylora.data.compose import DistractorPool, LawItem, LawLookup, TaskSettings, Unfit, compose
 from leylora.data.conversation import Conversation
 from leylora.data.generate import TaskReport
 from leylora.data.mixture import WriterSettings
@@ -81,7 +81,7 @@ def write_rows(
             report.drop("model-written: the reply is not a list of questions")
         for number, (question, answer) in enumerate(pairs):
             chance = lookup.random("model-written", law.id, article.number, str(number))
-            item = Item("model-written", "grounded", article, (question.translate(NO_BRACES),), answer)
+            item = LawItem("model-written", "grounded", article, (question.translate(NO_BRACES),), answer)
             try:
                 _, row = compose(law, item, pools[law.id, law.edition], chance, settings, 100 + number)
             except Unfit as error:

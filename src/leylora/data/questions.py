@@ -1,6 +1,6 @@
 """The fourteen families of questions on law: their wordings, and below them what each asks of an article.
 
-A family takes a law, one of its articles and the lookup of the build, and yields an `Item` for every question the
+A family takes a law, one of its articles and the lookup of the build, and yields an `LawItem` for every question the
 article answers, or nothing: prefer no question over a wrong one. Answers quote the article or are built from what
 `law_text` reads off it word for word. A family has at least six wordings, some with "tú", some with "usted".
 """
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 
-from leylora.data.compose import Item, LawLookup, of_law, spelled
+from leylora.data.compose import LawItem, LawLookup, of_law, spelled
 from leylora.data.law_text import deadlines, defined, exceptions, first_sentence, is_deictic, sentences, single_penalty
 from leylora.grounding.prompt import NO_SUCH_ARTICLE, NOT_SUPPLIED, OTHER_COUNTRY, OTHER_EDITION, REPEALED, UNKNOWN_LAW
 from leylora.laws.catalog import catalog
@@ -19,7 +19,7 @@ from leylora.laws.law import Article, Law
 WHOLE_BODY = 600  # characters; of a longer article the first sentence is quoted
 
 
-def ask(families: Iterable[str], law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def ask(families: Iterable[str], law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """What the named families ask: reasons not to answer of any article, everything else of one in force."""
     for name in families:
         if article.in_force or name == "abstain":
@@ -44,11 +44,11 @@ TOPIC = (
 )
 
 
-def topic(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def topic(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """What does the law say about X? X is a rubric that names one article only, else the subject it opens with."""
     words = lookup.topic(law, article)
     if words is not None:
-        yield Item("topic", "grounded", article, TOPIC, f"«{body_or_opening(article)}»", {"topic": words})
+        yield LawItem("topic", "grounded", article, TOPIC, f"«{body_or_opening(article)}»", {"topic": words})
 
 
 VERBATIM = (
@@ -66,11 +66,11 @@ VERBATIM = (
 LONGEST_BODY = 1_500  # characters; a longer article is asked for by its parts
 
 
-def verbatim(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def verbatim(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """What does article N say? The body in force, word for word."""
     if len(article.body) <= LONGEST_BODY:
-        yield Item("verbatim", "grounded", article, VERBATIM, f"«{article.body}»")
-        yield Item("verbatim", "closed", article, VERBATIM, f"«{article.body}»")
+        yield LawItem("verbatim", "grounded", article, VERBATIM, f"«{article.body}»")
+        yield LawItem("verbatim", "closed", article, VERBATIM, f"«{article.body}»")
 
 
 GOVERNING_BY_RUBRIC = (
@@ -95,14 +95,14 @@ GOVERNING_BY_WORDS = (
 )
 
 
-def governing_article(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def governing_article(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Which article rules X? By rubric when it names one article only, else by the first words of the article."""
     task = "governing-article"
     title = lookup.title(law, article)
     if title:
         answer, slots = f"Lo regula el artículo {spelled(article.number)}: «{article.rubric}».", {"topic": title}
-        yield Item(task, "grounded", article, GOVERNING_BY_RUBRIC, answer, slots)
-        yield Item(task, "closed", article, GOVERNING_BY_RUBRIC, answer, slots)
+        yield LawItem(task, "grounded", article, GOVERNING_BY_RUBRIC, answer, slots)
+        yield LawItem(task, "closed", article, GOVERNING_BY_RUBRIC, answer, slots)
         return
     opening = first_sentence(article.body)
     words = opening.split()
@@ -110,7 +110,7 @@ def governing_article(law: Law, article: Article, lookup: LawLookup) -> Iterator
         quote = f"«{' '.join(words[:40])}…»" if len(words) > 40 else f"«{opening}»"
         answer = f"Consta en el artículo {spelled(article.number)}: {quote}"
         asked = " ".join(words[:9]).rstrip(",;:")
-        yield Item(task, "grounded", article, GOVERNING_BY_WORDS, answer, {"words": asked})
+        yield LawItem(task, "grounded", article, GOVERNING_BY_WORDS, answer, {"words": asked})
 
 
 SANCTION_BY_TOPIC = (
@@ -135,17 +135,17 @@ SANCTION_BY_NUMBER = (
 )
 
 
-def sanction(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def sanction(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Which penalty? By topic and by number, grounded; by topic also closed-book."""
     pieces = single_penalty(article.body)
     if not pieces:
         return
     answer = "La sanción es " + " y ".join(f"«{piece}»" for piece in pieces) + "."
-    yield Item("sanction", "grounded", article, SANCTION_BY_NUMBER, answer)
+    yield LawItem("sanction", "grounded", article, SANCTION_BY_NUMBER, answer)
     title = lookup.title(law, article)
     if title:
-        yield Item("sanction", "grounded", article, SANCTION_BY_TOPIC, answer, {"topic": title})
-        yield Item("sanction", "closed", article, SANCTION_BY_TOPIC, answer, {"topic": title})
+        yield LawItem("sanction", "grounded", article, SANCTION_BY_TOPIC, answer, {"topic": title})
+        yield LawItem("sanction", "closed", article, SANCTION_BY_TOPIC, answer, {"topic": title})
 
 
 DEADLINE_BY_NUMBER = (
@@ -179,19 +179,19 @@ DEADLINE_GAP = (
 LONGEST_DEADLINE = 420  # characters of its sentence
 
 
-def deadline(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def deadline(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """In how much time? By number and topic when the article sets one deadline; by a gap in up to two sentences."""
     found = [(sentence, term) for sentence, term in deadlines(article.body) if len(sentence) <= LONGEST_DEADLINE]
     if len(found) == 1:
         answer = f"«{found[0][1]}»: «{found[0][0]}»"
-        yield Item("deadline", "grounded", article, DEADLINE_BY_NUMBER, answer)
+        yield LawItem("deadline", "grounded", article, DEADLINE_BY_NUMBER, answer)
         title = lookup.title(law, article)
         if title:
-            yield Item("deadline", "grounded", article, DEADLINE_BY_TOPIC, answer, {"topic": title})
+            yield LawItem("deadline", "grounded", article, DEADLINE_BY_TOPIC, answer, {"topic": title})
     for sentence, term in found[:2]:
         if sentence.count(term) == 1:
             slots = {"gapped": sentence.replace(term, "____")}
-            yield Item("deadline", "grounded", article, DEADLINE_GAP, f"«{term}».", slots)
+            yield LawItem("deadline", "grounded", article, DEADLINE_GAP, f"«{term}».", slots)
 
 
 DEFINITION = (
@@ -207,13 +207,13 @@ DEFINITION = (
 )
 
 
-def definition(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def definition(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """What is X? For articles that open with a definition: the defining sentence, grounded and closed-book."""
     found = defined(article.body)
     if found is not None and not is_deictic(found[1]):
         term, sentence = found
-        yield Item("definition", "grounded", article, DEFINITION, f"«{sentence}»", {"term": term})
-        yield Item("definition", "closed", article, DEFINITION, f"«{sentence}»", {"term": term})
+        yield LawItem("definition", "grounded", article, DEFINITION, f"«{sentence}»", {"term": term})
+        yield LawItem("definition", "closed", article, DEFINITION, f"«{sentence}»", {"term": term})
 
 
 LIST_WHOLE = (
@@ -237,18 +237,18 @@ LIST_ONE = (
 LONGEST_LIST = 1_200  # characters
 
 
-def list_items(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def list_items(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Requisites, causes, powers: the whole list when it is short enough, and up to two single items."""
     labels = [item.label for item in article.numerals]
     if len(labels) < 2 or len(set(labels)) < len(labels):  # with two lists "numeral 2" is ambiguous
         return
     listing = "\n".join(f"{item.label}. «{item.text}»" for item in article.numerals)
     if len(listing) <= LONGEST_LIST:
-        yield Item("list-items", "grounded", article, LIST_WHOLE, f"Son {len(labels)}:\n{listing}")
+        yield LawItem("list-items", "grounded", article, LIST_WHOLE, f"Son {len(labels)}:\n{listing}")
     chance = lookup.random(article.law_id, article.number, "list-items")
     numbered = [item for item in article.numerals if item.label.isdigit() and 20 <= len(item.text) <= LONGEST_LIST]
     for item in chance.sample(numbered, min(2, len(numbered))):
-        yield Item("list-items", "grounded", article, LIST_ONE, f"«{item.text}»", {"label": item.label})
+        yield LawItem("list-items", "grounded", article, LIST_ONE, f"«{item.text}»", {"label": item.label})
 
 
 LOCATION = (
@@ -262,11 +262,11 @@ LOCATION = (
 )
 
 
-def location(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def location(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Where in the law is article N? Libro, Título, Capítulo, Sección, as printed; closed-book only."""
     if article.path:
         answer = "Está en " + ", ".join(f"«{division}»" for division in article.path) + "."
-        yield Item("location", "closed", article, LOCATION, answer)
+        yield LawItem("location", "closed", article, LOCATION, answer)
 
 
 EXCEPTION_BY_NUMBER = (
@@ -288,17 +288,17 @@ EXCEPTION_BY_TOPIC = (
 LONGEST_EXCEPTION = 500  # characters of its sentence
 
 
-def exception(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def exception(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Salvo, excepto, a menos que, sin perjuicio de: articles with exactly one such clause, by number and by topic."""
     found = exceptions(article.body)
     if len(found) != 1 or len(found[0][0]) > LONGEST_EXCEPTION:
         return
     sentence, clause = found[0]
     answer = f"La salvedad es «{clause}». El texto: «{sentence}»"
-    yield Item("exception", "grounded", article, EXCEPTION_BY_NUMBER, answer)
+    yield LawItem("exception", "grounded", article, EXCEPTION_BY_NUMBER, answer)
     words = lookup.topic(law, article)
     if words:
-        yield Item("exception", "grounded", article, EXCEPTION_BY_TOPIC, answer, {"topic": words})
+        yield LawItem("exception", "grounded", article, EXCEPTION_BY_TOPIC, answer, {"topic": words})
 
 
 CROSS_REFERENCE = (
@@ -311,12 +311,12 @@ CROSS_REFERENCE = (
 )
 
 
-def cross_reference(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def cross_reference(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """What does the article say that another one points to? The prompt carries the one that points as well."""
     answer = f"Remite al artículo {spelled(article.number)}: «{body_or_opening(article)}»"
     for source, phrase in lookup.facts(law).referrers.get(article.number, [])[:2]:
         slots = {"source": spelled(source.number), "phrase": phrase}
-        yield Item("cross-reference", "grounded", article, CROSS_REFERENCE, answer, slots, also_given=(source,))
+        yield LawItem("cross-reference", "grounded", article, CROSS_REFERENCE, answer, slots, also_given=(source,))
 
 
 SUMMARY = (
@@ -332,13 +332,13 @@ LONG_BODY = 400  # characters
 LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 
 
-def summary(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def summary(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """By extraction: the most central sentence of an article of three or more."""
     parts = sentences(article.body) if len(article.body) >= LONG_BODY else []
     if len(parts) >= 3:
         best = central(parts)
         if not is_deictic(best):
-            yield Item("summary", "grounded", article, SUMMARY, f"Extracto: «{best}»")
+            yield LawItem("summary", "grounded", article, SUMMARY, f"Extracto: «{best}»")
 
 
 def central(parts: list[str]) -> str:
@@ -369,7 +369,7 @@ CONDUCT = re.compile(
 )
 
 
-def syllogism(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def syllogism(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Norma, hechos, conclusión, for penal articles with one conduct and one penalty, which is quoted."""
     pieces = single_penalty(article.body)
     if not pieces:
@@ -379,7 +379,7 @@ def syllogism(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
         if match and all(piece in sentence for piece in pieces) and len(sentence) <= 700:
             conduct, consequence = match.group("conduct"), " y ".join(f"«{piece}»" for piece in pieces)
             answer = f"Norma: «{sentence}»\nHechos: «{conduct}».\nConclusión: corresponde {consequence}."
-            yield Item("syllogism", "grounded", article, SYLLOGISM, answer, {"conduct": conduct})
+            yield LawItem("syllogism", "grounded", article, SYLLOGISM, answer, {"conduct": conduct})
             return
 
 
@@ -411,15 +411,15 @@ EDITION_OF_DAY = (
 CHECK = "Verifique reformas posteriores."
 
 
-def temporal(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def temporal(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Which text, of when? The edition in the prompt wins over memory; who asks about today is told to check.
 
     With two editions of one law, an article that changed also yields a question with both texts in the prompt.
     """
     quote = body_or_opening(article)
-    yield Item("temporal", "abstain", article, TODAY, f"Según la edición citada: «{quote}» {CHECK}")
+    yield LawItem("temporal", "abstain", article, TODAY, f"Según la edición citada: «{quote}» {CHECK}")
     slots = {"edition": law.edition or "s. f."}
-    yield Item("temporal", "abstain", article, CONTRADICTED, f"«{quote}»", slots)
+    yield LawItem("temporal", "abstain", article, CONTRADICTED, f"«{quote}»", slots)
     if not law.edition:
         return
     chance = lookup.random(law.id, law.edition, article.number, "temporal")
@@ -432,7 +432,7 @@ def temporal(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
             then, slots = (other, other.article(article.number)), {"day": law.edition}
             if then[1].in_force and then[1].body != article.body:
                 task, answer = "temporal-editions", f"«{quote}»"
-                yield Item(task, "grounded", article, EDITION_OF_DAY, answer, slots, other_edition=then)
+                yield LawItem(task, "grounded", article, EDITION_OF_DAY, answer, slots, other_edition=then)
 
 
 ABROAD = (
@@ -447,12 +447,12 @@ COUNTRIES = ("Colombia", "Perú", "Chile", "España", "México", "Argentina", "B
 GENERIC_NAME = re.compile(r"^(Constitución|Código (?:Civil|Penal|del Trabajo|Tributario|de Comercio))\b")
 
 
-def abstain(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def abstain(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Questions that must not be answered. A repealed article yields itself; one in force every reason that fits it."""
     chance = lookup.random(law.id, article.number, "abstain")
     if article.status == "derogado":
         for supplied in (True, False):
-            yield Item("abstain-repealed", "abstain", article, VERBATIM, f"{REPEALED} {CHECK}", supplied=supplied)
+            yield LawItem("abstain-repealed", "abstain", article, VERBATIM, f"{REPEALED} {CHECK}", supplied=supplied)
     if not article.in_force:
         return
     yield _not_supplied(law, article, lookup)
@@ -475,23 +475,23 @@ def abstain(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
             yield _declined("unknown-law", article, VERBATIM, answer, slots)
 
 
-def _declined(reason: str, article: Article, wordings: tuple[str, ...], answer: str, slots: dict[str, str]) -> Item:
+def _declined(reason: str, article: Article, wordings: tuple[str, ...], answer: str, slots: dict[str, str]) -> LawItem:
     """A question without articles in the prompt whose answer cites none."""
-    return Item(f"abstain-{reason}", "abstain", article, wordings, answer, slots, cites=False, supplied=False)
+    return LawItem(f"abstain-{reason}", "abstain", article, wordings, answer, slots, cites=False, supplied=False)
 
 
-def _not_supplied(law: Law, article: Article, lookup: LawLookup) -> Item:
+def _not_supplied(law: Law, article: Article, lookup: LawLookup) -> LawItem:
     """A question of another family, with every given article a wrong one."""
     for item in ask(("sanction", "deadline", "exception", "governing-article"), law, article, lookup):
         words = item.slots.get("topic")
         if item.kind == "grounded" and words:
             answer = f"{NOT_SUPPLIED} Ninguno trata «{words}»."
-            return Item("abstain-not-supplied", "abstain", article, item.phrasings, answer, item.slots, cites=False)
+            return LawItem("abstain-not-supplied", "abstain", article, item.phrasings, answer, item.slots, cites=False)
     answer = f"{NOT_SUPPLIED} Falta el {spelled(article.number)}."
-    return Item("abstain-not-supplied", "abstain", article, VERBATIM, answer, cites=False)
+    return LawItem("abstain-not-supplied", "abstain", article, VERBATIM, answer, cites=False)
 
 
-def _wrong_law(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
+def _wrong_law(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """The topic of an article of another law, asked of this one whose articles are given."""
     others = [other for other in lookup.laws if other.id != law.id and len(other) > 20]
     if not others:
@@ -502,10 +502,10 @@ def _wrong_law(law: Law, article: Article, lookup: LawLookup) -> Iterator[Item]:
     words = lookup.topic(other, foreign) if foreign.in_force and foreign.rubric else None
     if words is not None and words.lower() not in lookup.facts(law).text:
         answer = f"{NOT_SUPPLIED} Ninguno trata «{words}»."
-        yield Item("abstain-wrong-law", "abstain", article, TOPIC, answer, {"topic": words}, cites=False)
+        yield LawItem("abstain-wrong-law", "abstain", article, TOPIC, answer, {"topic": words}, cites=False)
 
 
-FAMILIES: dict[str, Callable[[Law, Article, LawLookup], Iterator[Item]]] = {
+FAMILIES: dict[str, Callable[[Law, Article, LawLookup], Iterator[LawItem]]] = {
     "topic": topic,
     "verbatim": verbatim,
     "governing-article": governing_article,

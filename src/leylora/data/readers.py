@@ -1,7 +1,7 @@
 """From instruction sets in any common shape to turns of a conversation.
 
-Takes a `Source` of a mixture: a file, a folder, or a dataset of the Hub. Gives a `Draft` for every row it can read and
-a `Fault`, with its place and reason, for every row it cannot: a bad row never stops the others.
+Takes an `InstructionSource` of a mixture: a file, a folder, or a dataset of the Hub. Gives a `Draft` for every row it
+can read and a `RecordFault`, with its place and reason, for every row it cannot: a bad row never stops the others.
 
 The path of a row: file or Hub (`read_records`, `hub_rows`) -> shape (`detect`) -> turns (`convert`). Conversation trees
 (OASST) need all their records at once and come last.
@@ -52,7 +52,7 @@ class Record(NamedTuple):
     value: dict[str, Any]
 
 
-class Fault(NamedTuple):
+class RecordFault(NamedTuple):
     """A row that cannot be used, and why."""
 
     place: str
@@ -72,7 +72,7 @@ class Misfit(ValueError):
     """A record that its format cannot read; the message says which field and why."""
 
 
-class Source(BaseModel):
+class InstructionSource(BaseModel):
     """One instruction source of a mixture: exactly one of ``path`` (file or folder) and ``hub`` (``owner/name``)."""
 
     model_config = ConfigDict(extra="forbid")
@@ -105,7 +105,7 @@ class Source(BaseModel):
                 "correct `path:`, or take the source out of the mixture."
             )
 
-    def drafts(self, *, offline: bool = False) -> Iterator[Draft | Fault]:
+    def drafts(self, *, offline: bool = False) -> Iterator[Draft | RecordFault]:
         """The rows of the source as turns; ``offline`` reads a Hub dataset from the local cache only.
 
         Raises:
@@ -114,13 +114,13 @@ class Source(BaseModel):
         for draft in convert(self._records(offline), self.format):
             yield draft._replace(task=self.task) if isinstance(draft, Draft) and self.task else draft
 
-    def _records(self, offline: bool) -> Iterator[Record | Fault]:
+    def _records(self, offline: bool) -> Iterator[Record | RecordFault]:
         if self.path is None:
             for number, value in enumerate(hub_rows(self, offline), start=1):
                 yield Record(f"{self.hub}, row {number}", value)
             return
         for row in read_records(self.path):
-            if isinstance(row, Fault):
+            if isinstance(row, RecordFault):
                 yield row
             elif all(str(row.value.get(key)) == wanted for key, wanted in self.where.items()):
                 renamed = {ours: row.value[theirs] for ours, theirs in self.columns.items() if theirs in row.value}
@@ -130,7 +130,7 @@ class Source(BaseModel):
 # --- files and the Hub ------------------------------------------------------------------------------------------
 
 
-def read_records(path: Path) -> Iterator[Record | Fault]:
+def read_records(path: Path) -> Iterator[Record | RecordFault]:
     """Every row of a file, or of all readable files of a folder in name order.
 
     Raises:
@@ -158,13 +158,13 @@ def read_records(path: Path) -> Iterator[Record | Fault]:
             raise LeyloraError(f"{path}: unknown kind of file; expected one of {', '.join(SUFFIXES)}.")
 
 
-def _record(place: str, value: Any) -> Record | Fault:
+def _record(place: str, value: Any) -> Record | RecordFault:
     if not isinstance(value, dict):
-        return Fault(place, f"expected an object, found {type(value).__name__}")
+        return RecordFault(place, f"expected an object, found {type(value).__name__}")
     return Record(place, value)
 
 
-def _json_lines(path: Path) -> Iterator[Record | Fault]:
+def _json_lines(path: Path) -> Iterator[Record | RecordFault]:
     with path.open("rb") as file:  # bytes: a line in another encoding must not end the reading of the others
         for number, line in enumerate(file, start=1):
             place = f"{path.name}, line {number}"
@@ -175,16 +175,16 @@ def _json_lines(path: Path) -> Iterator[Record | Fault]:
             try:
                 value = json.loads(line.decode("utf-8-sig"))
             except UnicodeDecodeError as error:
-                yield Fault(place, f"not UTF-8 (byte 0x{line[error.start]:02x} at column {error.start + 1})")
+                yield RecordFault(place, f"not UTF-8 (byte 0x{line[error.start]:02x} at column {error.start + 1})")
             except json.JSONDecodeError as error:
-                yield Fault(place, f"not JSON ({error.msg})")
+                yield RecordFault(place, f"not JSON ({error.msg})")
             except (ValueError, RecursionError):  # a number of thousands of digits, thousands of nested lists
-                yield Fault(place, "not JSON that can be read (a number too long, or too deep)")
+                yield RecordFault(place, "not JSON that can be read (a number too long, or too deep)")
             else:
                 yield _record(place, value)
 
 
-def _json_document(path: Path) -> Iterator[Record | Fault]:
+def _json_document(path: Path) -> Iterator[Record | RecordFault]:
     """A list of rows, SQuAD's ``{"data": [...]}``, or JSON Lines under the wrong name."""
     try:
         value = read_json(path)
@@ -205,7 +205,7 @@ def _json_document(path: Path) -> Iterator[Record | Fault]:
         yield _record(f"{path.name}, row {number}", row)
 
 
-def _table(path: Path) -> Iterator[Record | Fault]:
+def _table(path: Path) -> Iterator[Record | RecordFault]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default refuses cells over 128 KiB
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -216,7 +216,7 @@ def _table(path: Path) -> Iterator[Record | Fault]:
             for row in reader:
                 place = f"{path.name}, line {reader.line_num}"
                 if None in row or None in row.values():
-                    yield Fault(place, f"has {'more' if None in row else 'fewer'} cells than the header")
+                    yield RecordFault(place, f"has {'more' if None in row else 'fewer'} cells than the header")
                 else:
                     yield _record(place, {key.strip(): cell for key, cell in row.items()})
     except UnicodeDecodeError as error:
@@ -225,7 +225,7 @@ def _table(path: Path) -> Iterator[Record | Fault]:
         raise LeyloraError(f"{path}: not a readable table ({error}); check its quotes.") from None
 
 
-def _parquet(path: Path) -> Iterator[Record | Fault]:
+def _parquet(path: Path) -> Iterator[Record | RecordFault]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             batches = file.iter_batches(batch_size=1024)
@@ -235,7 +235,7 @@ def _parquet(path: Path) -> Iterator[Record | Fault]:
         raise LeyloraError(f"{path} is not a readable Parquet file ({first_line(error)}).") from None
 
 
-def hub_rows(source: Source, offline: bool) -> Iterator[dict[str, Any]]:
+def hub_rows(source: InstructionSource, offline: bool) -> Iterator[dict[str, Any]]:
     """Rows of a Hub dataset, filtered by ``where``, with our column names added; a cut download is resumed.
 
     Raises:
@@ -302,7 +302,7 @@ def detect(value: dict[str, Any]) -> Format | None:
     return next((name for matches, name in rules if matches), None)
 
 
-def convert(rows: Iterable[Record | Fault], format: str | None = None) -> Iterator[Draft | Fault]:
+def convert(rows: Iterable[Record | RecordFault], format: str | None = None) -> Iterator[Draft | RecordFault]:
     """Every record as turns, or a fault where it does not fit ``format`` (None: detected record by record).
 
     Raises:
@@ -312,20 +312,20 @@ def convert(rows: Iterable[Record | Fault], format: str | None = None) -> Iterat
         raise UsageError(f"Unknown format {format!r}; choose one of {', '.join(FORMATS)}.")
     trees: list[Record] = []
     for row in rows:
-        if isinstance(row, Fault):
+        if isinstance(row, RecordFault):
             yield row
             continue
         name = format or detect(row.value)
         if name is None:
             keys = ", ".join(map(str, list(row.value)[:8])) or "none"
-            yield Fault(row.place, f"no known format has the keys: {keys}")
+            yield RecordFault(row.place, f"no known format has the keys: {keys}")
         elif name == "oasst":
             trees.append(row)
         else:
             try:
                 yield from _read(row, name)
             except Misfit as error:
-                yield Fault(row.place, f"as {name}: {error}")
+                yield RecordFault(row.place, f"as {name}: {error}")
     yield from best_paths(trees)
 
 
@@ -486,7 +486,7 @@ def _task(row: Record, fallback: str) -> str:
 # --- conversation trees -----------------------------------------------------------------------------------------
 
 
-def best_paths(rows: Iterable[Record]) -> Iterator[Draft | Fault]:
+def best_paths(rows: Iterable[Record]) -> Iterator[Draft | RecordFault]:
     """Of OpenAssistant's trees, flat messages or nested ``replies``, the path of the best-ranked Spanish replies.
 
     Rank 0 is the annotators' favourite; an unranked reply comes last (arXiv:2304.07327).
@@ -501,7 +501,7 @@ def best_paths(rows: Iterable[Record]) -> Iterator[Draft | Fault]:
             if fault is None and value["message_id"] in messages:
                 fault = f"message_id {value['message_id']!r} appears twice"
             if fault is not None:
-                yield Fault(row.place, f"as oasst: {fault}")
+                yield RecordFault(row.place, f"as oasst: {fault}")
                 continue
             key, parent = value["message_id"], value.get("parent_id")
             messages[key] = Record(row.place, value)
@@ -512,7 +512,7 @@ def best_paths(rows: Iterable[Record]) -> Iterator[Draft | Fault]:
     for parent, replies in children.items():
         if parent not in messages:
             for key in replies:
-                yield Fault(messages[key].place, f"as oasst: the parent {parent!r} is not in the file")
+                yield RecordFault(messages[key].place, f"as oasst: the parent {parent!r} is not in the file")
     for root in roots:
         turns: Turns = []
         best: str | None = root
@@ -524,7 +524,7 @@ def best_paths(rows: Iterable[Record]) -> Iterator[Draft | Fault]:
         if turns[-1]["role"] == "user":
             turns.pop()
         if len(turns) < 2 or not _usable(messages[root].value):
-            yield Fault(messages[root].place, "as oasst: nobody answered this prompt in Spanish")
+            yield RecordFault(messages[root].place, "as oasst: nobody answered this prompt in Spanish")
         else:
             yield Draft(messages[root].place, turns, "conversation", root)
 

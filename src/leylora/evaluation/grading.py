@@ -19,7 +19,7 @@ import numpy as np
 from sacrebleu.metrics import CHRF
 
 from leylora.errors import LeyloraError
-from leylora.evaluation.results import Answer, Citation, Flag, Item, Mark, Reason, Verdict
+from leylora.evaluation.results import Answer, CitationVerdict, CitedArticle, Flag, Item, Mark, Reason
 from leylora.grounding.checker import CheckedCitation, Kind, check_answer
 from leylora.grounding.citations import CitationIndex, parse_citations
 from leylora.grounding.prompt import NO_SUCH_ARTICLE, is_abstention
@@ -170,7 +170,7 @@ class KnownArticles:
         self.here = {entry.id: law.id for law in laws if (entry := find_in_catalog(law.name))}
 
 
-def citations(text: str, item: Item, known: KnownArticles) -> list[Citation]:
+def citations(text: str, item: Item, known: KnownArticles) -> list[CitedArticle]:
     """The articles an answer cites, each once, in order.
 
     A citation without a law is one of the item's law, the only one its prompt names. The right article in an edition
@@ -178,12 +178,12 @@ def citations(text: str, item: Item, known: KnownArticles) -> list[Citation]:
     """
     ids = {law.id for law in known.index.known}
     own = item.law_id if item.law_id in ids else known.here.get(item.law_id, item.law_id)
-    found: dict[tuple[str, str], Citation] = {}
+    found: dict[tuple[str, str], CitedArticle] = {}
     for one in check_answer(text, known.index, given=None, law_id=own, edition=item.edition):
         law_id = (one.law.id if one.law else one.citation.law_id) or ""
         law_id, article = (item.law_id if law_id == own else law_id), one.citation.article
         if (law_id, article) not in found:
-            found[law_id, article] = Citation(
+            found[law_id, article] = CitedArticle(
                 text=text[slice(*one.span)],
                 span=one.span,
                 law_id=law_id,
@@ -194,7 +194,7 @@ def citations(text: str, item: Item, known: KnownArticles) -> list[Citation]:
     return list(found.values())
 
 
-def _verdict(one: CheckedCitation, law_id: str, item: Item, known: KnownArticles) -> Verdict:
+def _verdict(one: CheckedCitation, law_id: str, item: Item, known: KnownArticles) -> CitationVerdict:
     place = law_id, one.citation.article
     if any(finding.kind is Kind.NO_PART for finding in one.findings):
         return "invented"

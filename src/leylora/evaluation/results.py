@@ -41,7 +41,7 @@ Reason = Literal[  # why an answer lost points
     "not-spanish",
 ]
 Setting = Literal["closed-book", "grounded", ""]
-Verdict = Literal["right", "wrong", "invented", "unknown"]
+CitationVerdict = Literal["right", "wrong", "invented", "unknown"]
 Choice = Literal["variant", "against", "tie", "none"]
 Interval = Literal["cluster-bootstrap", "wilson", "none"]
 
@@ -111,7 +111,7 @@ class Answer(Record):
     error: str = ""  # why there is no answer; the next run asks again
 
 
-class Citation(Record):
+class CitedArticle(Record):
     """One citation found in an answer.
 
     ``verdict``: ``right`` names the article that answers; ``wrong`` another one that exists; ``invented`` one that its
@@ -123,7 +123,7 @@ class Citation(Record):
     law_id: str
     article: str
     edition: str = ""
-    verdict: Verdict
+    verdict: CitationVerdict
 
 
 class Mark(Record):
@@ -137,7 +137,7 @@ class Mark(Record):
     setting: Setting
     cluster: str
     key: str = ""  # of the answer graded
-    citations: list[Citation] = []
+    citations: list[CitedArticle] = []
     flags: list[Flag] = []
     reasons: list[Reason] = []
     score: float | None = None  # 1 right, 0 wrong, between for overlap; None where nothing can be right

@@ -48,7 +48,7 @@ SCORING = ("numpy", "scipy", "sacrebleu", "rouge-score")  # packages, besides th
 
 
 @dataclass(frozen=True)
-class Settings:
+class CompareSettings:
     """How to ask."""
 
     load: Load = "4bit"  # precision of the base
@@ -66,7 +66,7 @@ def compare(
     adapters: str | Sequence[str] = "auto",
     suites: Sequence[str] = GRADED,
     sources: Sources | None = None,
-    settings: Settings | None = None,
+    settings: CompareSettings | None = None,
     endpoints: Sequence[str] = (),
     lora: Path = LORA,
     command: str = "",
@@ -88,7 +88,7 @@ def compare(
         LeyloraError: no model, or a source, can be used; nothing that was answered is lost.
     """
     started = time.time()
-    settings = settings or Settings()
+    settings = settings or CompareSettings()
     check_out(out)
     planned, findings = plan(models, adapters, endpoints, settings, lora)
     asked = questions(suites, _with_rows(sources or Sources(), planned), limit=settings.limit, seed=settings.seed)
@@ -110,7 +110,11 @@ def compare(
 
 
 def plan(
-    models: Sequence[str], adapters: str | Sequence[str], endpoints: Sequence[str], settings: Settings, lora: Path
+    models: Sequence[str],
+    adapters: str | Sequence[str],
+    endpoints: Sequence[str],
+    settings: CompareSettings,
+    lora: Path,
 ) -> tuple[list[Model], list[Finding]]:
     """What will be compared, every folder looked at before anything is loaded; and what is to be said about it."""
     if settings.template is not None:
@@ -153,7 +157,7 @@ def labels_of(models: Sequence[str]) -> list[str]:
 
 
 def _plan_model(
-    name: str, label: str, address: str, adapters: str, settings: Settings, lora: Path
+    name: str, label: str, address: str, adapters: str, settings: CompareSettings, lora: Path
 ) -> tuple[Model, list[Finding]]:
     if address:
         server = EndpointModel(address, name)

@@ -61,7 +61,7 @@ class Kind(str, Enum):  # noqa: UP042
     __str__ = str.__str__
 
 
-class Finding(NamedTuple):
+class CitationFault(NamedTuple):
     """``words`` are the answer's own (the quote, the figure, the number cited, what it calls the law); ``law`` and
     ``edition`` what is here instead."""
 
@@ -81,7 +81,7 @@ class CheckedCitation:
     citation: Citation
     law: IndexedLaw | None = None
     article: IndexedArticle | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[CitationFault, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -221,25 +221,25 @@ def _named_elsewhere(citation: Citation, answer: str) -> Citation:
     return replace(citation, law_text=other["name"]) if other else citation
 
 
-def _fault(one: CheckedCitation, given: Sequence[IndexedArticle] | None, answer: str) -> Finding | None:
+def _fault(one: CheckedCitation, given: Sequence[IndexedArticle] | None, answer: str) -> CitationFault | None:
     citation, law, article = one.citation, one.law, one.article
     if article is None:
         if law and law.numbers:
-            return Finding(Kind.NO_ARTICLE, citation.article, law.name, law.edition)
+            return CitationFault(Kind.NO_ARTICLE, citation.article, law.name, law.edition)
         if re.search(COUNTRIES, citation.law_text):
-            return Finding(Kind.ABROAD, citation.law_text)
+            return CitationFault(Kind.ABROAD, citation.law_text)
         called = law.name if law else citation.law_text
-        return Finding(Kind.UNKNOWN_LAW, called) if called else Finding(Kind.NO_LAW)
+        return CitationFault(Kind.UNKNOWN_LAW, called) if called else CitationFault(Kind.NO_LAW)
     if citation.edition and citation.edition != article.law.edition:
-        return Finding(Kind.EDITION, citation.edition, article.law.name, article.law.edition)
+        return CitationFault(Kind.EDITION, citation.edition, article.law.name, article.law.edition)
     if citation.part and article.parts and citation.part not in article.part:
         named = [f"numeral {citation.numeral}"] if citation.numeral else []
         named += [f"literal {citation.literal}"] if citation.literal else []
-        return Finding(Kind.NO_PART, ", ".join(named), article.law.name, article.law.edition)
+        return CitationFault(Kind.NO_PART, ", ".join(named), article.law.name, article.law.edition)
     if given is not None and article not in given:
-        return Finding(Kind.NOT_GIVEN, one.text)
+        return CitationFault(Kind.NOT_GIVEN, one.text)
     if article.status == "derogado" and not answer.lstrip().startswith(REPEALED):
-        return Finding(Kind.NOT_IN_FORCE, one.text)
+        return CitationFault(Kind.NOT_IN_FORCE, one.text)
     return None
 
 
@@ -255,12 +255,12 @@ _NAMED_PART = re.compile(
 _LIST_MARK = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s+", re.MULTILINE)
 
 
-def _said_with(answer: str, cited: Sequence[CheckedCitation]) -> dict[tuple[int, int], list[Finding]]:
+def _said_with(answer: str, cited: Sequence[CheckedCitation]) -> dict[tuple[int, int], list[CitationFault]]:
     """For each citation's span, what is said with it that no article it could rest on says."""
     spans = {one.span for one in cited}
     sentences = _sentences(answer, spans)
     own = [[one for one in cited if first <= one.span[0] < last] for first, last in sentences]
-    found: dict[tuple[int, int], list[Finding]] = {}
+    found: dict[tuple[int, int], list[CitationFault]] = {}
     for place, (first, last) in enumerate(sentences):
         following = next((group for group in own[place:] if group), [])
         before = next((group for group in reversed(own[:place]) if group), [])
@@ -310,12 +310,12 @@ def _read(article: IndexedArticle) -> _Read:
     return _Read(f" {' '.join(words(text))} ", tuple(quantities(text)), len(article.items))
 
 
-def _unsaid(said: str, articles: Sequence[_Read]) -> Iterator[Finding]:
+def _unsaid(said: str, articles: Sequence[_Read]) -> Iterator[CitationFault]:
     """The quotes and figures that none of the articles holds; not bare numbers, which may count anything."""
     for match in _QUOTE.finditer(said):
         quote = next(group for group in match.groups() if group)
         if not any(_quotes(quote, article.words) for article in articles):
-            yield Finding(Kind.QUOTE, quote)
+            yield CitationFault(Kind.QUOTE, quote)
     said = _QUOTE.sub(" ", said)
     for one in quantities(said):
         faults = [figure_fault(one, said, article.figures, article.items) for article in articles]
@@ -334,7 +334,7 @@ def _quotes(quote: str, row: str) -> bool:
     return True
 
 
-def figure_fault(one: Quantity, said: str, known: Sequence[Quantity], items: int) -> Finding | None:
+def figure_fault(one: Quantity, said: str, known: Sequence[Quantity], items: int) -> CitationFault | None:
     """What is wrong with a number of ``said``. It holds if it is among ``known``, the article's, with the same unit,
     bound and kind of period, or counts the article's ``items``."""
     told = said[one.start : one.end].strip()
@@ -346,15 +346,15 @@ def figure_fault(one: Quantity, said: str, known: Sequence[Quantity], items: int
         if lower or upper:
             return None
         if not whole and any(one.low in (other.low, other.high) for other in same):
-            return Finding(Kind.RANGE_END, told)
+            return CitationFault(Kind.RANGE_END, told)
         if not whole and not one.unit and one.low == items > 1:
             return None
     if not whole:
-        return Finding(Kind.FIGURE, told)
+        return CitationFault(Kind.FIGURE, told)
     if one.bound and all(other.bound != one.bound for other in whole):
-        return Finding(Kind.BOUND, said[max(0, one.start - 20) : one.end].strip())
+        return CitationFault(Kind.BOUND, said[max(0, one.start - 20) : one.end].strip())
     if one.term and all(other.term and other.term != one.term for other in whole):
-        return Finding(Kind.TERM, f"{one.term}: {told}")
+        return CitationFault(Kind.TERM, f"{one.term}: {told}")
     return None
 
 
@@ -378,13 +378,13 @@ NEGATION = re.compile(
 )
 
 
-def quote_faults(quotes: Sequence[str], article: IndexedArticle, part: str = "") -> list[Finding]:
+def quote_faults(quotes: Sequence[str], article: IndexedArticle, part: str = "") -> list[CitationFault]:
     """The quotes that are not in the article (or ``part`` of it) word for word."""
     text = whole_text(article, part)
-    return [Finding(Kind.QUOTE, quote[:120]) for quote in quotes if one_line(quote).rstrip("….;, ") not in text]
+    return [CitationFault(Kind.QUOTE, quote[:120]) for quote in quotes if one_line(quote).rstrip("….;, ") not in text]
 
 
-def own_words_faults(said: str, article: IndexedArticle, known: CitationIndex, part: str = "") -> list[Finding]:
+def own_words_faults(said: str, article: IndexedArticle, known: CitationIndex, part: str = "") -> list[CitationFault]:
     """The faults of an answer's own words on one article (or ``part`` of it), quotes and citation taken away."""
     law = article.law
     text = whole_text(article, part)
@@ -393,24 +393,24 @@ def own_words_faults(said: str, article: IndexedArticle, known: CitationIndex, p
     strange = [number for number in named_articles(said, law) if number != article.number]
     if strange:
         pointed = {*named_articles(body, law), *(number for _, number in references(law, article))}
-        faults += [Finding(Kind.OTHER_ARTICLE, number) for number in strange if number not in pointed]
+        faults += [CitationFault(Kind.OTHER_ARTICLE, number) for number in strange if number not in pointed]
     labels = {label for path in article.part for label in path.split(".")} | set(NAMED_NUMERAL.findall(body))
     named = (*NAMED_NUMERAL.findall(said), *(letter.lower() for letter in NAMED_LITERAL.findall(said)))
-    faults += [Finding(Kind.NO_PART, label) for label in named if label not in labels]
+    faults += [CitationFault(Kind.NO_PART, label) for label in named if label not in labels]
     said = _blanked(said, {citation.span for citation in parse_citations(said, [law])})
     said = NAMED_NUMERAL.sub(" ", NAMED_LITERAL.sub(" ", said))
     days = {*law.dates, *dates(body)}
-    faults += [Finding(Kind.DATE, day) for day in dates(said) if day not in days]
+    faults += [CitationFault(Kind.DATE, day) for day in dates(said) if day not in days]
     said = DATE.sub(" ", ISO_DATE.sub(" ", said))
     source, mine = fold(text), [fold(name) for name in law.names]
     for match in LAW_NAME.finditer(said):
         name = fold(match[0])
         if not any(one.startswith(name) or name.startswith(one) for one in mine) and name not in source:
-            faults.append(Finding(Kind.OTHER_LAW, match[0]))
+            faults.append(CitationFault(Kind.OTHER_LAW, match[0]))
     siglas = {other.siglas for other in known.known if other.siglas}
     for word in SIGLAS.findall(said):
         if word in siglas and word.lower() not in mine and word.lower() not in source:
-            faults.append(Finding(Kind.OTHER_LAW, word))
+            faults.append(CitationFault(Kind.OTHER_LAW, word))
     amounts = quantities(said)
     figures = quantities(f"{article.rubric}. {body}") if amounts else []
     faults += filter(None, (figure_fault(one, said, figures, len(article.items)) for one in amounts))
@@ -419,9 +419,9 @@ def own_words_faults(said: str, article: IndexedArticle, known: CitationIndex, p
         same = [word.strip() for word in group.split(",")]
         told = [word for word in same if re.search(rf"\b{word}\b", folded)]
         if told and not any(word in source for word in same):
-            faults.append(Finding(Kind.CONSEQUENCE, told[0]))
+            faults.append(CitationFault(Kind.CONSEQUENCE, told[0]))
     if NEGATION.search(said) and not NEGATION.search(text):
-        faults.append(Finding(Kind.NEGATION, one_line(said)[:80]))
+        faults.append(CitationFault(Kind.NEGATION, one_line(said)[:80]))
     return faults
 
 

@@ -34,7 +34,7 @@ KEY_SINCE = {
 }
 
 
-class Verdict(NamedTuple):
+class ArtifactVerdict(NamedTuple):
     """What would become of one artifact."""
 
     kind: Kind
@@ -45,7 +45,7 @@ class Verdict(NamedTuple):
     loader: str = "any"  # which loader of the webui can use it
 
 
-def check_install(path: Path) -> list[Verdict]:
+def check_install(path: Path) -> list[ArtifactVerdict]:
     """Verdicts on everything in an installation.
 
     Raises:
@@ -56,7 +56,7 @@ def check_install(path: Path) -> list[Verdict]:
     return [*_adapters(install), *_presets(install), *_templates(install), *_extension(install)]
 
 
-def check_adapter(folder: Path, peft: tuple[int, ...] | None = None) -> Verdict:
+def check_adapter(folder: Path, peft: tuple[int, ...] | None = None) -> ArtifactVerdict:
     """Would the webui load this folder as a LoRA, with that version of PEFT if it is known?"""
     faults: list[str] = []
     remarks: list[str] = []
@@ -71,7 +71,7 @@ def check_adapter(folder: Path, peft: tuple[int, ...] | None = None) -> Verdict:
         raw = read_json(folder / CONFIG_FILE)
         config = parse_config(raw, folder / CONFIG_FILE)
     except LeyloraError as error:
-        return Verdict("adapter", folder.name, folder, (*faults, str(error)), tuple(remarks), "Transformers")
+        return ArtifactVerdict("adapter", folder.name, folder, (*faults, str(error)), tuple(remarks), "Transformers")
     faults += _unknown_keys(raw, peft)
     if (folder / WEIGHTS_FILE).is_file():
         faults += _weight_faults(folder / WEIGHTS_FILE, config)
@@ -83,10 +83,10 @@ def check_adapter(folder: Path, peft: tuple[int, ...] | None = None) -> Verdict:
         faults.append(f"no {WEIGHTS_FILE}")
     if config.base_model_name_or_path:
         remarks.append(f"for {config.base_model_name_or_path}, which the webui does not check")
-    return Verdict("adapter", folder.name, folder, tuple(faults), tuple(remarks), "Transformers")
+    return ArtifactVerdict("adapter", folder.name, folder, tuple(faults), tuple(remarks), "Transformers")
 
 
-def _adapters(install: Install) -> list[Verdict]:
+def _adapters(install: Install) -> list[ArtifactVerdict]:
     peft = install.pins.get("peft")
     verdicts = []
     for entry in sorted(install.loras.iterdir()) if install.loras.is_dir() else []:
@@ -95,7 +95,7 @@ def _adapters(install: Install) -> list[Verdict]:
         if not entry.is_dir():
             hint = "a broken link" if entry.is_symlink() else "a file, not a folder"
             gguf = "; GGUF LoRAs are no longer loaded by any loader" if entry.suffix == ".gguf" else ""
-            verdicts.append(Verdict("adapter", entry.name, entry, (f"{hint}{gguf}",), loader="none"))
+            verdicts.append(ArtifactVerdict("adapter", entry.name, entry, (f"{hint}{gguf}",), loader="none"))
             continue
         verdict = check_adapter(entry, peft)
         if install.portable:
@@ -105,19 +105,19 @@ def _adapters(install: Install) -> list[Verdict]:
     return verdicts
 
 
-def _presets(install: Install) -> list[Verdict]:
+def _presets(install: Install) -> list[ArtifactVerdict]:
     verdicts = []
     for file in sorted(install.presets.iterdir()) if install.presets.is_dir() else []:
         if file.suffix == ".yaml" and file.is_file():
             preset = parse_preset(file.read_bytes(), install.pins.get("transformers"))
             loader = "Transformers" if preset.settings.get("penalty_alpha") else "any"
-            verdicts.append(Verdict("preset", file.stem, file, preset.faults, preset.remarks, loader))
+            verdicts.append(ArtifactVerdict("preset", file.stem, file, preset.faults, preset.remarks, loader))
         elif file.suffix in (".yml", ".YAML"):
-            verdicts.append(Verdict("preset", file.name, file, ("not listed: rename it to .yaml",)))
+            verdicts.append(ArtifactVerdict("preset", file.name, file, ("not listed: rename it to .yaml",)))
     return verdicts
 
 
-def _templates(install: Install) -> list[Verdict]:
+def _templates(install: Install) -> list[ArtifactVerdict]:
     verdicts = []
     folder = install.templates
     names = sorted({f.stem for f in folder.iterdir() if f.suffix in SUFFIXES}) if folder.is_dir() else []
@@ -132,11 +132,11 @@ def _templates(install: Install) -> list[Verdict]:
         remarks = [f"stops at {', '.join(map(repr, stops))}"] if stops else []
         if file.suffix != ".yaml":
             remarks.append("read since v4.7 only; older versions need .yaml")
-        verdicts.append(Verdict("template", name, file, tuple(faults), tuple(remarks)))
+        verdicts.append(ArtifactVerdict("template", name, file, tuple(faults), tuple(remarks)))
     return verdicts
 
 
-def _extension(install: Install) -> list[Verdict]:
+def _extension(install: Install) -> list[ArtifactVerdict]:
     """Our extension, if it is there: whether its files are, and its index of laws can be read."""
     folder = install.extensions / EXTENSION
     if not folder.is_dir():
@@ -151,7 +151,7 @@ def _extension(install: Install) -> list[Verdict]:
             remarks.append(f"{count} articles; start the webui with --extensions {EXTENSION}")
         except sqlite3.Error as error:
             faults.append(f"{EXTENSION_FILES[1]} cannot be read ({error}); export it again")
-    return [Verdict("extension", EXTENSION, folder, tuple(faults), tuple(remarks))]
+    return [ArtifactVerdict("extension", EXTENSION, folder, tuple(faults), tuple(remarks))]
 
 
 def _unknown_keys(raw: dict[str, object], peft: tuple[int, ...] | None) -> list[str]:

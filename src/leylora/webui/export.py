@@ -65,7 +65,7 @@ class Artifact:
         }
 
 
-class Item(NamedTuple):
+class ExportItem(NamedTuple):
     """What became of one artifact, and where."""
 
     kind: Kind | Literal["entry"]
@@ -80,12 +80,12 @@ class ExportReport:
     """What an export or a removal did, or would do in a dry run."""
 
     install: Install
-    items: tuple[Item, ...]
+    items: tuple[ExportItem, ...]
     artifacts: tuple[Artifact, ...] = ()
     dry_run: bool = False
     notes: tuple[str, ...] = ()
 
-    def states(self, *states: State) -> list[Item]:
+    def states(self, *states: State) -> list[ExportItem]:
         return [item for item in self.items if item.state in states]
 
 
@@ -167,13 +167,13 @@ def remove(webui: Path, dry_run: bool = False) -> ExportReport:
         if kind is None or ".." in path.parts:  # a manifest deletes nothing outside the folders an export writes to
             continue
         state: State = "gone" if not path.is_file() else "removed" if sha256_file(path) == digest else "kept"
-        items.append(Item(kind, key, path, state))
+        items.append(ExportItem(kind, key, path, state))
     config = (install.models / config_user.FILE).resolve()
     text = read_text(config) if config.is_file() else ""
     present = config_user.entries(text, str(config))
     for key, entry in known.model_entries.items():
         state = "gone" if key not in present else "removed" if present[key] == entry else "kept"
-        items.append(Item("entry", key, config, state))
+        items.append(ExportItem("entry", key, config, state))
     report = ExportReport(install, tuple(items), dry_run=dry_run, notes=install.notes)
     if dry_run:
         return report
@@ -297,10 +297,10 @@ def model_entries(artifacts: Sequence[Artifact]) -> dict[str, dict[str, Any]]:
 # What would become of each
 
 
-def _plan(artifact: Artifact, install: Install, known: Manifest, overwrite: bool) -> Item:
+def _plan(artifact: Artifact, install: Install, known: Manifest, overwrite: bool) -> ExportItem:
     folder = install.folder(artifact.kind)
     path = folder / (artifact.name if artifact.kind in FOLDERS else next(iter(artifact.files)))
-    item = Item(artifact.kind, artifact.name, path, "new", "; ".join(artifact.notes))
+    item = ExportItem(artifact.kind, artifact.name, path, "new", "; ".join(artifact.notes))
     if install.portable and artifact.kind == "adapter":
         return item._replace(state="skipped", note="a portable build cannot load LoRAs")
     if artifact.kind not in FOLDERS and folder.is_dir():
@@ -327,7 +327,7 @@ def _plan(artifact: Artifact, install: Install, known: Manifest, overwrite: bool
 
 def _plan_entries(
     artifacts: Sequence[Artifact], install: Install, known: Manifest, overwrite: bool
-) -> tuple[dict[str, dict[str, Any]], list[Item], str | None]:
+) -> tuple[dict[str, dict[str, Any]], list[ExportItem], str | None]:
     """The entries to record, what becomes of each, and the new text of config-user.yaml if it changes."""
     wanted = model_entries(artifacts)
     config = (install.models / config_user.FILE).resolve()
@@ -344,7 +344,7 @@ def _plan_entries(
         else:
             state = "replaced" if overwrite else "kept"
         note = "" if state != "kept" else "your entry of that key stays; --overwrite replaces it"
-        items.append(Item("entry", key, config, state, note))
+        items.append(ExportItem("entry", key, config, state, note))
         if state in ("new", "updated", "replaced"):
             to_write[key] = entry
     return to_write, items, config_user.with_entries(text, to_write, str(config)) if to_write else None

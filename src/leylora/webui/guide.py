@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from leylora.webui import config_user
-from leylora.webui.check import Verdict
+from leylora.webui.check import ArtifactVerdict
 from leylora.webui.export import ExportReport, State, by_kind
 
 _STYLES: dict[State, str] = {
@@ -46,7 +46,7 @@ def report(done: ExportReport) -> RenderableType:
     return Group(*parts)
 
 
-def verdicts(found: Sequence[Verdict]) -> RenderableType:
+def verdicts(found: Sequence[ArtifactVerdict]) -> RenderableType:
     """A table with one row for each adapter, preset and template of an installation."""
     table = _table("works", "what", "name", "loader", "why, and what to know")
     for verdict in found:

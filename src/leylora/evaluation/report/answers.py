@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from leylora.evaluation.report.texts import Texts
-from leylora.evaluation.results import Answer, Citation, Item, Mark, Results
+from leylora.evaluation.results import Answer, CitedArticle, Item, Mark, Results
 
 LONGEST = 1200  # characters of an answer that the page shows; three times as many of a question
 BUDGET = 1_300_000  # bytes of HTML for all answers, roughly: a page is to stay under 2 MB
@@ -134,7 +134,7 @@ def said(item: Item, answer: Answer, mark: Mark | None, texts: Texts) -> Said:
     return Said(heading, answer.model, answer.variant, verdict, pieces, cut, tags, note)
 
 
-def cut_out(text: str, citations: Iterable[Citation], longest: int = LONGEST) -> tuple[list[tuple[str, str]], bool]:
+def cut_out(text: str, citations: Iterable[CitedArticle], longest: int = LONGEST) -> tuple[list[tuple[str, str]], bool]:
     """The text in pieces, each with the verdict of the citation it is (or ""); whether its end was left out.
 
     A citation across the cut, across another, or outside the text is left as plain text.
