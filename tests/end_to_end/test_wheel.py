@@ -67,6 +67,6 @@ def test_training_finds_its_recipe_and_says_what_is_missing(site: Path, tmp_path
 
 def test_an_unknown_command_lists_those_there_are(site: Path, tmp_path: Path) -> None:
     done = leylora(site, tmp_path, "entrenar")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "no command 'entrenar'" in done.stderr
     assert "merge_adapters" in done.stderr

@@ -3,11 +3,13 @@
 import random
 from pathlib import Path
 
+import pebble
 import pytest
 
 from leylora.errors import LeyloraError
 from leylora.laws.law import Law
 from leylora.laws.parse import parse_file
+from leylora.laws.pdf import PROCESSES
 from leylora.laws.source import read_source
 
 SEEDS = range(10)
@@ -61,9 +63,10 @@ def test_mutated_pdfs(seed: int, law_pdf: Path, tmp_path: Path) -> None:
     rng = random.Random(seed)
     original, file = law_pdf.read_bytes(), tmp_path / "ley.pdf"
     parsed = 0
-    for _ in range(MUTANTS):
-        file.write_bytes(mutate(original, rng))
-        parsed += check(file)
+    with pebble.ProcessPool(1, context=PROCESSES) as pool:  # a child, since pdfium may crash or hang; one for all
+        for _ in range(MUTANTS):
+            file.write_bytes(mutate(original, rng))
+            parsed += pool.schedule(check, (file,), timeout=60).result()
     assert parsed > 0  # the mutations are not so wild that nothing is ever tried
 
 
