@@ -34,6 +34,7 @@ def outcome(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[i
             "error: This command needs torch; install it",
         ),
         (ModuleNotFoundError("No module", name="gradio.blocks"), 1, "error: This command needs gradio.blocks; install"),
+        (FileExistsError(errno.EEXIST, "File exists", "a.txt"), 1, "error: a.txt: file exists; check the path."),
         (PermissionError(errno.EACCES, "Permission denied", "LORA"), 1, "error: LORA: permission denied"),
         (LeyloraError("[red] is printed as it is"), 1, "error: [red] is printed as it is"),
     ],

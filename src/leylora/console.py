@@ -78,7 +78,9 @@ def run(command: Callable[[], Any]) -> None:
     except Exception as error:
         if NO_SPACE in str(error):  # safetensors and Arrow wrap the system's error in types of their own
             _stop("The disk is full and nothing half-written was left; free some space and run it again.", 1)
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+        if isinstance(
+            error, FileNotFoundError | FileExistsError | PermissionError | IsADirectoryError | NotADirectoryError
+        ):
             _stop(f"{error.filename}: {(error.strerror or 'cannot be used').lower()}; check the path.", 1)
         raise
 

@@ -1,6 +1,7 @@
 """The one kind of exception a user should ever see."""
 
 from textwrap import shorten
+from typing import Any
 
 
 class LeyloraError(Exception):
@@ -35,6 +36,12 @@ def flattened(error: BaseException, most: int = 200) -> str:
         return text
     sentences, dot, _ = text[: most + 1].rpartition(". ")
     return sentences + dot.strip() if sentences else shorten(text, most, placeholder=" …")
+
+
+def first_fault(error: Any) -> tuple[str, str]:
+    """The key ("" for the whole) and the message of the first thing a pydantic ValidationError found."""
+    fault = error.errors()[0]
+    return ".".join(map(str, fault["loc"])), str(fault["msg"])
 
 
 def yaml_fault(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from leylora.errors import LeyloraError, UsageError
+from leylora.errors import LeyloraError, UsageError, first_fault
 from leylora.files import read_json
 
 CONFIG_FILE = "adapter_config.json"
@@ -123,9 +123,8 @@ def parse_config(raw: Any, place: Path | str) -> AdapterConfig:
         # PEFT has written null where its dataclass has a default; both mean "not set".
         config = AdapterConfig.model_validate({key: value for key, value in raw.items() if value is not None})
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise LeyloraError(f"{place}: key {key!r} is not usable ({first['msg']}); correct it.") from None
+        key, why = first_fault(error)
+        raise LeyloraError(f"{place}: key {key!r} is not usable ({why}); correct it.") from None
     if min([config.r, *config.rank_pattern.values()]) < 1:
         raise LeyloraError(f"{place}: a rank below 1; restore the file PEFT wrote.")
     return config

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from leylora.errors import LeyloraError
+from leylora.errors import LeyloraError, first_fault
 from leylora.files import read_jsonl
 from leylora.grounding.checker import named_articles
 from leylora.grounding.quantities import Quantity, quantities
@@ -87,9 +87,9 @@ def load_benchmark(path: Path) -> list[BenchmarkItem]:
         try:
             item = BenchmarkItem.model_validate(row)
         except ValidationError as error:
-            fault = error.errors()[0]
-            key = ".".join(map(str, fault["loc"])) or "the item"
-            raise LeyloraError(f"{path}, line {line}, {key}: {fault['msg'].removeprefix('Value error, ')}.") from None
+            key, why = first_fault(error)
+            where = f"{path}, line {line}, {key or 'the item'}"
+            raise LeyloraError(f"{where}: {why.removeprefix('Value error, ')}.") from None
         for mark in (item.id, f"{' '.join(words(item.question))} {item.edition} {item.supplied}"):
             if mark in seen:
                 raise LeyloraError(f"{path}, line {line}: the same id or question as line {seen[mark]}; remove one.")

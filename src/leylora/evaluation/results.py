@@ -22,9 +22,10 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leylora.adapters.discover import Variant
-from leylora.errors import LeyloraError
+from leylora.errors import LeyloraError, first_fault
 from leylora.files import read_json, read_jsonl
 
+LEVEL = 0.05  # of every test of significance
 SCHEMA = 2
 JUDGE_FILE = "judge.json"
 Flag = Literal["unfinished", "degenerate", "not-spanish", "empty", "abstained", "invented-citation", "letter-answer"]
@@ -460,8 +461,7 @@ def _record(kind: type[R], value: Any, place: str) -> R:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, fault["loc"])) or "the record"
+        key, why = first_fault(error)
         raise LeyloraError(
-            f"{place}, {key}: {fault['msg']}; it was written by another version, run the comparison again."
+            f"{place}, {key or 'the record'}: {why}; it was written by another version, run the comparison again."
         ) from None

@@ -19,6 +19,7 @@ from leylora.data import duplicates
 from leylora.evaluation import statistics
 from leylora.evaluation.grading import KnownArticles, grade
 from leylora.evaluation.results import (
+    LEVEL,
     Answer,
     Cost,
     Difference,
@@ -36,7 +37,6 @@ from leylora.files import read_json, read_jsonl
 from leylora.grounding.prompt import read_grounded_prompt
 from leylora.laws.law import Law
 
-LEVEL = 0.05  # of every test
 HEADLINE = "score"
 SKILL_OF = {"law": "law", "instructions": "instructions", "spanish": "instructions"}
 """Whose gain a merged adapter is measured against, by suite."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from leylora.errors import LeyloraError
+from leylora.errors import LeyloraError, first_fault
 from leylora.files import read_json, read_jsonl, staged_folder, write_json, write_jsonl
 from leylora.grounding.citations import DIVISIONS, format_citation
 from leylora.grounding.index import law_folders
@@ -148,10 +148,9 @@ class Law(Identity):
             try:
                 rows.append(Article.from_row(row))
             except ValidationError as error:
-                fault = error.errors()[0]
-                where = ".".join(map(str, fault["loc"]))
+                where, why = first_fault(error)
                 raise LeyloraError(
-                    f"{folder / 'articles.jsonl'}, line {line}, key {where}: {fault['msg']}; parse the law again."
+                    f"{folder / 'articles.jsonl'}, line {line}, key {where}: {why}; parse the law again."
                 ) from None
         try:
             values = {name: facts[name] for name in _FACTS if name != "edition"}

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from leylora import console
-from leylora.errors import LeyloraError
+from leylora.errors import LeyloraError, first_fault
 from leylora.evaluation.report.texts import Language, Texts
 from leylora.evaluation.report.view import Cell, View, make_view
 from leylora.evaluation.results import JUDGE_FILE, JudgeSummary, Results, load_results
@@ -44,9 +44,8 @@ def write_report(folder: Path, language: Language = "es") -> list[Path]:
         try:
             judge = JudgeSummary.model_validate(read_json(path))
         except ValidationError as error:
-            fault = error.errors()[0]
-            key = ".".join(map(str, fault["loc"])) or "the file"
-            raise LeyloraError(f"{path}, {key}: {fault['msg']}; make it again or remove it.") from None
+            key, why = first_fault(error)
+            raise LeyloraError(f"{path}, {key or 'the file'}: {why}; make it again or remove it.") from None
     view = make_view(results, judge, texts)
     style, script = ((HERE / name).read_text("utf-8") for name in ("page.css", "page.js"))
     digest = b64encode(sha256(script.encode()).digest()).decode()

@@ -15,9 +15,8 @@ from leylora.adapters.report import layer_of
 from leylora.evaluation.report.answers import Gallery, Question, galleries, questions
 from leylora.evaluation.report.charts import Curve, heat_strip, interval_row, key_line, loss_chart
 from leylora.evaluation.report.texts import Texts
-from leylora.evaluation.results import Finding, JudgeSummary, Results, Score
+from leylora.evaluation.results import LEVEL, Finding, JudgeSummary, Results, Score
 
-SIGNIFICANT = 0.05  # of a p value, after Holm's correction
 ALSO = ("bits_per_byte", "invented_citations")  # shown next to a suite's headline
 
 Place = tuple[str, str, str]  # suite, metric, part
@@ -142,7 +141,7 @@ def _signs(results: Results) -> Signs:
         if one.against == "base":
             sign = "better" if (one.value > 0) == up[one.suite, one.metric] else "worse"
             place = (one.suite, one.metric, one.part, one.model, one.variant)
-            signs[place] = sign if one.p_holm < SIGNIFICANT else "same"
+            signs[place] = sign if one.p_holm < LEVEL else "same"
     return signs
 
 
@@ -283,7 +282,7 @@ def _differences(results: Results, tabled: Scored, texts: Texts) -> list[Table]:
         for one in ours:
             name = texts("against", variant=contestant(one.variant), against=contestant(one.against))
             name = f"{one.model}: {name}" if one.model else name
-            real = one.p_holm < SIGNIFICANT
+            real = one.p_holm < LEVEL
             text = texts.change(one.value, unit)
             p = texts.probability(one.p_holm).replace(" ", "\u00a0")
             note = f"{texts('real' if real else 'unclear')} ({p})"
