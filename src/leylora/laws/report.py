@@ -56,5 +56,6 @@ def catalog_table(entries: Iterable[CatalogEntry], parsed: dict[str, str]) -> Ta
         name = f"{entry.name} ({entry.siglas})" if entry.siglas else entry.name
         published = f"{entry.registro_oficial}, {entry.published}" if entry.published else entry.registro_oficial
         on_disk = (parsed[entry.id] or "undated") if entry.id in parsed else ""
-        table.add_row(entry.id, f"{name}\n[dim]{published}\n{entry.url}[/]", on_disk)
+        where = "\n".join(filter(None, (published, entry.url)))
+        table.add_row(entry.id, f"{name}\n[dim]{where}[/]", on_disk)
     return table
