@@ -23,6 +23,7 @@ from leylora.errors import LeyloraError
 from leylora.files import write_jsonl
 from leylora.laws.law import Law
 from scripts import questions as command
+
 from .conftest import article, law
 
 BODIES = {
