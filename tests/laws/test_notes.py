@@ -4,7 +4,7 @@ import pytest
 
 from leylora.errors import LeyloraError
 from leylora.laws.law import Article
-from leylora.laws.notes import Block, article_status, read_block, repealed_numbers
+from leylora.laws.notes import Block, article_status, read_block, repealed_numbers, struck_spans
 from leylora.laws.structure import read_numerals, split_rubric
 
 REFORM = "por artículo 4 de Ley No. 0, publicada en Registro Oficial Suplemento 901 de 4 de Marzo del 2019 ."
@@ -100,7 +100,16 @@ def test_subtitles_of_what_follows_are_no_text() -> None:
         ("Se lee.\nNota: La Corte declaró la inconstitucionalidad de la frase final.", "inconstitucional_parcial"),
         ("Se lee.\nNota: La Corte niega la acción de inconstitucionalidad.", "vigente"),
         ("Se lee.\nNota: Este artículo fue declarado inconstitucional.", "dudoso"),
-        (f"Nota: Artículo agregado {REFORM}\nNota: Artículo derogado {REFORM}", "dudoso"),
+        (f"Nota: Artículo agregado {REFORM}\nNota: Artículo derogado {REFORM}", "dudoso"),  # on one day
+        ("Nota: Artículo agregado por Ley 1.\nNota: Artículo derogado por Ley 2.", "dudoso"),  # nobody says when
+        (
+            "Nota: Artículo derogado por Ley 2, R.O. 9, 26-VI-2025.\nNota: Artículo agregado 10 de mayo de 2024.",
+            "derogado",
+        ),
+        (
+            "Leer.\nNota: Artículo derogado por Ley 2, R.O. 9, 1-II-2020.\nNota: Artículo agregado 10 de mayo de 2024.",
+            "vigente",
+        ),
         ("Nota: Ver la ordenanza.", "dudoso"),
     ],
 )
@@ -144,7 +153,7 @@ def test_rubrics() -> None:
     assert split_rubric(["Objeto", "Esta ley rige."], own_line=True) == ("Objeto", ["Esta ley rige."])
     assert split_rubric(["Esta ley rige.", "Y más."], own_line=True)[0] is None
     enumeration = ["El préstamo termina:", "1a.- Por devolución;", "2a.- Por pérdida."]
-    assert split_rubric(enumeration) == ("El préstamo termina", enumeration)
+    assert split_rubric(enumeration) == (None, enumeration), "words that open a list are the article's own"
 
 
 def test_numerals_nest() -> None:
@@ -191,3 +200,30 @@ def test_paragraphs_by_the_margin_and_without_it() -> None:
         .body[0]
         .startswith("Según el Art. 5")
     )
+
+
+@pytest.mark.parametrize(
+    ("note", "struck"),
+    [
+        ('Se declara la inconstitucionalidad de la frase "y los menores", del inciso primero.', ["y los menores"]),
+        (
+            "Se declara inconstitucional la frase «que lleguen después de las seis».",
+            ["que lleguen después de las seis"],
+        ),
+        (
+            'Se declara la inconstitucionalidad de las frases "y los menores" y "que lleguen después de las seis".',
+            ["y los menores", "que lleguen después de las seis"],
+        ),
+        ("Se declara la inconstitucionalidad del numeral 3.", ["3. Pagar dos veces"]),
+        ('Se declara la inconstitucionalidad de la frase "salas".', []),  # the article may have it for another reason
+        ('La Corte niega la inconstitucionalidad de la frase "y los menores".', []),
+        ('Se declara la inconstitucionalidad del plazo; "y los menores" se sustituye por "y las menores".', []),
+        ('Este artículo dice "y los menores".', []),
+    ],
+)
+def test_words_struck_by_the_court_are_found_in_the_body(note: str, struck: list[str]) -> None:
+    body = (
+        'Los lectores "y los menores" entran a las salas, y no quienes que lleguen después de las seis.\n'
+        'Las salas tienen:\n1. Luz.\n"3. Pagar dos veces"'
+    )
+    assert [body[slice(*span)] for span in struck_spans(body, [note])] == struck

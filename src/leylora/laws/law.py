@@ -55,8 +55,9 @@ class Article(_Record):
     """One article, or one final provision, of a law.
 
     ``body`` is the text in force only, after the rubric, one inciso a line; what the publisher added is in ``notes``,
-    ``concordances``, ``case_law`` and ``reform_marks``. ``pages`` are 1-based; ``span`` is a half-open range of
-    characters in `Source.text`.
+    ``concordances``, ``case_law`` and ``reform_marks``. ``struck`` are the half-open ranges of ``body`` that the
+    Constitutional Court declared unconstitutional and the publisher still prints. ``pages`` are 1-based; ``span`` is a
+    half-open range of characters in `Source.text`.
     """
 
     law_id: str
@@ -67,6 +68,7 @@ class Article(_Record):
     status: Status
     path: tuple[Division, ...] = ()
     numerals: tuple[Numeral, ...] = ()
+    struck: tuple[tuple[int, int], ...] = ()
     notes: tuple[str, ...] = ()
     concordances: tuple[str, ...] = ()
     case_law: tuple[str, ...] = ()
@@ -77,22 +79,7 @@ class Article(_Record):
     @property
     def text(self) -> str:
         """The article as it is printed after its number: "Objeto.- Esta ley regula ..."."""
-        # A rubric that is the phrase opening an enumeration is in the body already; see `structure.split_rubric`.
-        printed_apart = self.kind == "articulo" and self.rubric and not self.body.startswith(f"{self.rubric}:")
-        return f"{self.rubric}.- {self.body}" if printed_apart else self.body
-
-    def to_row(self) -> dict[str, Any]:
-        """The line of ``articles.jsonl``: the fields, but with the whole printed `text` as ``body``."""
-        return {**self.model_dump(), "body": self.text.strip()}
-
-    @classmethod
-    def from_row(cls, row: dict[str, Any]) -> "Article":
-        """The article a line of ``articles.jsonl`` describes. Raises pydantic's ValidationError."""
-        article = cls.model_validate(row)
-        opening = f"{article.rubric}.-"
-        if article.kind == "articulo" and article.rubric and article.body.startswith(opening):
-            return article.model_copy(update={"body": article.body[len(opening) :].lstrip(" ")})
-        return article
+        return f"{self.rubric}.- {self.body}" if self.kind == "articulo" and self.rubric else self.body
 
     @property
     def in_force(self) -> bool:
@@ -145,8 +132,10 @@ class Law(Identity):
         facts = read_json(folder / "law.json")
         rows = []
         for line, row in read_jsonl(folder / "articles.jsonl"):
+            if "struck" not in row:  # its body still repeats the rubric
+                raise LeyloraError(f"{folder} was parsed by an earlier version of leylora; parse the law again.")
             try:
-                rows.append(Article.from_row(row))
+                rows.append(Article.model_validate(row))
             except ValidationError as error:
                 where, why = first_fault(error)
                 raise LeyloraError(
@@ -183,7 +172,7 @@ class Law(Identity):
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The lines of ``articles.jsonl``: the articles, then the provisions."""
-        return (row.to_row() for row in (*self.articles, *self.provisions))
+        return (row.model_dump() for row in (*self.articles, *self.provisions))
 
     @cached_property
     def numbers(self) -> tuple[str, ...]:

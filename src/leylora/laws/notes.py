@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from leylora.laws.law import Status
+from leylora.laws.metadata import parse_date
 from leylora.laws.structure import ITEM
 
 Part = Literal["body", "notes", "concordances", "case_law"]
@@ -225,16 +226,25 @@ def article_status(block: Block) -> Status:
 
     Only a note about the whole article repeals it; one about an inciso or a numeral repeals that part. A note that
     prints a second version of the article leaves open which text is in force, unless it says the other is the former
-    one. Where one note adds an article and another repeals it, a person decides: publishers print notes in no certain
-    order, and an article may have been added again.
+    one. Where one note adds an article and another repeals it, the later decides, by the dates the notes give:
+    publishers print notes in no certain order. Without dates a person decides.
     """
     body = " ".join(block.body)
     notes = [note.partition("\n")[0] for note in block.notes]  # what follows is a ruling's or an old version's text
     if any(not _FORMER_VERSION.search(note) for note in block.versions):
         return "dudoso"
-    repealed = any(_WHOLE_REPEALED.match(note) for note in notes)
-    if repealed and any(_WHOLE_ADDED.match(note) for note in notes):
-        return "dudoso"
+    repeals = [note for note in notes if _WHOLE_REPEALED.match(note)]
+    added = [note for note in notes if _WHOLE_ADDED.match(note)]
+    if repeals and added:
+        days = [[parse_date(note) for note in group] for group in (repeals, added)]
+        if any(None in group for group in days):
+            return "dudoso"
+        repealed_on, added_on = (max(day for day in group if day) for group in days)
+        if repealed_on == added_on:
+            return "dudoso"
+        repealed = repealed_on > added_on
+    else:
+        repealed = bool(repeals)
     mark_repeals = any(_MARK_REPEALS.match(mark) for mark in block.reform_marks)
     if repealed or _REPEAL_STUB.fullmatch(body):
         return "derogado"
@@ -250,6 +260,47 @@ def article_status(block: Block) -> Status:
     if mark_repeals or any(_PART_REPEALED.match(note) for note in notes):
         return "derogado_parcial"
     return "vigente"
+
+
+_QUOTED = re.compile(r"[\"“«]([^\"”»]{2,600})[\"”»]")
+# 'la inconstitucionalidad de la frase "X" y "Y"'; what "se sustituye por" or "adición" is followed by is not struck
+_STRUCK_WORDS = re.compile(
+    rf"(?:frases?|palabras?|expresi[óo]n(?:es)?|t[ée]rminos?|oraci[óo]n(?:es)?)\s*:?\s*"
+    rf"(?:{_QUOTED.pattern}\s*(?:,|y|e)?\s*){{1,6}}",
+    re.I,
+)
+_STRUCK_NUMERAL = re.compile(r"inconstitucionalidad\s+del?\s+(?:los\s+)?numeral(?:es)?\s+(\d{1,3})\b", re.I)
+_SHORTEST_UNQUOTED = 4  # words; fewer may stand in an article for another reason
+
+
+def struck_spans(body: str, notes: Iterable[str]) -> tuple[tuple[int, int], ...]:
+    """Half-open ranges of the body that notes say were declared unconstitutional: quoted words, and numerals printed
+    between quotes. Quotation marks around them are left out. Words that the body has more than once are found only
+    where it prints them between quotes, as publishers do with what was struck."""
+    spans: set[tuple[int, int]] = set()
+    printed = [match.span(1) for match in _QUOTED.finditer(body)]
+    for note in notes:
+        if not _UNCONSTITUTIONAL.search(note) or _CONSTITUTIONAL_AFTER_ALL.search(note):
+            continue
+        for passage in _STRUCK_WORDS.finditer(note):
+            for quote in _QUOTED.finditer(passage[0]):
+                phrase = quote[1].strip(" ,.;")
+                found = [match.span() for match in re.finditer(_loosely(phrase), body, re.I)]
+                quoted = [
+                    span for span in found if any(first <= span[0] and span[1] <= last for first, last in printed)
+                ]
+                if quoted:
+                    spans.update(quoted)
+                elif len(found) == 1 and len(phrase.split()) >= _SHORTEST_UNQUOTED:
+                    spans.update(found)
+        for number in _STRUCK_NUMERAL.findall(note):
+            spans.update(span for span in printed if re.match(rf"{number}\s*[.)]", body[slice(*span)]))
+    return tuple(sorted(spans))
+
+
+def _loosely(phrase: str) -> str:
+    """A pattern of the words, whatever blanks and marks stand between them."""
+    return r"\W+".join(re.escape(word) for word in re.findall(r"\w+", phrase))
 
 
 def announced_repeals(lines: Sequence[str]) -> frozenset[int]:

@@ -15,7 +15,7 @@ from leylora.files import read_json
 from leylora.laws.headings import Candidate, Headings, choose_headings, find_candidates
 from leylora.laws.law import Article, Law
 from leylora.laws.metadata import read_metadata, slug
-from leylora.laws.notes import Block, announced_repeals, article_status, read_block, repealed_numbers
+from leylora.laws.notes import Block, announced_repeals, article_status, read_block, repealed_numbers, struck_spans
 from leylora.laws.pdf import PROCESSES, SECONDS_PER_FILE, await_file, limit_memory
 from leylora.laws.source import FURNITURE, Source, read_source
 from leylora.laws.structure import Cut, cut, find_division_lines, find_zones, read_numerals, split_rubric
@@ -113,6 +113,7 @@ def _article(source: Source, block: Block, at: tuple[int, int], body: list[str],
         body="\n".join(body),
         status=article_status(replace(block, body=body)),
         numerals=read_numerals(body),
+        struck=struck_spans("\n".join(body), block.notes),
         notes=tuple(block.notes),
         concordances=tuple(block.concordances),
         case_law=tuple(block.case_law),

@@ -80,7 +80,6 @@ _RUBRIC = re.compile(
     r"[\"“]?(?P<rubric>[^\W\d_](?:[^.:;]|\.(?=\s?[a-záéíóúñ\d,)]|[A-Z]\.)){1,300}?)\s?\.\s?[-–—]+(?=\s|$|[A-ZÁÉÍÓÚÑ\"“(¿])\s*"
 )
 _BARE_PHRASE = re.compile(r"[^\W\d_a-z][^.:;!?]{2,118}[^\W\d_]")
-_LONGEST_PHRASE = 160
 
 
 def split_rubric(paragraphs: list[str], *, own_line: bool = False) -> tuple[str | None, list[str]]:
@@ -91,17 +90,8 @@ def split_rubric(paragraphs: list[str], *, own_line: bool = False) -> tuple[str 
     if match and match["rubric"][0].isupper():
         rest = first[match.end() :]
         return match["rubric"].strip(), ([rest] if rest else []) + paragraphs[1:]
-    if len(paragraphs) < 2:
-        return None, paragraphs
-    if own_line and _BARE_PHRASE.fullmatch(first):
+    if own_line and len(paragraphs) > 1 and _BARE_PHRASE.fullmatch(first):
         return first, paragraphs[1:]
-    # The old codes print no rubrics, but name an enumeration by the phrase that opens it ("Son causas de divorcio:
-    # 1a.- ..."). That phrase serves as the article's rubric, and stays in the text.
-    item = ITEM.match(paragraphs[1])
-    phrase, colon, after = first.partition(":")
-    introduces = colon and not after and "." not in phrase and len(phrase) <= _LONGEST_PHRASE
-    if item and item["label"].isdigit() and item["end"].endswith("-") and introduces:
-        return phrase.strip(), paragraphs
     return None, paragraphs
 
 
