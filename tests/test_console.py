@@ -1,10 +1,12 @@
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from leylora import __main__, console
 from leylora.errors import LeyloraError, UsageError, flattened
@@ -25,7 +27,7 @@ def outcome(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[i
     [
         (LeyloraError("law.pdf, page 3: no text; use OCR."), 1, "error: law.pdf, page 3: no text; use OCR."),
         (UsageError("There is no recipe x."), 2, "error: There is no recipe x."),
-        (KeyboardInterrupt(), 1, "error: Interrupted; nothing half-written was left."),
+        (KeyboardInterrupt(), 130, "error: Interrupted; nothing half-written was left."),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.bin"), 1, "error: The disk is full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), 1, "error: The disk is full"),
         (
@@ -46,12 +48,85 @@ def test_what_a_user_can_mend_is_one_sentence(
     assert outcome(error, capsys)[1].startswith(sentence)
 
 
-def test_our_own_faults_keep_their_traceback() -> None:
+def test_a_fault_of_our_own_is_one_sentence_and_a_traceback_with_debug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, told = outcome(ZeroDivisionError("division by zero"), capsys)
+    assert code == 1
+    assert "A fault of leylora's own (ZeroDivisionError: division by zero;" in told
+    assert "--debug" in told
+
     def command() -> None:
         raise ZeroDivisionError
 
+    monkeypatch.setattr(sys, "argv", ["chat.py", "--debug", "hola"])
     with pytest.raises(ZeroDivisionError):
         console.run(command)
+    assert sys.argv == ["chat.py", "hola"], "the command does not see it"
+
+
+@pytest.mark.parametrize(
+    "error", [errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ENOTEMPTY, errno.EXDEV]
+)
+def test_every_fault_of_the_system_is_one_sentence(error: int, capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = outcome(OSError(error, os.strerror(error), "LORA/law"), capsys)
+    assert (code, told) == (1, f"error: LORA/law: {os.strerror(error).lower()}; check the path.")
+
+
+def test_control_characters_of_a_name_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    _, told = outcome(LeyloraError("ley\x1b]0;evil\x07\x9b2J ñandú.pdf does not exist."), capsys)
+    assert told == r"error: ley\x1b]0;evil\x07\x9b2J ñandú.pdf does not exist."
+
+
+SLOW = """
+import sys, time, typer
+from pathlib import Path
+from leylora import console
+from leylora.folders import staged_folder
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+@app.command()
+def main(out: Path) -> None:
+    with staged_folder(out) as folder:
+        (folder / "half").touch()
+        print("ready", flush=True)
+        time.sleep(30)
+console.run({kind})
+"""
+
+
+@pytest.mark.parametrize("kind", ["app", "lambda: main(Path(sys.argv[1]))"])
+@pytest.mark.parametrize(
+    ("sent", "sentence"), [(signal.SIGINT, "Interrupted;"), (signal.SIGTERM, "Ended by the system")]
+)
+def test_ctrl_c_and_sigterm_end_every_command_with_a_sentence_and_nothing_half_written(
+    kind: str, sent: signal.Signals, sentence: str, tmp_path: Path
+) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", SLOW.replace("{kind}", kind), str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    child.send_signal(sent)
+    _, told = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert sentence in told
+    assert "Traceback" not in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_option_is_shown_by_typer_and_exits_with_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = typer.Typer(add_completion=False)
+    app.command()(lambda: None)
+    monkeypatch.setattr(sys, "argv", ["x.py", "--nothing"])
+    with pytest.raises(SystemExit) as stopped:
+        console.run(app)
+    assert stopped.value.code == 2
+    assert "No such option" in capsys.readouterr().err
 
 
 def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,14 +1,23 @@
+"""What is read and written goes through one door each: every way a file can be wrong is one sentence."""
+
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from leylora.errors import LeyloraError, UsageError
+from leylora.errors import LeyloraError
 from leylora.files import (
+    LEFT_OVER,
+    parse_yaml,
+    read_bytes,
     read_json,
+    read_json_object,
     read_jsonl,
     read_text,
+    read_yaml,
+    read_yaml_mapping,
     sha256_file,
-    staged_folder,
     write_json,
     write_jsonl,
     write_text,
@@ -17,30 +26,6 @@ from leylora.files import (
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    with staged_folder(tmp_path / "new") as folder:
-        (folder / "a.txt").write_text("a", encoding="utf-8")
-        assert not (tmp_path / "new").exists()
-    assert names(tmp_path) == ["new"]
-    with pytest.raises(FileNotFoundError), staged_folder(tmp_path / "failed") as folder:
-        (folder / "none" / "a.txt").write_text("a", encoding="utf-8")
-    assert names(tmp_path) == ["new"]
-
-
-def test_an_existing_folder_is_replaced_only_when_asked_and_only_by_a_whole_one(tmp_path: Path) -> None:
-    with staged_folder(tmp_path / "x") as folder:
-        (folder / "old").touch()
-    with pytest.raises(UsageError, match="already exists"), staged_folder(tmp_path / "x"):
-        raise AssertionError("the block must not run")
-    with pytest.raises(KeyboardInterrupt), staged_folder(tmp_path / "x", overwrite=True):
-        raise KeyboardInterrupt
-    assert names(tmp_path / "x") == ["old"]
-    with staged_folder(tmp_path / "x", overwrite=True) as folder:
-        (folder / "new").touch()
-    assert names(tmp_path / "x") == ["new"]
-    assert names(tmp_path) == ["x"]
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
@@ -89,6 +74,103 @@ def test_a_path_through_a_file_is_one_sentence(tmp_path: Path) -> None:
     for final in (tmp_path / "plain.txt" / "a.json", tmp_path / "plain.txt" / "deep" / "a.json"):
         with pytest.raises(LeyloraError, match=r"plain\.txt is a file, so nothing can be written below it"):
             write_text(final, "y")
-        with pytest.raises(LeyloraError, match="is a file"), staged_folder(final):
-            pass
     assert (tmp_path / "plain.txt").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ("1" * 5_000, "not readable as JSON"),
+        ('{"a": "\\ud800"}', "half of a character"),
+        ('{"\\udfff": 1}', "half of a character"),
+        ("[1]", "expected a JSON object, found list"),
+        ('"x"', "expected a JSON object, found text"),
+        ("null", "expected a JSON object, found nothing"),
+        ("5", "expected a JSON object, found int"),
+        ("NaN,", "not JSON"),
+    ],
+)
+def test_every_way_json_can_be_wrong_is_one_sentence_with_file_and_line(
+    tmp_path: Path, content: str, fault: str
+) -> None:
+    whole, rows = tmp_path / "a.json", tmp_path / "a.jsonl"
+    whole.write_text(content)
+    with pytest.raises(LeyloraError, match=rf"a\.json.*{fault}"):
+        read_json_object(whole)
+    rows.write_text('{"a": "\\ud83d\\ude00"}\n' + content)
+    with pytest.raises(LeyloraError, match=rf"a\.jsonl, line 2: .*{fault}"):
+        list(read_jsonl(rows))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("x: 2026-13-45", "x: 2026-02-31", "x: 2026-01-01T99:99:99Z", "x: !!int foo", "x: !!int ''", "x: !!float foo"),
+        *(
+            "x: !!bool foo",
+            "x: !!timestamp foo",
+            "x: " + "1" * 5_000,
+            "x: " + "[" * 5_000,
+            "x: !!python/name:os.system",
+        ),
+        *("x: [", "a: 1\n b: 2", "x: &a [*b]", "\x00", "x: {{}: }", "? [1]\n: 2", "3: x", "- 1", "just words"),
+    ],
+)
+def test_every_way_yaml_can_be_wrong_is_one_sentence_with_the_file(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(content)
+    with pytest.raises(LeyloraError, match=r"a\.yaml") as error:
+        read_yaml_mapping(file)
+    assert "\n" not in str(error.value)
+
+
+def test_yaml_is_read_as_it_is_and_an_empty_file_is_an_empty_mapping(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: 2026-01-02\nb: [x, 1e3]\n")
+    assert read_yaml(tmp_path / "a.yaml")["b"] == ["x", "1e3"]
+    (tmp_path / "b.yaml").write_text("# nothing yet\n")
+    assert read_yaml_mapping(tmp_path / "b.yaml") == {}
+    with pytest.raises(LeyloraError, match="are too much for a YAML file"):
+        parse_yaml("x: " + "y" * 2_000_000, "mixture")
+
+
+def test_only_ordinary_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("pipe", "zero"):
+        with pytest.raises(LeyloraError, match="is no ordinary file"):
+            read_bytes(tmp_path / name)
+    for name in ("loop", "n" * 300, "a\0b"):
+        with pytest.raises(LeyloraError, match="cannot be read"):
+            read_text(tmp_path / name)
+
+
+def test_a_file_larger_than_its_kind_may_be_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 2_000)
+    with pytest.raises(LeyloraError, match="is it the right one"):
+        read_bytes(tmp_path / "large", 1_999)
+    assert len(read_bytes(tmp_path / "large", 2_000)) == 2_000
+
+
+def test_line_ends_and_the_mark_of_utf_8_do_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfuno\r\ndos\rtres\n")
+    assert read_text(tmp_path / "a") == "uno\ndos\ntres\n"
+
+
+def test_a_link_is_replaced_and_never_written_through(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "precious")
+    write_text(tmp_path / "link", "ours")
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert not (tmp_path / "link").is_symlink()
+
+
+def test_what_a_dead_writer_left_is_swept_and_a_living_one_is_not(tmp_path: Path) -> None:
+    for name in (".a[1].txt.dead.partial", ".a[1].txt.busy.partial", ".b.txt.dead.partial"):
+        (tmp_path / name).touch()
+        if "dead" in name:
+            os.utime(tmp_path / name, (time.time() - LEFT_OVER - 5,) * 2)
+    write_text(tmp_path / "a[1].txt", "x")
+    assert names(tmp_path) == [".a[1].txt.busy.partial", ".b.txt.dead.partial", "a[1].txt"]

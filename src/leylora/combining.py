@@ -40,7 +40,7 @@ from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.loss import compare_losses, held_out_rows
 from leylora.evaluation.statistics import bootstrap_interval, kept_share
 from leylora.evaluation.weight_search import Criterion, Surface, save_surface, search_weights, surface_table
-from leylora.files import read_json, sha256_file, write_json
+from leylora.files import read_json_object, sha256_file, write_json
 from leylora.models.bases import Load, base_sha256
 from leylora.models.load import silence_libraries
 from leylora.project import ROOT, shown
@@ -209,7 +209,7 @@ def _stamp(output: Path) -> Path:
 
 def _read_stamp(output: Path) -> dict[str, Any]:
     path = _stamp(output)
-    stamp = read_json(path) if path.is_file() else {}
+    stamp = read_json_object(path) if path.is_file() else {}
     return stamp if isinstance(stamp, dict) else {}
 
 

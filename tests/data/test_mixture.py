@@ -65,10 +65,10 @@ def test_a_wrong_mixture_names_the_key(text: str, message: str, tmp_path: Path) 
 def test_what_is_not_a_mapping_or_not_yaml(tmp_path: Path) -> None:
     path = tmp_path / "mezcla.yaml"
     for text, message in [
-        ("- a\n", "a mapping of keys, found list"),
-        ("a: [", r"is not YAML \(line 1: .*\); mend the file"),
+        ("- a\n", "expected a mapping .*, found list"),
+        ("a: [", r"not YAML \(line 1: .*\); mend or delete the file"),
         ("", "is empty"),
-        ("a: !!python/object:os.system {}\n", "is not YAML"),
+        ("a: !!python/object:os.system {}\n", "not YAML"),
     ]:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(LeyloraError, match=message):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from leylora import children
 from leylora.errors import LeyloraError
 from leylora.laws import pdf
 from leylora.laws.law import Law
@@ -124,7 +125,7 @@ def test_missing_files_folders_and_huge_files(tmp_path: Path, monkeypatch: pytes
         parse_file(tmp_path)
     monkeypatch.setattr("leylora.laws.source.MAX_BYTES", 10)
     (tmp_path / "a.txt").write_text("Art. 1.- Demasiado largo.")
-    with pytest.raises(LeyloraError, match="the limit is"):
+    with pytest.raises(LeyloraError, match="is it the right one"):
         parse_file(tmp_path / "a.txt")
 
 
@@ -133,20 +134,21 @@ def test_a_pdf_that_never_ends_is_given_up(law_pdf: Path, monkeypatch: pytest.Mo
         time.sleep(60)  # as pdfium does, inside one call
 
     monkeypatch.setattr(pdf, "_read_page", hang)
+    monkeypatch.setattr(children, "SECONDS", 0.2)
     start = time.monotonic()
     with pytest.raises(LeyloraError, match="could not be read within the time limit"):
-        read_pdf(law_pdf, limit_s=0.2)
+        read_pdf(law_pdf)
     assert time.monotonic() - start < 30
 
 
 def test_a_pdf_that_kills_the_library_is_an_error(law_pdf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf, "_read_pages", lambda *_: os._exit(3))
-    with pytest.raises(LeyloraError, match="broke the PDF library"):
+    with pytest.raises(LeyloraError, match="broke the library that reads it"):
         read_pdf(law_pdf)
 
 
 def test_a_pdf_that_eats_all_memory_is_an_error(law_pdf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pdf, "_read_pages", lambda *_: bytearray(2 * pdf.MEMORY_PER_FILE))
+    monkeypatch.setattr(pdf, "_read_pages", lambda *_: bytearray(2 * children.MEMORY))
     with pytest.raises(LeyloraError, match="needs too much memory"):
         read_pdf(law_pdf)
 
@@ -157,7 +159,46 @@ def test_a_file_that_never_ends_does_not_hold_up_the_others(
     (tmp_path / "bad.pdf").write_bytes(law_pdf.read_bytes())
     read = pdf._read_pages
     monkeypatch.setattr(pdf, "_read_pages", lambda path: time.sleep(60) if path.stem == "bad" else read(path))
-    monkeypatch.setattr("leylora.laws.parse.SECONDS_PER_FILE", 3.0)
+    monkeypatch.setattr("leylora.laws.parse.SECONDS", 3.0)
     found = dict(parse_files([tmp_path / "bad.pdf", law_pdf], workers=2))
     assert isinstance(found[law_pdf], Law)
     assert "time limit" in str(found[tmp_path / "bad.pdf"])
+
+
+def is_read_or_named(file: Path) -> bool:
+    """Whether the file's one article is read, or else an error names the file."""
+    try:
+        return len(parse_file(file)) == 1
+    except LeyloraError as error:
+        return str(file) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (".md", "<!-- " * 40_000),
+        (".md", "[" * 100_000),
+        (".md", "![" * 60_000),
+        (".html", "<a " * 100_000),
+        (".html", "<!--" * 50_000),
+        (".html", "</" * 100_000),
+        (".html", '<a x="' * 50_000),
+    ],
+)
+def test_a_text_that_makes_patterns_slow_ends_within_its_limit(
+    tmp_path: Path, suffix: str, content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leylora.laws.source.SECONDS_PER_TEXT", 0.3)
+    file = tmp_path / f"ley{suffix}"
+    file.write_text(f"{content}\nArt. 1.- Todo cuento tiene un final que alguien lee.")
+    start = time.monotonic()
+    assert is_read_or_named(file)
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("content", ["<![foo<!", "<![xxx>", "&#" + "9" * 5_000 + ";", "<!DOCTYPE [<!ELEMENT"])
+@pytest.mark.parametrize("suffix", [".md", ".html"])
+def test_malformed_markup_is_read_or_one_sentence(tmp_path: Path, suffix: str, content: str) -> None:
+    file = tmp_path / f"ley{suffix}"
+    file.write_text(f"<p>Art. 1.- Todo cuento tiene un final que alguien lee.</p>\n{content}")
+    assert is_read_or_named(file)

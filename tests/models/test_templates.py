@@ -88,7 +88,7 @@ def test_missing_and_broken_template_files(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("other: 1\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"no instruction template 'none'.*broken, empty"):
         instruction_template("none", tmp_path)
-    with pytest.raises(LeyloraError, match=r"broken\.yaml is not YAML"):
+    with pytest.raises(LeyloraError, match=r"broken\.yaml: not YAML"):
         instruction_template("broken", tmp_path)
     with pytest.raises(LeyloraError, match="no text under the key"):
         instruction_template("empty", tmp_path)

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leylora.errors import LeyloraError, UsageError, first_fault
-from leylora.files import read_json
+from leylora.files import read_json_object
 
 CONFIG_FILE = "adapter_config.json"
 
@@ -104,7 +104,7 @@ def _by_pattern(pattern: Mapping[str, Any], module: str, default: Any) -> Any:
 
 def read_config(folder: Path) -> AdapterConfig:
     """Read and check ``folder/adapter_config.json``. Raises LeyloraError as `parse_config`, or when it is missing."""
-    return parse_config(read_json(folder / CONFIG_FILE), folder / CONFIG_FILE)
+    return parse_config(read_json_object(folder / CONFIG_FILE), folder / CONFIG_FILE)
 
 
 def parse_config(raw: Any, place: Path | str) -> AdapterConfig:

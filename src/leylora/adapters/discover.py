@@ -7,7 +7,6 @@ and the frozen adapter below. Its role is how its name ends: ``-instructions``, 
 the base to load when not all is said.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -18,7 +17,7 @@ from leylora.adapters.config import CONFIG_FILE, read_config
 from leylora.adapters.files import WEIGHTS_FILE, adapter_sha256, check_single_adapter
 from leylora.adapters.report import REPORT_FILE
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import read_json, read_text, sha256_file
+from leylora.files import read_json_object, read_text, sha256_file
 from leylora.models.bases import TINY_BASES, base_sha256, is_here, same_base
 from leylora.models.families import FAMILIES
 from leylora.models.templates import instruction_template, served_template
@@ -263,7 +262,7 @@ def saved_template(folder: Path) -> str | None:
     if (folder / "chat_template.jinja").is_file():
         return read_text(folder / "chat_template.jinja")
     config = folder / "tokenizer_config.json"
-    text = json.loads(read_text(config)).get("chat_template") if config.is_file() else None
+    text = read_json_object(config).get("chat_template") if config.is_file() else None
     return text if isinstance(text, str) else None
 
 
@@ -303,5 +302,4 @@ def _recorded(run: dict[str, Any] | None, *keys: str) -> str:
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    content = read_json(path) if path.is_file() else None
-    return content if isinstance(content, dict) else None
+    return read_json_object(path) if path.is_file() else None

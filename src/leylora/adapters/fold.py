@@ -20,7 +20,8 @@ from leylora.adapters.check import Comparison, compare_logits, encode, logits_of
 from leylora.adapters.files import PREFIX, Adapter, TensorWriter, is_finite, open_adapter
 from leylora.adapters.merge import TOKENIZER_FILES
 from leylora.errors import LeyloraError
-from leylora.files import read_json, staged_folder
+from leylora.files import read_json_object
+from leylora.folders import staged_folder
 from leylora.models.load import load_base, load_config
 
 SINGLE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
@@ -41,10 +42,10 @@ def fold_into_base(
     """
     adapter = open_adapter(folder)
     source = base_folder(adapter, base)
-    if "quantization_config" in read_json(source / "config.json"):
+    if "quantization_config" in read_json_object(source / "config.json"):
         raise LeyloraError(f"{source} is quantised; fold into the 16-bit model it was made from.")
     if (source / INDEX_FILE).is_file():
-        shards = sorted(set(read_json(source / INDEX_FILE)["weight_map"].values()))
+        shards = sorted(set(read_json_object(source / INDEX_FILE)["weight_map"].values()))
     elif (source / SINGLE_FILE).is_file():
         shards = [SINGLE_FILE]
     else:

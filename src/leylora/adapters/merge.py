@@ -44,7 +44,8 @@ from leylora.adapters.report import (
     merged_card,
 )
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import read_json, staged_folder, write_json, write_text
+from leylora.files import read_json_object, write_json, write_text
+from leylora.folders import staged_folder
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -390,7 +391,7 @@ def _check_same_vocabulary(first: Adapter, other: Adapter) -> None:
 
 def _vocabulary(path: Path) -> dict[str, int]:
     """Token to id, added tokens included, of a ``tokenizer.json``."""
-    tokenizer = read_json(path)
+    tokenizer = read_json_object(path)
     try:
         vocab = tokenizer["model"]["vocab"]
         # Unigram models list [token, score] pairs: the id is the position.

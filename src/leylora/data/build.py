@@ -24,7 +24,8 @@ from leylora.data.mixture import SPLITS, Mixture, Split, Splits
 from leylora.data.model_written import write_rows
 from leylora.data.readers import InstructionSource
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import read_jsonl, sha256_file, staged_folder, write_json, write_jsonl
+from leylora.files import read_jsonl, sha256_file, write_json, write_jsonl
+from leylora.folders import staged_folder
 from leylora.grounding.prompt import read_grounded_prompt
 from leylora.laws.law import Law
 from leylora.text import one_line

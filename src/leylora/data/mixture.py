@@ -4,14 +4,13 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from leylora.data.compose import TaskSettings
 from leylora.data.gate import GateSettings, refusal
 from leylora.data.readers import InstructionSource
-from leylora.errors import LeyloraError, UsageError, yaml_fault
-from leylora.files import read_text
+from leylora.errors import LeyloraError, UsageError
+from leylora.files import read_yaml_mapping
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -95,14 +94,9 @@ class Mixture(BaseModel):
             LeyloraError: the file is not readable YAML.
             UsageError: an unknown key or a value that does not fit; the message names the key.
         """
-        try:
-            value = yaml.safe_load(read_text(path))
-        except yaml.YAMLError as error:
-            raise LeyloraError(f"{path} is not YAML ({yaml_fault(error)}); mend the file.") from None
-        if value is None:
+        value = read_yaml_mapping(path)
+        if not value:
             raise LeyloraError(f"{path} is empty; docs/data.md lists the keys of a mixture.")
-        if not isinstance(value, dict):
-            raise LeyloraError(f"{path}: a mixture is a mapping of keys, found {type(value).__name__}.")
         try:
             mixture = cls.model_validate(value)
         except ValidationError as error:

@@ -194,8 +194,6 @@ def _json_document(path: Path) -> Iterator[Record | RecordFault]:
             raise
         yield from _json_lines(path)
         return
-    except (ValueError, RecursionError):
-        raise LeyloraError(f"{path} cannot be read: a number too long, or nested too deeply; mend it.") from None
     if isinstance(value, dict):
         rows = value.get("data", value.get("rows"))
         value = rows if isinstance(rows, list) else [value]

@@ -33,7 +33,7 @@ from leylora.evaluation.results import (
     Scores,
 )
 from leylora.evaluation.statistics import Sums
-from leylora.files import read_json, read_jsonl
+from leylora.files import read_json_object, read_jsonl
 from leylora.grounding.prompt import read_grounded_prompt
 from leylora.laws.law import Law
 
@@ -411,7 +411,7 @@ def training_rows(variant: Variant) -> list[Path]:
         for parent in variant.merge.get("parents", []):
             record = Path(variant.adapter).resolve() / str(parent["path"]) / "run.json"
             if record.is_file():
-                run = read_json(record)
+                run = read_json_object(record)
                 folders += [run.get("dataset"), run.get("replay_dataset")]
     files = [Path(folder) / "train.jsonl" for folder in dict.fromkeys(folders) if folder]
     return [file for file in files if file.is_file()]

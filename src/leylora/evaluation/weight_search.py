@@ -30,7 +30,7 @@ from leylora.adapters.merge import Parent, check_mergeable
 from leylora.adapters.report import Method
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.loss import held_out_rows, row_losses
-from leylora.files import read_json, save_figure, write_json
+from leylora.files import read_json_object, save_figure, write_json
 from leylora.models.bases import Load, base_sha256
 from leylora.models.load import silence_libraries
 
@@ -192,7 +192,7 @@ class Scores:
 
     def __init__(self, path: Path, key: str) -> None:
         self.path, self.key = path, key
-        stored = read_json(path) if path.is_file() else {}
+        stored = read_json_object(path) if path.is_file() else {}
         fits = isinstance(stored, dict) and stored.get("key") == key
         self.losses: dict[str, dict[str, float]] = stored["losses"] if fits else {}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .. import text
 from ..errors import LeyloraError
-from ..files import read_json, read_jsonl
+from ..files import read_json_object, read_jsonl
 from . import citations, search
 from .citations import IndexedArticle, IndexedLaw, Named, read_law, with_names
 from .clauses import DEFINITION
@@ -83,7 +83,7 @@ def build_index(folder: Path, names: Iterable[Named], path: Path) -> Path:
     for one in law_folders(folder):
         try:
             rows = (row for _, row in read_jsonl(one / "articles.jsonl"))
-            read.append(read_law(read_json(one / "law.json"), rows))
+            read.append(read_law(read_json_object(one / "law.json"), rows))
         except (KeyError, TypeError) as error:
             raise LeyloraError(
                 f"{one} was written by another version of leylora ({error!r}); parse the law again."

@@ -15,7 +15,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leylora.errors import LeyloraError, first_fault
-from leylora.files import read_json, read_jsonl, staged_folder, write_json, write_jsonl
+from leylora.files import read_json_object, read_jsonl, write_json, write_jsonl
+from leylora.folders import staged_folder
 from leylora.grounding.citations import DIVISIONS, format_citation
 from leylora.grounding.index import law_folders
 
@@ -129,7 +130,7 @@ class Law(Identity):
     def load(cls, folder: Path | str) -> "Law":
         """Read back what `save` wrote. Raises LeyloraError when a file is missing or does not fit."""
         folder = Path(folder)
-        facts = read_json(folder / "law.json")
+        facts = read_json_object(folder / "law.json")
         rows = []
         for line, row in read_jsonl(folder / "articles.jsonl"):
             if "struck" not in row:  # its body still repeats the rubric
@@ -152,7 +153,7 @@ class Law(Identity):
             **values,
             articles=tuple(row for row in rows if row.kind == "articulo"),
             provisions=tuple(row for row in rows if row.kind == "disposicion"),
-            audit=read_json(folder / "audit.json"),
+            audit=read_json_object(folder / "audit.json"),
         )
 
     def save(self, folder: Path | str) -> Path:

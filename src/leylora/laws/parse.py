@@ -10,13 +10,13 @@ from typing import Any
 
 import pebble
 
+from leylora.children import PROCESSES, SECONDS, await_child, in_child, limit_memory
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import read_json
+from leylora.files import read_json_object
 from leylora.laws.headings import Candidate, Headings, choose_headings, find_candidates
 from leylora.laws.law import Article, Law
 from leylora.laws.metadata import read_metadata, slug
 from leylora.laws.notes import Block, announced_repeals, article_status, read_block, repealed_numbers, struck_spans
-from leylora.laws.pdf import PROCESSES, SECONDS_PER_FILE, await_file, limit_memory
 from leylora.laws.source import FURNITURE, Source, read_source
 from leylora.laws.structure import Cut, cut, find_division_lines, find_zones, read_numerals, split_rubric
 
@@ -180,15 +180,19 @@ def parse_files(files: Sequence[Path], law_id: str | None = None, workers: int |
         raise UsageError(f"--law-id names one law, but there are {len(files)} files; parse them one at a time.")
     workers = min(len(files), workers or os.cpu_count() or 1)
     if workers <= 1:
-        yield from (_outcome(file, law_id) for file in files)
+        for file in files:
+            try:
+                yield in_child(file, _outcome, file, law_id)
+            except LeyloraError as error:
+                yield file, error
         return
     with pebble.ProcessPool(workers, initializer=limit_memory, context=PROCESSES) as pool:
-        started = {pool.schedule(_outcome, (file, law_id), timeout=SECONDS_PER_FILE): file for file in files}
+        started = {pool.schedule(_outcome, (file, law_id), timeout=SECONDS): file for file in files}
         try:
             for done in as_completed(started):
                 file = started[done]  # type: ignore[index]  # as_completed gives back what it was given
                 try:
-                    yield await_file(file, done)
+                    yield await_child(file, done)
                 except LeyloraError as error:
                     yield file, error
         finally:
@@ -209,7 +213,7 @@ def save_law(law: Law, out: Path) -> Path:
         UsageError: the folder holds another edition, or something else.
     """
     folder = out / law.id
-    edition = read_json(folder / "law.json").get("edition") if (folder / "law.json").exists() else law.edition
+    edition = read_json_object(folder / "law.json").get("edition") if (folder / "law.json").exists() else law.edition
     if edition != law.edition:
         raise UsageError(
             f"{folder} holds edition {edition or 'undated'}, this is {law.edition or 'undated'}; "
@@ -220,5 +224,5 @@ def save_law(law: Law, out: Path) -> Path:
 
 def parsed_editions(out: Path) -> dict[str, str]:
     """The ids of the laws parsed into ``out``, each with its edition ("" when undated)."""
-    facts = (read_json(file) for file in sorted(out.glob("*/law.json")))
+    facts = (read_json_object(file) for file in sorted(out.glob("*/law.json")))
     return {str(fact.get("id", "")): str(fact.get("edition", "")) for fact in facts}

@@ -1,32 +1,22 @@
 """The text of a PDF's pages, with what the places of its words say: columns, and which lines end a paragraph.
 
-A malformed PDF can keep pdfium busy forever or crash it, so it is read in a child process with limits of time and
-memory. Publishers justify their pages, so a line that stops short of the margin is the last of its paragraph: the one
+Publishers justify their pages, so a line that stops short of the margin is the last of its paragraph: the one
 sure sign of an inciso, since a full stop at the margin may end a sentence only.
 """
 
 import ctypes
-import multiprocessing
-import sys
 from collections import Counter
-from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
 
-import pebble
 import pypdfium2
 import pypdfium2.raw as pdfium
 
+from leylora.children import in_child
 from leylora.errors import LeyloraError
 
-T = TypeVar("T")
-SECONDS_PER_FILE = 120.0
-MEMORY_PER_FILE = 3 * 2**30  # bytes beyond what the process holds when it starts
 MAX_CHARACTERS = 40_000_000  # twenty times the longest code; more is not a law, and would not fit in memory
-# Forking takes milliseconds; it is unsafe with the system libraries of macOS and absent on Windows.
-PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 REACHES, STOPS_SHORT = "\u2028", "\u2029"
 _TOLERANCE = 2.0  # points
@@ -56,44 +46,13 @@ class Page:
         return "\n".join(self.lines)
 
 
-def read_pdf(path: Path, *, limit_s: float = SECONDS_PER_FILE) -> list[Page]:
-    """The pages of a PDF.
+def read_pdf(path: Path) -> list[Page]:
+    """The pages of a PDF, read in a child process.
 
     Raises:
         LeyloraError: it is not a PDF, is damaged or encrypted, or exceeds the limits of time or memory.
     """
-    if multiprocessing.parent_process() is not None:  # in a worker of `parse_files`, which has limits of its own
-        return _read_pages(path)
-    return await_file(path, pebble.concurrent.process(_read_limited, timeout=limit_s, mp_context=PROCESSES)(path))  # type: ignore[call-overload]
-
-
-def await_file(path: Path, future: Future[T]) -> T:
-    """What a child process makes of a file; its limits, and its end, as errors that name the file."""
-    try:
-        return future.result()
-    except TimeoutError:
-        raise LeyloraError(
-            f"{path} could not be read within the time limit; it is damaged or far too large, print it again."
-        ) from None
-    except MemoryError:
-        raise LeyloraError(f"{path} needs too much memory to be read; split it into single laws.") from None
-    except pebble.ProcessExpired:
-        raise LeyloraError(f"{path} broke the PDF library; the file is damaged, download it again.") from None
-
-
-def limit_memory() -> None:
-    """Keep this process from growing by more than `MEMORY_PER_FILE`; where the system cannot, do nothing."""
-    if sys.platform == "linux":
-        import resource
-
-        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY_PER_FILE, hard))
-
-
-def _read_limited(path: Path) -> list[Page]:
-    limit_memory()
-    return _read_pages(path)
+    return in_child(path, _read_pages, path)
 
 
 def _read_pages(path: Path) -> list[Page]:

@@ -15,7 +15,9 @@ from html.parser import HTMLParser
 from itertools import accumulate
 from pathlib import Path
 
+from leylora.children import in_child
 from leylora.errors import LeyloraError
+from leylora.files import read_bytes
 from leylora.laws.pdf import REACHES, STOPS_SHORT, Page, read_pdf
 from leylora.text import nfc
 
@@ -168,6 +170,7 @@ def _repeated_lines(pages: list[list[str]]) -> frozenset[str]:
 
 
 MAX_BYTES = 64 * 2**20
+SECONDS_PER_TEXT = 20.0  # of HTML or Markdown
 MIN_CHARACTERS_PER_PAGE = 200
 
 
@@ -198,17 +201,7 @@ def read_source(path: Path) -> Source:
         LeyloraError: the file is missing, empty, too large, encrypted, a scan, of another kind, or its columns are
             interleaved.
     """
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise LeyloraError(f"{path} has {size / 2**20:.0f} MiB; the limit is {MAX_BYTES // 2**20}. Split it first.")
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise LeyloraError(f"{path} does not exist; check the path.") from None
-    except IsADirectoryError:
-        raise LeyloraError(f"{path} is a folder; name the files inside it.") from None
-    except PermissionError:
-        raise LeyloraError(f"{path} cannot be read: permission denied; check its owner and mode.") from None
+    data = read_bytes(path, MAX_BYTES)
     if not data.strip():
         raise LeyloraError(f"{path} is empty; download it again.")
     if b"%PDF-" in data[:1024]:
@@ -220,14 +213,9 @@ def read_source(path: Path) -> Source:
         warnings = [] if encoding == "utf-8" else [f"not UTF-8: read as {encoding}; check the accents"]
         suffix = path.suffix.lower()
         if suffix in (".html", ".htm", ".xhtml") or re.match(r"\s*<(!doctype html|html)", text[:200], re.I):
-            parser = _HTMLText()
-            parser.feed(text)
-            parser.close()
-            form, text = "html", "".join(parser.parts)
+            form, text = "html", in_child(path, _text_of_html, path, text, seconds=SECONDS_PER_TEXT)
         elif suffix in (".md", ".markdown"):
-            for pattern, replacement in _MARKDOWN:
-                text = pattern.sub(replacement, text)
-            form, text = "markdown", html.unescape(text)
+            form, text = "markdown", in_child(path, _text_of_markdown, text, seconds=SECONDS_PER_TEXT)
         else:
             form = "text"
         pages = re.sub("[\u2028\u2029]", "\n", text).split("\f")
@@ -280,6 +268,7 @@ def _decode(path: Path, data: bytes) -> tuple[str, str]:
         return data.decode("cp1252", errors="replace"), "cp1252"
 
 
+_LONG_REFERENCE = re.compile(r"&#(?=[xX]?[0-9a-fA-F]{20})")  # names no character, and Python reads no such number
 _MARKDOWN = (
     (re.compile(r"<!--.*?-->|!\[[^\]\n]*\]\([^)\n]*\)", re.S), ""),  # comments and pictures
     (re.compile(r"\[([^\]\n]*)\]\((?:https?:|#|mailto:)[^)\n]*\)"), r"\1"),  # links
@@ -289,6 +278,26 @@ _MARKDOWN = (
     (re.compile(r"\*{1,3}|(?<!\w)_{1,3}|_{1,3}(?!\w)"), ""),  # emphasis
     (re.compile(r"\\([\\`*_{}\[\]()#+\-.!|>~])"), r"\1"),  # escapes
 )
+
+
+def _text_of_markdown(text: str) -> str:
+    for pattern, replacement in _MARKDOWN:
+        text = pattern.sub(replacement, text)
+    return _unescaped(text)
+
+
+def _text_of_html(path: Path, text: str) -> str:
+    parser = _HTMLText()
+    try:
+        parser.feed(_LONG_REFERENCE.sub("&amp;#", text))
+        parser.close()
+    except AssertionError as error:  # html.parser, of a malformed declaration such as <![xxx>
+        raise LeyloraError(f"{path} is not readable HTML ({error}); save the page anew, or as text.") from None
+    return "".join(parser.parts)
+
+
+def _unescaped(text: str) -> str:
+    return html.unescape(_LONG_REFERENCE.sub("&amp;#", text))
 
 
 class _HTMLText(HTMLParser):

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from leylora.errors import LeyloraError, flattened
-from leylora.files import read_json, sha256_file
+from leylora.files import read_json_object, sha256_file
 
 Load = Literal["4bit", "8bit", "16bit"]
 
@@ -31,8 +31,8 @@ def config_of(name: str, revision: str | None = None) -> dict[str, Any]:
             path = Path(hf_hub_download(name, "config.json", revision=revision, local_files_only=without_network(name)))
         except (OSError, ValueError) as error:
             raise cannot_load(name, error) from None
-    config = read_json(path)
-    if not isinstance(config, dict) or "model_type" not in config:
+    config = read_json_object(path)
+    if "model_type" not in config:
         raise LeyloraError(f"{path} names no model_type, so {name} is not a model that can be loaded.")
     return config
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from leylora.errors import LeyloraError, UsageError
+from leylora.files import parse_yaml
 from leylora.project import GENERATION_PRESETS, shown
 
 MAX_NEW_TOKENS = 512
@@ -76,11 +75,12 @@ class Preset(NamedTuple):
 def parse_preset(data: bytes, transformers: tuple[int, ...] | None = None) -> Preset:
     """Read a preset file as an installation with that version of transformers would, if it is known."""
     try:
-        content = yaml.safe_load(data.decode("utf-8"))
+        content = parse_yaml(data.decode("utf-8"), "the preset")
     except UnicodeDecodeError as error:
         return Preset({}, (f"not UTF-8 (byte {error.start})",))
-    except yaml.YAMLError as error:
-        return Preset({}, (f"not YAML: {str(error).splitlines()[0]}; the webui answers with status 500",))
+    except LeyloraError as error:
+        fault = str(error).removeprefix("the preset: ").partition(";")[0]
+        return Preset({}, (f"{fault}; the webui answers with status 500",))
     if not isinstance(content, dict) or not content:
         kind = "empty" if content in (None, {}) else f"a {type(content).__name__}"
         return Preset({}, (f"{kind} instead of a mapping of settings; the webui answers with status 500",))

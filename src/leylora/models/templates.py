@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
 from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import read_text
+from leylora.files import parse_yaml, read_yaml_mapping
 from leylora.project import INSTRUCTION_TEMPLATES, shown
 
 if TYPE_CHECKING:  # light: transformers takes seconds
@@ -53,11 +52,7 @@ def instruction_template(name: str, folder: Path = INSTRUCTION_TEMPLATES) -> str
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
         raise UsageError(f"There is no instruction template '{name}' in {shown(folder)} (there: {known}).")
-    try:
-        content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise LeyloraError(f"{shown(path)} is not YAML: {str(error).splitlines()[0]}; mend the file.") from None
-    text = content.get("instruction_template") if isinstance(content, dict) else None
+    text = read_yaml_mapping(path).get("instruction_template")
     if not isinstance(text, str) or not text:
         raise LeyloraError(f"{shown(path)} has no text under the key 'instruction_template'; add it.")
     return text
@@ -177,9 +172,10 @@ def template_text(content: str, suffix: str) -> tuple[str, list[str]]:
     if suffix in (".jinja", ".jinja2"):
         return content, []
     try:
-        data = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        return content, [f"not YAML ({str(error).splitlines()[0]}); the webui takes the whole file as Jinja"]
+        data = parse_yaml(content, "the template")
+    except LeyloraError as error:
+        fault = str(error).removeprefix("the template: ").partition(";")[0]
+        return content, [f"{fault}; the webui takes the whole file as Jinja"]
     if not isinstance(data, dict) or not {"instruction_template", "turn_template"} & data.keys():
         return "", ["no key instruction_template; the webui silently uses Alpaca instead"]
     if "instruction_template" not in data:

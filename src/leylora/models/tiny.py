@@ -33,7 +33,8 @@ from transformers import (
 
 from leylora import console
 from leylora.errors import UsageError
-from leylora.files import read_jsonl, staged_folder, write_json
+from leylora.files import read_jsonl, write_json
+from leylora.folders import staged_folder
 from leylora.models.bases import TINY_BASES
 from leylora.models.load import silence_libraries
 from leylora.project import SAMPLES

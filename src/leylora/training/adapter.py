@@ -16,7 +16,7 @@ from trl import ModelConfig
 from leylora.adapters.config import CONFIG_FILE, plain_config
 from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import LeyloraError, UsageError, flattened
-from leylora.files import read_json, write_json
+from leylora.files import read_json_object, write_json
 from leylora.models.families import Family
 from leylora.training.config import Arguments
 from leylora.training.distributed import uses_zero3
@@ -115,7 +115,7 @@ def write_weights(
     ``place`` is where the folder will be in the end, for messages; ``weights`` are the model's if None.
     """
     model.save_pretrained(folder, selected_adapters=[TRAINED], state_dict=weights)
-    config = plain_config(without_rslora(read_json(folder / CONFIG_FILE)), place=place / CONFIG_FILE)
+    config = plain_config(without_rslora(read_json_object(folder / CONFIG_FILE)), place=place / CONFIG_FILE)
     write_json(folder / CONFIG_FILE, dict(sorted(config.items())))
     return config
 

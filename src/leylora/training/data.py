@@ -29,7 +29,7 @@ from trl import SFTConfig, pack_dataset
 
 from leylora import console
 from leylora.errors import LeyloraError, first_line
-from leylora.files import read_json, read_jsonl
+from leylora.files import read_json_object, read_jsonl
 from leylora.models.templates import turn_end
 from leylora.text import nfc
 from leylora.training.config import Arguments
@@ -327,7 +327,7 @@ def _tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         for path in sorted(Path(folder).glob("*.json")):
-            content = read_json(path)
+            content = read_json_object(path)
             content.pop("local_files_only", None)  # transformers 5.23 saves whether there was a network
             digest.update(f"{path.name}\0{json.dumps(content, sort_keys=True)}\0".encode())
     return digest.hexdigest()

@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from leylora.errors import LeyloraError, UsageError, yaml_fault
-from leylora.files import read_text
+from leylora.errors import LeyloraError, UsageError
+from leylora.files import parse_yaml, read_yaml_mapping
 from leylora.project import RECIPES, shipped, shown
 
 DEFAULT_MODEL, DEFAULT_ADAPTER = "mistral-7b", "instructions"
@@ -168,8 +168,8 @@ def unexpected(word: str, choices: Sequence[str] = ()) -> UsageError:
 
 def _value(text: str) -> Any:
     try:
-        return yaml.load(text, Loader=_RecipeLoader)
-    except yaml.YAMLError:
+        return parse_yaml(text, "the command line", _RecipeLoader)
+    except LeyloraError:
         return text
 
 
@@ -180,15 +180,10 @@ def read_recipe(path: Path) -> dict[str, Any]:
             f"There is no recipe {path}; those of train/recipes are chosen with --model ({', '.join(model_names())}) "
             f"and --adapter ({', '.join(adapter_names())})."
         )
-    try:
-        config = yaml.load(read_text(path), Loader=_RecipeLoader)
-    except yaml.YAMLError as error:
-        raise LeyloraError(f"{shown(path)} is not YAML ({yaml_fault(error)}); mend the file.") from None
-    if config is None:
+    config = read_yaml_mapping(path, _RecipeLoader)
+    if not config:
         raise LeyloraError(f"{shown(path)} is empty; it must hold 'key: value' lines.")
-    if not isinstance(config, dict):
-        raise LeyloraError(f"{shown(path)} must hold 'key: value' lines, found {type(config).__name__}.")
-    return {RENAMED.get(str(key), str(key)): value for key, value in config.items()}
+    return {RENAMED.get(key, key): value for key, value in config.items()}
 
 
 class _RecipeLoader(yaml.SafeLoader):

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from leylora import console
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import read_json, sha256_file, write_json
+from leylora.files import read_json_object, sha256_file, write_json
 from leylora.project import shown
 from leylora.training.config import Arguments
 
@@ -142,7 +142,7 @@ def begin(work: Path, checkpoint: Path | None, arguments: Arguments, made_from: 
     kept["number of processes"] = arguments.training.world_size
     asked = json.loads(json.dumps({**kept, **made_from}, default=str))
     if checkpoint is not None:
-        if changed := what_changed(read_json(work / ASKED), asked):
+        if changed := what_changed(read_json_object(work / ASKED), asked):
             raise LeyloraError(
                 f"{shown(work)} cannot go on, because this changed since the run began: {'; '.join(changed)}. Undo "
                 "the change to go on, or begin again with --overwrite true."

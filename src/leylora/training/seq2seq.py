@@ -39,7 +39,8 @@ from leylora import console
 from leylora.adapters.config import check_adapter_name
 from leylora.adapters.files import WEIGHTS_FILE
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import read_jsonl, sha256_file, staged_folder, write_json, write_jsonl, write_text
+from leylora.files import read_jsonl, sha256_file, write_json, write_jsonl, write_text
+from leylora.folders import staged_folder
 from leylora.models.cards import find_card
 from leylora.models.load import load_base, load_config, load_tokenizer
 from leylora.project import shown

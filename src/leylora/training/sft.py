@@ -24,7 +24,8 @@ from leylora import console
 from leylora.adapters.config import check_adapter_name
 from leylora.adapters.files import WEIGHTS_FILE, open_adapter
 from leylora.errors import UsageError
-from leylora.files import sha256_file, staged_folder, write_json, write_text
+from leylora.files import sha256_file, write_json, write_text
+from leylora.folders import staged_folder
 from leylora.models.bases import base_sha256
 from leylora.models.cards import assumed_card, find_card, resolve_attention
 from leylora.models.families import KNOWN, family_of, shape_of

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from leylora.adapters.config import BASE_KEYS, CONFIG_FILE, AdapterConfig, check_adapter_name, parse_config
 from leylora.adapters.files import PICKLED_FILE, PREFIX, WEIGHTS_FILE
 from leylora.errors import LeyloraError
-from leylora.files import read_json
+from leylora.files import read_json_object
 from leylora.models.presets import parse_preset
 from leylora.models.templates import SUFFIXES, find_template, template_faults
 from leylora.webui.export import Kind
@@ -68,7 +68,7 @@ def check_adapter(folder: Path, peft: tuple[int, ...] | None = None) -> Artifact
         else:
             remarks.append("spaces and accents in a name load here; our own export leaves them out, to be safe")
     try:
-        raw = read_json(folder / CONFIG_FILE)
+        raw = read_json_object(folder / CONFIG_FILE)
         config = parse_config(raw, folder / CONFIG_FILE)
     except LeyloraError as error:
         return ArtifactVerdict("adapter", folder.name, folder, (*faults, str(error)), tuple(remarks), "Transformers")

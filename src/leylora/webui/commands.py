@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import yaml
 
 from leylora import console
-from leylora.errors import UsageError
+from leylora.errors import LeyloraError, UsageError
+from leylora.files import parse_yaml
 from leylora.webui.protocol import Answer
 
 if TYPE_CHECKING:  # the client brings the openai SDK, which --help does not need
@@ -219,8 +219,8 @@ def _pairs(texts: list[str] | None, option: str) -> dict[str, Any]:
         if not equals or not key.strip():
             raise UsageError(f"{option} {text!r}: write it as KEY=VALUE.")
         try:
-            found[key.strip().replace("-", "_")] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            found[key.strip().replace("-", "_")] = parse_yaml(value, option)
+        except LeyloraError:
             raise UsageError(f"{option} {text!r}: the value cannot be read; quote it.") from None
     return found
 

@@ -7,11 +7,13 @@ file keeps its bytes, comments included.
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from leylora.errors import LeyloraError, flattened
+from leylora.files import LARGEST_YAML, read_bytes
 
 FILE = "config-user.yaml"
 HEADING = "# Written by leylora (scripts/export_webui.py --remove takes it out). Entries further down win over it."
@@ -30,6 +32,14 @@ def base_pattern(base_model: str) -> str:
     return ".*" + re.sub(r"([.+()\[\]{}^$?*|])", r"\\\1", name.lower()) + "$"
 
 
+def read(path: Path) -> str:
+    """The text of the file, line ends and byte-order mark as they are; "" where there is none."""
+    try:
+        return read_bytes(path, LARGEST_YAML).decode("utf-8") if path.is_file() else ""
+    except UnicodeDecodeError:
+        raise LeyloraError(f"{path} is not UTF-8; save it as UTF-8 first.") from None
+
+
 def entries(text: str, place: str = FILE) -> dict[str, Any]:
     """The entries of a config-user.yaml; a `LeyloraError` if it is not YAML or not a mapping."""
     return _load(text, place)[0]
@@ -44,10 +54,12 @@ def with_entries(text: str, new: Mapping[str, Entry], place: str = FILE) -> str:
     for key, entry in new.items():
         lines.append(f"{key}:")
         lines += [f"  {name}: {_scalar(value)}" for name, value in entry.items()]
-    directives = re.match(r"(?:(?:[%#].*)?\r?\n)*---[ \t]*\r?\n", rest)
-    start = directives.end() if directives else 0
-    result = rest[:start] + "\n".join(lines) + "\n" + rest[start:]
-    return _checked(result, {**dict(new), **entries(rest, place)}, place, text)
+    # After a byte-order mark and the directives of a document, if there are any.
+    start = re.match(r"\ufeff?(?:(?:(?:[%#].*)?\r?\n)*---[ \t]*\r?\n)?", rest)
+    end = start.end() if start else 0
+    line_end = "\r\n" if "\r\n" in text else "\n"
+    result = rest[:end] + "".join(line + line_end for line in lines) + rest[end:]
+    return _checked(result, {**dict(new), **entries(rest, place)}, place)
 
 
 def without_entries(text: str, keys: Mapping[str, Any] | set[str], place: str = FILE) -> str:
@@ -63,10 +75,10 @@ def without_entries(text: str, keys: Mapping[str, Any] | set[str], place: str = 
             end = number if lines[number - 1][:1] in (" ", "\t") else end
         del lines[starts[key] : end]
     result = "".join(line for line in lines if line.rstrip("\r\n") != HEADING)
-    return _checked(result, kept, place, text)
+    return _checked(result, kept, place)
 
 
-def _checked(result: str, expected: Mapping[str, Any], place: str, original: str) -> str:
+def _checked(result: str, expected: Mapping[str, Any], place: str) -> str:
     """``result`` if it means what it should; the user's file is never rewritten on a guess."""
     try:
         right = entries(result, place) == expected
@@ -77,7 +89,7 @@ def _checked(result: str, expected: Mapping[str, Any], place: str, original: str
             f"{place} is written in a form that cannot be edited line by line (such as {{...}} on one line); write "
             "its entries one key a line, or add ours by hand."
         )
-    return result if "\r\n" not in original else result.replace("\r\n", "\n").replace("\n", "\r\n")
+    return result
 
 
 def _scalar(value: object) -> str:
@@ -102,7 +114,8 @@ def _load(text: str, place: str) -> tuple[dict[str, Any], dict[str, int]]:
                 raise yaml.constructor.ConstructorError(problem=f"the key {key} is there twice")
             starts[key] = key_node.start_mark.line
         return {str(key): value for key, value in loader.construct_document(node).items()}, starts
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+    # All but the first: what PyYAML's constructors raise of a date, a number or a tag that cannot be.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         raise LeyloraError(f"{place} is not sound YAML ({flattened(error)}); mend it first.") from None
     finally:
         loader.dispose()

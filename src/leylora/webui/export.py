@@ -17,14 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from leylora.adapters.config import CONFIG_FILE, check_adapter_name, plain_config
 from leylora.adapters.discover import template_name
 from leylora.adapters.files import PREFIX, WEIGHTS_FILE, open_adapter
 from leylora.errors import LeyloraError
-from leylora.files import read_json, read_text, sha256_file
+from leylora.files import read_json_object, read_text, read_yaml, sha256_file
 from leylora.models.presets import parse_preset
 from leylora.models.templates import template_faults
 from leylora.project import GENERATION_PRESETS, INSTRUCTION_TEMPLATES, LORA, shown
@@ -169,7 +168,7 @@ def remove(webui: Path, dry_run: bool = False) -> ExportReport:
         state: State = "gone" if not path.is_file() else "removed" if sha256_file(path) == digest else "kept"
         items.append(ExportItem(kind, key, path, state))
     config = (install.models / config_user.FILE).resolve()
-    text = read_text(config) if config.is_file() else ""
+    text = config_user.read(config)
     present = config_user.entries(text, str(config))
     for key, entry in known.model_entries.items():
         state = "gone" if key not in present else "removed" if present[key] == entry else "kept"
@@ -249,7 +248,7 @@ def adapter_artifact(folder: Path) -> Artifact:
                 f"{folder / WEIGHTS_FILE}: {module.key_a} lacks the prefix '{PREFIX}'; the webui would answer OK and "
                 "the adapter would have no effect. Save it with PEFT's save_pretrained."
             )
-    raw = read_json(folder / CONFIG_FILE)
+    raw = read_json_object(folder / CONFIG_FILE)
     # A pattern (or "all-linear") is resolved by each PEFT version in its own way; the weights say what was meant.
     explicit = sorted(adapter.modules) if isinstance(raw.get("target_modules"), str) else None
     config = plain_config(raw, target_modules=explicit, place=folder / CONFIG_FILE)
@@ -307,7 +306,7 @@ def _plan(artifact: Artifact, install: Install, known: Manifest, overwrite: bool
         # A file of the same name in other capitals is the same file on Windows and macOS.
         twins = (file for file in folder.iterdir() if file.name.casefold() == path.name.casefold())
         if twin := next((file for file in twins if file.name != path.name), None):
-            alike = yaml.safe_load(read_text(twin)) == yaml.safe_load(read_text(Path(str(artifact.files[path.name]))))
+            alike = read_yaml(twin) == read_yaml(Path(str(artifact.files[path.name])))
             return item._replace(path=twin, state="same" if alike else "kept", note=f"there as {twin.stem}")
     if path.is_symlink():
         return item._replace(state="kept", note="a symbolic link; delete it to have a copy there")
@@ -331,7 +330,7 @@ def _plan_entries(
     """The entries to record, what becomes of each, and the new text of config-user.yaml if it changes."""
     wanted = model_entries(artifacts)
     config = (install.models / config_user.FILE).resolve()
-    text = read_text(config) if config.is_file() else ""
+    text = config_user.read(config)
     present = config_user.entries(text, str(config)) if wanted else {}
     items, to_write = [], {}
     for key, entry in wanted.items():
