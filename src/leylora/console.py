@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from leylora.errors import LeyloraError, first_line
+from leylora.redact import scrubbed
 
 # What `pip install leylora` leaves out, and the extra that brings it.
 EXTRAS = dict.fromkeys(
@@ -86,8 +87,10 @@ def run(command: Callable[[], Any]) -> None:
             code = typer.main.get_command(command)(standalone_mode=False)
             if code == INTERRUPTED:
                 raise KeyboardInterrupt
-            sys.exit(code if isinstance(code, int) else 0)
-        command()
+            if isinstance(code, int) and code:
+                sys.exit(code)
+        else:
+            command()
     except LeyloraError as error:
         _stop(str(error), error.exit_code)
     except ModuleNotFoundError as error:
@@ -98,6 +101,8 @@ def run(command: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         _stop("Interrupted; nothing half-written was left. Run the same command again to go on.", INTERRUPTED)
     except Terminated:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # the launcher ends the others after the one that told why
+            sys.exit(INTERRUPTED)
         _stop("Ended by the system (SIGTERM); nothing half-written was left. Run it again to go on.", INTERRUPTED)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own, of a wrong option
@@ -137,7 +142,7 @@ def _bug(error: Exception, debug: bool) -> NoReturn:
 
 def _stop(message: str, exit_code: int) -> NoReturn:
     err.print("[bold red]error:[/] ", end="")
-    note(printable(message))
+    note(printable(scrubbed(message)))
     sys.exit(exit_code)
 
 

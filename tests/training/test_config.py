@@ -123,7 +123,7 @@ def test_what_cannot_be_meant_is_one_sentence(words: list[str], message: str) ->
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("- a\n- b\n", "found list"), ("a: [", r"is not YAML \(line 1: .*\); mend the file"), ("", "is empty")],
+    [("- a\n- b\n", "found list"), ("a: [", r"not YAML \(line 1: .*\); mend or delete the file"), ("", "is empty")],
 )
 def test_a_recipe_that_is_not_a_mapping(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "recipe.yaml"

@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from leylora.data.compose import TaskSettings
 from leylora.data.gate import GateSettings, refusal
 from leylora.data.readers import InstructionSource
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_yaml_mapping
+from leylora.redact import plain_address
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -32,11 +33,21 @@ class WriterSettings(BaseModel):
 
     base_url: str = Field(description="e.g. http://127.0.0.1:5000/v1")
     model: str
-    api_key_env: str = "LEYLORA_API_KEY"
+    api_key_env: str = Field(default="LEYLORA_API_KEY", pattern=r"^LEYLORA_[A-Z0-9_]+$")
     per_article: int = Field(default=2, ge=1, le=4)
     max_articles: int = Field(default=200, gt=0)
     replies: Path = Field(description="JSON Lines file that keeps the replies")
     timeout_s: float = Field(default=120, gt=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address_without_secrets(cls, url: str) -> str:
+        if plain_address(url) != url or not url.startswith(("http://", "https://")):
+            raise ValueError(
+                f"write {plain_address(url)} as http://host:port/v1, without user, password or query; the key belongs "
+                "into the variable that api_key_env names"
+            )
+        return url.rstrip("/")
 
 
 class LawPart(BaseModel):

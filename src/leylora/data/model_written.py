@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2
 
+from leylora import console
 from leylora.data.compose import DistractorPool, LawItem, LawLookup, TaskSettings, Unfit, compose
 from leylora.data.conversation import Conversation
 from leylora.data.generate import TaskReport
@@ -22,6 +23,7 @@ from leylora.data.mixture import WriterSettings
 from leylora.data.readers import Record, read_records
 from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import LeyloraError
+from leylora.files import make_folder
 from leylora.grounding.prompt import passage
 from leylora.laws.law import Law
 from leylora.text import fold, one_line
@@ -66,14 +68,18 @@ def write_rows(
         for law in laws
     }
     rows: list[Conversation] = []
+    asked = False
     for done, (law, article) in enumerate(chosen, start=1):
         shown = passage(law, article)
         text = f"({shown.citation}) {shown.rubric}\n{shown.body}"
         prompt = ASK.format(article=text, count=writer.per_article)
         key = sha256(f"{writer.model}\n{prompt}".encode()).hexdigest()
         if key not in known:
+            if not asked:
+                console.note(f"Asking {writer.model} at {writer.base_url}; a key is taken from {writer.api_key_env}.")
+            asked = True
             known[key] = _ask(prompt, writer, transport)
-            writer.replies.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(writer.replies.parent)
             with writer.replies.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"key": key, "reply": known[key]}, ensure_ascii=False) + "\n")
         pairs = read_pairs(known[key])[: writer.per_article]
@@ -132,9 +138,11 @@ def _known_replies(file: Path) -> dict[str, str]:
 def _ask(prompt: str, writer: WriterSettings, transport: httpx2.BaseTransport | None) -> str:
     import openai  # here and not at the top: building without a model must not load it
 
-    url, model, variable = writer.base_url.rstrip("/"), writer.model, writer.api_key_env
+    url, model, variable = writer.base_url, writer.model, writer.api_key_env
     http = None if transport is None else httpx2.Client(transport=transport)
     key = os.environ.get(variable, "none")
+    if not key.isascii():
+        raise LeyloraError(f"The key in {variable} has letters that no key has (ñ, quotes or the like); copy it again.")
     try:
         client = openai.OpenAI(base_url=url, api_key=key, timeout=writer.timeout_s, http_client=http)
         answer = client.chat.completions.create(
@@ -150,5 +158,5 @@ def _ask(prompt: str, writer: WriterSettings, transport: httpx2.BaseTransport | 
             f"{url} cannot be reached ({type(error.__cause__ or error).__name__}); start the server, or take "
             "`writer:` out of the mixture. The replies received so far are kept."
         ) from None
-    except (openai.OpenAIError, ValueError, AttributeError, IndexError, TypeError):
+    except (openai.OpenAIError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
         raise LeyloraError(f"{url} does not answer like an OpenAI-compatible server; check base_url.") from None

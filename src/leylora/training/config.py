@@ -12,6 +12,7 @@ from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser
 
 from leylora.errors import UsageError, flattened
 from leylora.models.cards import assumed_card, find_card, require_card
+from leylora.redact import is_secret
 from leylora.training.recipe import Recipe, recipe_of, unexpected
 
 WHAT_RUNS_HERE = "make demo, or: accelerate launch train/sft.py --model tiny-mistral"
@@ -97,6 +98,11 @@ def fill(recipe: Recipe, kinds: tuple[Any, ...], without_bf16: tuple[str, ...]) 
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean '{close[0]}'?" if close else "see `python train/sft.py --help` for those there are."
             raise UsageError(f"{recipe.name}: unknown key '{key}'; {hint}")
+        if is_secret(key) and recipe.whole[key]:
+            raise UsageError(
+                f"{recipe.name}: {key} is a secret, and a run's keys are written into run.json and the model card; "
+                "leave it out, and log in with `hf auth login` or set HF_TOKEN."
+            )
     words, card, assumed = list(recipe.words), find_card(), recipe.whole.get("assume_gpu")
     if recipe.is_true("dry_run"):
         if card is None:

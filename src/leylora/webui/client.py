@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
 from leylora.errors import UsageError
 from leylora.models.templates import instruction_template
+from leylora.redact import plain_address, scrubbed
 from leylora.webui.protocol import (
     Answer,
     EmptyAnswerError,
@@ -74,7 +75,12 @@ class ServerSettings(BaseModel):
         except ValueError:
             sound = False
         if not sound:
-            raise UsageError(f"{url!r} is not a server address; write it as 127.0.0.1:5000 or https://host.")
+            raise UsageError(f"{scrubbed(url)!r} is not a server address; write it as 127.0.0.1:5000 or https://host.")
+        if "@" in parts.netloc or parts.query:
+            raise UsageError(
+                f"The address {plain_address(full)} was given with a user, password or query, which would be written "
+                "into reports; give the key in WEBUI_API_KEY, or put a proxy that knows it in front."
+            )
         return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}"
 
     @classmethod
