@@ -10,6 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from leylora.adapters.adapted import AdaptedModel
@@ -264,3 +265,19 @@ def test_a_question_that_is_too_long_comes_back(tab: "Callable[[], Page]") -> No
     page.wait_for_selector("#enviar:visible")
     assert page.input_value("#pregunta textarea").startswith("artículo artículo")
     assert page.locator("#chat .user.message").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/config", {}, 200),
+        ("/config", {"Host": "evil.example:7860"}, 403),
+        ("/config", {"Origin": "https://evil.example"}, 403),
+        ("/gradio_api/upload", {}, 403),
+    ],
+)
+def test_only_this_machine_reaches_the_page_and_nothing_is_uploaded(
+    address: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    method = "POST" if path.endswith("upload") else "GET"
+    assert httpx.request(method, address.rstrip("/") + path, headers=headers).status_code == status

@@ -32,6 +32,7 @@ from leylora.chat.dialogue import (
     too_long,
     verdict,
 )
+from leylora.chat.guard import LocalOnly
 from leylora.errors import LeyloraError, UsageError
 from leylora.grounding.checker import CheckedCitation, explain, marked
 from leylora.grounding.citations import IndexedArticle
@@ -41,11 +42,13 @@ from leylora.models.presets import Sampling, preset, preset_for, presets
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 try:
     import gradio as gr
+    from starlette.middleware import Middleware
 except ModuleNotFoundError:
     raise LeyloraError('The page needs gradio; in the checkout run: python -m pip install -e ".[chat]"') from None
 
 log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
+UPLOADS = ("/gradio_api/upload", "/upload")  # the page takes no files
 AT_ONCE = 8  # answers under way; the model gives them one after the other
 REFRESH = 0.05  # seconds between two updates of the page
 Shown = tuple[str, str, str]  # an answer so far, the line below it, its sources
@@ -312,6 +315,7 @@ def launch(page: Page, port: int = 0) -> gr.Blocks:
         footer_links=[],
         enable_monitoring=False,
         max_file_size="1mb",
+        app_kwargs={"middleware": [Middleware(LocalOnly, closed=UPLOADS)]},
         css=CSS,
         theme=theme,
     )
