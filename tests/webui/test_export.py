@@ -10,10 +10,10 @@ import yaml
 
 from leylora.adapters.config import BASE_KEYS
 from leylora.errors import LeyloraError, UsageError
-from leylora.files import read_json
+from leylora.files import read_json, sha256_file
 from leylora.project import GENERATION_PRESETS
 from leylora.webui import export as exports
-from leylora.webui.export import ExportReport, adapter_artifact, collect, export, remove
+from leylora.webui.export import MANIFEST_FILE, ExportReport, adapter_artifact, collect, export, remove
 from leylora.webui.guide import next_steps
 
 from .conftest import MakeAdapter
@@ -298,3 +298,58 @@ def test_target_modules_become_a_list(lora_root: Path, make_adapter: MakeAdapter
         "model.layers.0.self_attn.q_proj",
         "model.layers.0.self_attn.v_proj",
     ]
+
+
+@pytest.mark.parametrize("name", ["README.md", "run.json", "adapter_model.safetensors"])
+def test_a_link_out_of_an_adapter_is_not_exported(webui: Path, lora_root: Path, tmp_path: Path, name: str) -> None:
+    secret = tmp_path / "secret"
+    source = lora_root / "mistral-7b-law" / name
+    secret.write_bytes(source.read_bytes() if source.exists() else b"secret")
+    source.unlink(missing_ok=True)
+    source.symlink_to(secret)
+    before = snapshot(webui)
+    with pytest.raises(LeyloraError, match=f"{name} is a link to .*secret, outside the adapter"):
+        export(webui, ["mistral-7b-law"], lora_root=lora_root)
+    assert snapshot(webui) == before
+
+
+def test_the_hub_s_cache_may_be_exported(webui: Path, lora_root: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "models--ana--law"
+    blobs, folder = repository / "blobs", repository / "snapshots" / "mistral-7b-law"
+    blobs.mkdir(parents=True)
+    folder.mkdir(parents=True)
+    for number, file in enumerate(sorted((lora_root / "mistral-7b-law").iterdir())):
+        (blobs / str(number)).write_bytes(file.read_bytes())
+        (folder / file.name).symlink_to(blobs / str(number))
+    assert export(webui, [str(folder)], lora_root=lora_root).states("new")
+
+
+def test_a_manifest_deletes_through_no_link_and_survives_long_names(
+    webui: Path, lora_root: Path, tmp_path: Path
+) -> None:
+    export(webui, ["mistral-7b-law"], lora_root=lora_root)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "victim.txt").write_text("mine")
+    manifest = next(webui.rglob(MANIFEST_FILE))
+    told = json.loads(manifest.read_text("utf-8"))
+    loras = next(path for path in webui.rglob("loras"))
+    (loras / "link").symlink_to(outside)
+    home = manifest.parent
+    for key in ("link/victim.txt", "n" * 300 + "/x"):
+        told["files"][(loras / key).relative_to(home).as_posix()] = sha256_file(outside / "victim.txt")
+    manifest.write_text(json.dumps(told), "utf-8")
+    remove(webui)
+    assert (outside / "victim.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_config_keeps_its_bytes_around_ours(webui: Path, lora_root: Path, mark: str) -> None:
+    config = next(path for path in webui.rglob("models") if path.is_dir()) / "config-user.yaml"
+    original = f"{mark}# mine\r\n.*other$:\r\n  loader: llama.cpp\n  n_ctx: 10\r\n".encode()
+    config.write_bytes(original)
+    export(webui, ["mistral-7b-law"], lora_root=lora_root)
+    assert config.read_bytes().endswith(original.removeprefix(mark.encode()))
+    assert b"\r\n" in config.read_bytes().removesuffix(original)
+    remove(webui)
+    assert config.read_bytes() == original

@@ -40,7 +40,14 @@ from leylora.models.generate import (
 )
 from leylora.models.load import load_base, load_config, load_tokenizer
 from leylora.models.presets import GREEDY, Sampling
-from leylora.models.templates import Ending, ending_of, instruction_template, served_template
+from leylora.models.templates import (
+    Ending,
+    check_stranger,
+    ending_of,
+    instruction_template,
+    rendering,
+    served_template,
+)
 
 
 class AdaptedModel:
@@ -96,6 +103,8 @@ class AdaptedModel:
         key = variant.adapter
         if key not in self._formats:
             text = self._template or (saved_template(Path(key)) if key else None) or self.tokenizer.chat_template
+            if isinstance(text, str):
+                check_stranger(text, key or self.name)
             if not isinstance(text, str):
                 family = FAMILIES.get(self.model.config.model_type)
                 if family is None:
@@ -104,7 +113,8 @@ class AdaptedModel:
                         "none is known here; use it for plain text, or add a template to its tokenizer_config.json."
                     )
                 text = served_template(instruction_template(family.instruction_template))
-            self._formats[key] = text, ending_of(text, self.tokenizer, self._end_ids())
+            with rendering(f"The chat template of {key or self.name}"):
+                self._formats[key] = text, ending_of(text, self.tokenizer, self._end_ids())
         return self._formats[key]
 
     def prompt(self, messages: Sequence[Mapping[str, str]], variant: Variant = BASE) -> list[int]:
@@ -246,9 +256,11 @@ class AdaptedModel:
         ]
 
     def _ids(self, messages: Sequence[Mapping[str, str]], variant: Variant, **more: Any) -> list[int]:
-        encoded = self.tokenizer.apply_chat_template(
-            list(messages), chat_template=self.format(variant)[0], tokenize=True, return_dict=True, **more
-        )
+        template = self.format(variant)[0]
+        with rendering(f"The chat template of {variant.adapter or self.name}"):
+            encoded = self.tokenizer.apply_chat_template(
+                list(messages), chat_template=template, tokenize=True, return_dict=True, **more
+            )
         return list(encoded["input_ids"])
 
     def _ending(self, variant: Variant, plain: bool) -> Ending:

@@ -57,6 +57,10 @@ IDLE_KEYS = frozenset(
 # Keys that are exactly expressed by the tensors and a scaling for each module.
 FOLDED_KEYS = frozenset({"use_rslora", "rank_pattern", "alpha_pattern", "exclude_modules"})
 
+LARGEST_RANK = 65_536
+MOST_REPETITIONS = 4
+LONGEST_PATTERN = 5_000  # "all of these modules" written as one alternative
+
 # Initialisations that leave the base weights alone. PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA move part of the
 # base weight into the adapter, so that their deltas only mean something on the base they changed.
 BASE_PRESERVING_INITS = (True, False, "gaussian", "eva", "orthogonal", "mica")
@@ -102,6 +106,24 @@ def _by_pattern(pattern: Mapping[str, Any], module: str, default: Any) -> Any:
     return next((value for key, value in pattern.items() if re.match(rf"(.*\.)?({key})$", module)), default)
 
 
+def _pattern_fault(pattern: str) -> str:
+    """Why a stranger's regular expression is not matched; "" for what adapters need.
+
+    A group that is repeated and repeats something inside takes exponential time, and each further repetition one more
+    power of the length of a module's path, which is some sixty characters.
+    """
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"is no regular expression ({error})"
+    plain = re.sub(r"\\.|\[[^\]]*\]", "x", pattern)  # in a class, and behind a backslash, signs are letters
+    if re.search(r"\)[*+{]", plain):
+        return "repeats a group, which can take for ever"
+    if len(re.findall(r"[*+{]", plain)) > MOST_REPETITIONS or len(pattern) > LONGEST_PATTERN:
+        return "is too long or has too many repetitions, which can take for ever"
+    return ""
+
+
 def read_config(folder: Path) -> AdapterConfig:
     """Read and check ``folder/adapter_config.json``. Raises LeyloraError as `parse_config`, or when it is missing."""
     return parse_config(read_json_object(folder / CONFIG_FILE), folder / CONFIG_FILE)
@@ -125,8 +147,15 @@ def parse_config(raw: Any, place: Path | str) -> AdapterConfig:
     except ValidationError as error:
         key, why = first_fault(error)
         raise LeyloraError(f"{place}: key {key!r} is not usable ({why}); correct it.") from None
-    if min([config.r, *config.rank_pattern.values()]) < 1:
-        raise LeyloraError(f"{place}: a rank below 1; restore the file PEFT wrote.")
+    ranks = [config.r, *config.rank_pattern.values()]
+    if not 1 <= min(ranks) <= max(ranks) <= LARGEST_RANK:
+        raise LeyloraError(f"{place}: a rank below 1 or above {LARGEST_RANK:,}; restore the file PEFT wrote.")
+    if not all(map(math.isfinite, [config.lora_alpha, *config.alpha_pattern.values()])):
+        raise LeyloraError(f"{place}: an alpha that is no number; restore the file PEFT wrote.")
+    modules = [one for one in (config.target_modules, config.exclude_modules) if isinstance(one, str)]
+    for pattern in (*config.rank_pattern, *config.alpha_pattern, *modules):
+        if fault := _pattern_fault(pattern):
+            raise LeyloraError(f"{place}: the pattern {pattern[:80]!r} {fault}; name the modules instead.")
     return config
 
 

@@ -6,16 +6,17 @@ Tensors are read when they are asked for and written one at a time.
 import hashlib
 import json
 import math
-import pickle
+import os
 import re
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from leylora.adapters.config import CONFIG_FILE, AdapterConfig, check_plain_lora, read_config
-from leylora.errors import LeyloraError, UsageError
-from leylora.files import sha256_file
+from leylora.errors import LeyloraError, UsageError, first_line
+from leylora.files import sha256_file, umask
 
 if TYPE_CHECKING:  # light: adapters are found without torch
     import torch
@@ -245,23 +246,28 @@ def convert_pickled(folder: Path) -> Path:
     source, target = folder / PICKLED_FILE, folder / WEIGHTS_FILE
     if not source.is_file() or not (folder / CONFIG_FILE).is_file():
         raise UsageError(f"{folder} holds no {PICKLED_FILE} with a {CONFIG_FILE}; there is nothing to convert.")
-    if target.exists():
+    if os.path.lexists(target):
         raise UsageError(f"{target} already exists; the adapter needs no conversion.")
     try:
         tensors = torch.load(source, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise LeyloraError(f"{source} cannot be read safely ({reason}); ask its author for safetensors.") from None
-    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+    except Exception as error:  # of a stranger's file anything: an empty, cut or flipped archive
+        raise LeyloraError(f"{source} cannot be read safely ({first_line(error)}); ask for safetensors.") from None
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in tensors.items()
+    ):
         raise LeyloraError(f"{source} holds more than named tensors; ask its author for safetensors.")
-    partial = target.with_suffix(".partial")
+    if odd := next((name for name, value in tensors.items() if value.is_sparse or value.is_meta), None):
+        raise LeyloraError(f"{source}: the tensor {odd} is sparse or empty, as none of a LoRA is; ask for safetensors.")
+    handle, partial = tempfile.mkstemp(dir=folder, prefix=f".{WEIGHTS_FILE}.", suffix=".partial")
+    os.close(handle)  # a new file of ours: a link that lies in a stranger's folder is not written through
     try:
-        with TensorWriter(partial, list(tensors)) as writer:
+        with TensorWriter(Path(partial), list(tensors)) as writer:
             for name, tensor in tensors.items():
                 writer.write(name, tensor)
-        partial.replace(target)
+        Path(partial).chmod(0o666 & ~umask())
+        os.replace(partial, target)
     finally:
-        partial.unlink(missing_ok=True)
+        Path(partial).unlink(missing_ok=True)
     return target
 
 

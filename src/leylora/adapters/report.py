@@ -105,7 +105,7 @@ def merge_warnings(names: list[str], norms: list[float], ranks: set[int]) -> lis
 
 def layer_of(module: str) -> int | None:
     """The layer number in a module's path: the first part that is a number."""
-    return next((int(part) for part in module.split(".") if part.isdigit()), None)
+    return next((int(part) for part in module.split(".") if part.isascii() and part.isdecimal()), None)
 
 
 def report_table(report: MergeReport) -> Table:

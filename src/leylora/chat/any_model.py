@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokeni
 from leylora.errors import LeyloraError, UsageError, first_line
 from leylora.models.bases import Load
 from leylora.models.load import default_dtype, here, load_config, silence_libraries
+from leylora.models.templates import check_stranger, rendering
 
 LANGUAGES = {  # ISO 639-1: name in English (for T5), in Spanish (for causal models), NLLB's code
     "es": ("Spanish", "español", "spa_Latn"),
@@ -80,7 +81,9 @@ def translate(model: Any, tokenizer: Any, text: str, source: str, target: str, *
         text = f"Traduce al {LANGUAGES[target][1]} el texto siguiente. Responde solo con la traducción.\n\n{text}"
         if tokenizer.chat_template:
             asked = [{"role": "user", "content": text}]
-            text = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+            check_stranger(tokenizer.chat_template, model.config.name_or_path)
+            with rendering(f"The chat template of {model.config.name_or_path}"):
+                text = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
             text = text.removeprefix(tokenizer.bos_token or "")  # the tokenizer writes it again
         else:
             text += "\n\nTraducción:"

@@ -5,6 +5,7 @@ Imports nothing heavy, so that adapters can be found and a finished comparison r
 
 import hashlib
 import json
+import re
 import socket
 from functools import cache
 from pathlib import Path
@@ -32,7 +33,8 @@ def config_of(name: str, revision: str | None = None) -> dict[str, Any]:
         except (OSError, ValueError) as error:
             raise cannot_load(name, error) from None
     config = read_json_object(path)
-    if "model_type" not in config:
+    check_attention(name, config)
+    if not isinstance(config.get("model_type"), str):
         raise LeyloraError(f"{path} names no model_type, so {name} is not a model that can be loaded.")
     return config
 
@@ -85,6 +87,44 @@ def check_path(name: str) -> None:
         tiny = path.parent == TINY_BASES
         remedy = f"make it with: python scripts/demo.py --base-only --family {path.name}" if tiny else "check the path"
         raise LeyloraError(f"The base model {name} does not exist; {remedy}.")
+
+
+_PLAIN_WEIGHTS = re.compile(r"[\w][\w.-]*\.safetensors")
+
+
+def check_weights(name: str) -> None:
+    """Refuse a model folder whose weights are not plain safetensors files inside it. ``use_safetensors`` looks for the
+    index file only, and would load the pickles, or the files elsewhere, that a stranger's index names.
+
+    Raises:
+        LeyloraError: there are no such weights, or the index names something else.
+    """
+    folder = Path(name)
+    if not folder.is_dir() or (folder / "model.safetensors").is_file():
+        return
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        raise LeyloraError(f"The base model {name} cannot be loaded: it has no model.safetensors; take another copy.")
+    weight_map = read_json_object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise LeyloraError(f"{index} has no weight_map; get the model's files anew.")
+    for file in sorted({str(value) for value in weight_map.values()}):
+        if not _PLAIN_WEIGHTS.fullmatch(file):
+            raise LeyloraError(
+                f"{index} names {file[:100]!r}, which is no safetensors file of this folder; only those are loaded."
+            )
+        if not (folder / file).is_file():
+            raise LeyloraError(f"{index} names {file}, which is not there; get the model's files anew.")
+
+
+def check_attention(name: str, config: Any) -> None:
+    """Refuse a configuration that asks for an attention kernel from the Hub, which would be native code unasked."""
+    for key in ("_attn_implementation", "attn_implementation"):
+        asked = config.get(key) if isinstance(config, dict) else getattr(config, key, None)
+        if isinstance(asked, str) and "/" in asked:
+            raise LeyloraError(
+                f"{name}: its config.json asks for the attention kernel {asked!r} from the Hub; take that line out."
+            )
 
 
 def cannot_load(name: str, error: BaseException) -> LeyloraError:

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from pathlib import Path
 
 import torch
 import transformers
@@ -18,7 +19,8 @@ from transformers import (
 )
 
 from leylora.errors import LeyloraError, first_line
-from leylora.models.bases import Load, cannot_load, check_path, without_network
+from leylora.files import read_json_object
+from leylora.models.bases import Load, cannot_load, check_attention, check_path, check_weights, without_network
 from leylora.models.cards import avoid_unfused_grouped_attention, find_card
 from leylora.models.falcon import isolate_packed_documents, plain_linear_layers, widen_keys_and_values
 
@@ -50,12 +52,16 @@ def here() -> dict[str, int] | None:
 def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
     """The configuration of a local folder or Hub model. Raises LeyloraError when it cannot be had."""
     check_path(name)
+    if (Path(name) / "config.json").is_file():
+        check_attention(name, read_json_object(Path(name) / "config.json"))
     try:
-        return AutoConfig.from_pretrained(
+        config = AutoConfig.from_pretrained(
             name, revision=revision, trust_remote_code=False, local_files_only=without_network(name)
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of a stranger's config.json anything: a size that is text, a dtype that is none
         raise cannot_load(name, error) from None
+    check_attention(name, config)
+    return config
 
 
 def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
@@ -68,11 +74,12 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
         tokenizer = AutoTokenizer.from_pretrained(
             name, revision=revision, trust_remote_code=False, local_files_only=without_network(name)
         )
-    except (OSError, ValueError) as error:
+        named = tokenizer.eos_token
+    except Exception as error:  # of a stranger's files anything
         raise LeyloraError(
             f"The tokenizer of {name} cannot be loaded ({first_line(error)}); check the folder or the network."
         ) from None
-    if tokenizer.eos_token is None:
+    if named is None:
         raise LeyloraError(f"The tokenizer of {name} has no end-of-text token, so no model of it could learn to stop.")
     tokenizer.padding_side = "right"
     tokenizer.pad_token = _padding_token(tokenizer, name)
@@ -121,6 +128,7 @@ def load_base(
     Raises:
         LeyloraError: the model cannot be loaded, does not fit the GPU, or stayed partly unquantised.
     """
+    check_weights(name)
     config = load_config(name, revision)
     dtype = default_dtype() if compute_dtype is None else compute_dtype
     quantization = None
@@ -153,8 +161,10 @@ def load_base(
             f"{name} does not fit the GPU's free memory in {load.removesuffix('bit')} bits; close what else uses it "
             f"(see `nvidia-smi`){'' if load == '4bit' else ', or load it with --load 4bit'}."
         ) from None
-    except (OSError, ValueError, ImportError) as error:
-        raise LeyloraError(f"The base model {name} cannot be loaded ({first_line(error)}).") from None
+    except Exception as error:  # of a stranger's files anything: sizes that do not fit, a file that was cut
+        raise LeyloraError(
+            f"The base model {name} cannot be loaded ({first_line(error)}); get its files anew, or take another base."
+        ) from None
     isolate_packed_documents(model)
     widen_keys_and_values(model)
     avoid_unfused_grouped_attention()

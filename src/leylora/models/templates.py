@@ -9,7 +9,9 @@ The webui derives the strings that end an answer from the template itself (`stop
 separated by nothing distinctive lets the model go on and play the user as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +19,8 @@ from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from leylora.errors import LeyloraError, UsageError
+from leylora.children import in_child
+from leylora.errors import LeyloraError, UsageError, first_line
 from leylora.files import parse_yaml, read_yaml_mapping
 from leylora.project import INSTRUCTION_TEMPLATES, shown
 
@@ -38,6 +41,7 @@ PROBE = [
 _BRACKETS = {"<": ">", "[": "]", "(": ")", "{": "}"}
 _TURNS = ("first user message", "first assistant message", "second user message", "second assistant message")
 _TALK = [{"role": text.split()[1], "content": text} for text in _TURNS]
+SECONDS_PER_TEMPLATE = 10.0  # to render some dialogues, which takes milliseconds
 OPEN, CLOSE = "{# generation #}", "{# endgeneration #}"
 
 
@@ -200,12 +204,21 @@ def render(
 
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     environment.globals["raise_exception"] = refuse
-    try:
+    with rendering("The instruction template"):
         return environment.from_string(template).render(
             messages=messages, bos_token=bos_token, eos_token=eos_token, add_generation_prompt=add_generation_prompt
         )
-    except (TemplateError, TypeError, ValueError, KeyError) as error:
-        raise LeyloraError(f"The instruction template cannot be rendered: {error}.") from None
+
+
+@contextmanager
+def rendering(what: str) -> Iterator[None]:
+    """What Jinja and a template itself raise, as one sentence."""
+    try:
+        yield
+    except (TemplateError, ArithmeticError, LookupError, AttributeError, TypeError, ValueError) as error:
+        raise LeyloraError(f"{what} cannot be rendered: {first_line(error)}.") from None
+    except RecursionError:
+        raise LeyloraError(f"{what} cannot be rendered: it is nested too deeply.") from None
 
 
 def stop_strings(template: str, *, bos_token: str = "<s>", eos_token: str = "</s>") -> list[str]:
@@ -227,6 +240,39 @@ def stop_strings(template: str, *, bos_token: str = "<s>", eos_token: str = "</s
         elif ":" in piece:
             found.append(piece.partition(":")[0] + ":")
     return sorted({text for text in found if not any(text.startswith(other) for other in found if other != text)})
+
+
+def check_stranger(text: str, place: Path | str) -> str:
+    """``text``, once it is known to end: a template that is not one of ours is tried on dialogues of two and of forty
+    turns in a child process with limits of time and memory.
+
+    Raises:
+        LeyloraError: it does not end or needs too much memory.
+    """
+    if text.strip() not in _our_templates():
+        in_child(f"The chat template of {place}", _try_out, text, seconds=SECONDS_PER_TEMPLATE)
+    return text
+
+
+@cache
+def _our_templates() -> frozenset[str]:
+    files = sorted(INSTRUCTION_TEMPLATES.glob("*.yaml"))
+    return frozenset(served_template(instruction_template(file.stem)).strip() for file in files)
+
+
+def _try_out(text: str) -> None:
+    long = [{"role": ("user", "assistant")[at % 2], "content": f"turn {at} " + "palabra " * 200} for at in range(39)]
+    for talk in (_TALK[:1], _TALK[:3], long):
+        with suppress(LeyloraError):  # it may need what only transformers gives it; that is told where it is used
+            render(text, talk, add_generation_prompt=True)
+
+
+def faults_of_stranger(content: str, suffix: str, place: Path | str) -> tuple[list[str], list[str]]:
+    """`template_faults` of a template that may be anybody's, found in a child process with limits."""
+    try:
+        return in_child(f"The template {place}", template_faults, content, suffix, seconds=SECONDS_PER_TEMPLATE)
+    except LeyloraError as error:
+        return [str(error)], []
 
 
 def template_faults(content: str, suffix: str) -> tuple[list[str], list[str]]:

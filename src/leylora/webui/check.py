@@ -9,9 +9,9 @@ from typing import NamedTuple
 from leylora.adapters.config import BASE_KEYS, CONFIG_FILE, AdapterConfig, check_adapter_name, parse_config
 from leylora.adapters.files import PICKLED_FILE, PREFIX, WEIGHTS_FILE
 from leylora.errors import LeyloraError
-from leylora.files import read_json_object
+from leylora.files import LARGEST_YAML, read_bytes, read_json_object, read_text
 from leylora.models.presets import parse_preset
-from leylora.models.templates import SUFFIXES, find_template, template_faults
+from leylora.models.templates import SUFFIXES, faults_of_stranger, find_template
 from leylora.webui.export import Kind
 from leylora.webui.install import Install, find_install
 
@@ -109,7 +109,7 @@ def _presets(install: Install) -> list[ArtifactVerdict]:
     verdicts = []
     for file in sorted(install.presets.iterdir()) if install.presets.is_dir() else []:
         if file.suffix == ".yaml" and file.is_file():
-            preset = parse_preset(file.read_bytes(), install.pins.get("transformers"))
+            preset = parse_preset(read_bytes(file, LARGEST_YAML), install.pins.get("transformers"))
             loader = "Transformers" if preset.settings.get("penalty_alpha") else "any"
             verdicts.append(ArtifactVerdict("preset", file.stem, file, preset.faults, preset.remarks, loader))
         elif file.suffix in (".yml", ".YAML"):
@@ -126,9 +126,9 @@ def _templates(install: Install) -> list[ArtifactVerdict]:
         if file is None:
             continue
         try:
-            faults, stops = template_faults(file.read_text(encoding="utf-8"), file.suffix)
-        except UnicodeDecodeError as error:
-            faults, stops = [f"not UTF-8 (byte {error.start})"], []
+            faults, stops = faults_of_stranger(read_text(file, LARGEST_YAML), file.suffix, file)
+        except LeyloraError as error:
+            faults, stops = [str(error)], []
         remarks = [f"stops at {', '.join(map(repr, stops))}"] if stops else []
         if file.suffix != ".yaml":
             remarks.append("read since v4.7 only; older versions need .yaml")

@@ -18,6 +18,8 @@ from leylora.files import LARGEST_YAML, read_bytes
 FILE = "config-user.yaml"
 HEADING = "# Written by leylora (scripts/export_webui.py --remove takes it out). Entries further down win over it."
 
+MARK = "\ufeff"  # of UTF-8, as Windows' editor writes it
+
 Entry = Mapping[str, Any]
 
 
@@ -47,6 +49,8 @@ def entries(text: str, place: str = FILE) -> dict[str, Any]:
 
 def with_entries(text: str, new: Mapping[str, Entry], place: str = FILE) -> str:
     """``text`` with ``new`` in front; an entry that is already there under the same key is replaced."""
+    if text.startswith(MARK):
+        return MARK + with_entries(text.removeprefix(MARK), new, place)
     rest = without_entries(text, new, place)
     if not new:
         return rest
@@ -54,9 +58,8 @@ def with_entries(text: str, new: Mapping[str, Entry], place: str = FILE) -> str:
     for key, entry in new.items():
         lines.append(f"{key}:")
         lines += [f"  {name}: {_scalar(value)}" for name, value in entry.items()]
-    # After a byte-order mark and the directives of a document, if there are any.
-    start = re.match(r"\ufeff?(?:(?:(?:[%#].*)?\r?\n)*---[ \t]*\r?\n)?", rest)
-    end = start.end() if start else 0
+    directives = re.match(r"(?:(?:[%#].*)?\r?\n)*---[ \t]*\r?\n", rest)
+    end = directives.end() if directives else 0
     line_end = "\r\n" if "\r\n" in text else "\n"
     result = rest[:end] + "".join(line + line_end for line in lines) + rest[end:]
     return _checked(result, {**dict(new), **entries(rest, place)}, place)
@@ -64,6 +67,8 @@ def with_entries(text: str, new: Mapping[str, Entry], place: str = FILE) -> str:
 
 def without_entries(text: str, keys: Mapping[str, Any] | set[str], place: str = FILE) -> str:
     """``text`` without the entries of these keys, and without our heading."""
+    if text.startswith(MARK):
+        return MARK + without_entries(text.removeprefix(MARK), keys, place)
     kept, starts = _load(text, place)
     lines = text.splitlines(keepends=True)
     for key in sorted(starts.keys() & set(keys), key=starts.__getitem__, reverse=True):

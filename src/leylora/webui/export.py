@@ -163,7 +163,8 @@ def remove(webui: Path, dry_run: bool = False) -> ExportReport:
     for key, digest in known.files.items():
         path = install.data / key
         kind = next((kind for kind in get_args(Kind) if path.is_relative_to(install.folder(kind))), None)
-        if kind is None or ".." in path.parts:  # a manifest deletes nothing outside the folders an export writes to
+        # A manifest deletes nothing outside the folders an export writes to, not through a link either.
+        if kind is None or ".." in path.parts or not _leads_into(path, install.folder(kind)):
             continue
         state: State = "gone" if not path.is_file() else "removed" if sha256_file(path) == digest else "kept"
         items.append(ExportItem(kind, key, path, state))
@@ -257,11 +258,21 @@ def adapter_artifact(folder: Path) -> Artifact:
         WEIGHTS_FILE: folder / WEIGHTS_FILE,
     }
     files |= {extra: folder / extra for extra in _SHOWN_WITH_ADAPTER if (folder / extra).is_file()}
+    for file in (folder / name for name in files):
+        _check_inside(file, folder)
     base, template = config["base_model_name_or_path"], template_name(folder)
     note = "" if template else f"its prompt format is not known; choose its template by hand (base model {base})"
     if not base:
         note = f"{CONFIG_FILE} names no base model, so no template is pinned for it"
     return Artifact("adapter", name, files, base, template, (note,) if note else ())
+
+
+def _check_inside(file: Path, folder: Path) -> None:
+    """Refuse a link out of an adapter folder: what is exported is handed on, and a stranger's folder may hold links to
+    anything. The Hub's cache, where every file is a link to a blob, is left out."""
+    real, home = file.resolve(), folder.resolve()
+    if not real.is_relative_to(home) and not (home.parent.name == "snapshots" and real.parent.name == "blobs"):
+        raise LeyloraError(f"{file} is a link to {real}, outside the adapter; replace it with the file you mean.")
 
 
 def file_artifact(kind: Kind, path: Path) -> Artifact:
@@ -347,6 +358,13 @@ def _plan_entries(
         if state in ("new", "updated", "replaced"):
             to_write[key] = entry
     return to_write, items, config_user.with_entries(text, to_write, str(config)) if to_write else None
+
+
+def _leads_into(path: Path, folder: Path) -> bool:
+    try:
+        return path.parent.resolve().is_relative_to(folder.resolve()) and not path.is_symlink()
+    except OSError:  # a name too long, a link to itself
+        return False
 
 
 def _manifest_key(install: Install, path: Path) -> str:
