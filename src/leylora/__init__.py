@@ -7,12 +7,15 @@ the functions that need them.
 """
 
 import logging
+import os
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any
 
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it notes a missing optional kernel at its first import
+# The libraries of the Hub report which of them is used, unasked; read when huggingface_hub is imported.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
 class _NothingDownloadedAtImport(MetaPathFinder):
