@@ -1,5 +1,6 @@
 # make demo   the whole job on small models: law PDF and instructions in, merged adapter and comparison out
 # make test   the tests;  make lint   style, types and spelling;  make setup   the installation alone
+# make fuzz   damaged files against every reader, for MINUTES=10
 PYTHON ?= python3
 VENV ?= .venv
 FAMILY ?= tiny-mistral
@@ -11,8 +12,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
 BIN := $(VENV)/bin
 READY := $(VENV)/.leylora-installed
 WORKERS ?= 2
+MINUTES ?= 10
+SEED ?= 0
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo test fuzz lint format clean
 
 setup: $(READY)
 
@@ -28,6 +31,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/fuzz.py $(MINUTES) $(SEED)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -57,7 +57,7 @@ def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
     if stat.S_ISREG(facts.st_mode) and facts.st_size <= largest:
         with os.fdopen(handle, "rb") as file:
             try:
-                return file.read(largest + 1)
+                return file.read(min(largest, max(facts.st_size, MIB)))  # a larger number would be reserved at once
             except OSError as error:
                 raise LeyloraError(f"{path} cannot be read ({error.strerror}); check the disk.") from None
     os.close(handle)

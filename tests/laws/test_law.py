@@ -143,7 +143,7 @@ def test_a_broken_catalogue_is_named(tmp_path: Path) -> None:
     file.write_text("laws: [{id: x}]")
     with pytest.raises(LeyloraError, match="key name: Field required"):
         catalog(file)
-    file.write_text("nada")
+    file.write_text("nada: 1")
     with pytest.raises(LeyloraError, match="is not a catalogue of laws"):
         catalog(file)
 

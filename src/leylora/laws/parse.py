@@ -17,7 +17,7 @@ from leylora.laws.headings import Candidate, Headings, choose_headings, find_can
 from leylora.laws.law import Article, Law
 from leylora.laws.metadata import read_metadata, slug
 from leylora.laws.notes import Block, announced_repeals, article_status, read_block, repealed_numbers, struck_spans
-from leylora.laws.source import FURNITURE, Source, read_source
+from leylora.laws.source import FURNITURE, SECONDS_PER_TEXT, Source, read_source
 from leylora.laws.structure import Cut, cut, find_division_lines, find_zones, read_numerals, split_rubric
 
 
@@ -182,12 +182,12 @@ def parse_files(files: Sequence[Path], law_id: str | None = None, workers: int |
     if workers <= 1:
         for file in files:
             try:
-                yield in_child(file, _outcome, file, law_id)
+                yield in_child(file, _outcome, file, law_id, seconds=_seconds(file))
             except LeyloraError as error:
                 yield file, error
         return
     with pebble.ProcessPool(workers, initializer=limit_memory, context=PROCESSES) as pool:
-        started = {pool.schedule(_outcome, (file, law_id), timeout=SECONDS): file for file in files}
+        started = {pool.schedule(_outcome, (file, law_id), timeout=_seconds(file)): file for file in files}
         try:
             for done in as_completed(started):
                 file = started[done]  # type: ignore[index]  # as_completed gives back what it was given
@@ -197,6 +197,10 @@ def parse_files(files: Sequence[Path], law_id: str | None = None, workers: int |
                     yield file, error
         finally:
             pool.stop()  # without this, workers would go on after Ctrl-C
+
+
+def _seconds(file: Path) -> float:
+    return SECONDS if file.suffix.lower() == ".pdf" else SECONDS_PER_TEXT
 
 
 def _outcome(file: Path, law_id: str | None) -> Outcome:

@@ -170,7 +170,7 @@ def _repeated_lines(pages: list[list[str]]) -> frozenset[str]:
 
 
 MAX_BYTES = 64 * 2**20
-SECONDS_PER_TEXT = 20.0  # of HTML or Markdown
+SECONDS_PER_TEXT = 30.0  # of HTML, Markdown or text
 MIN_CHARACTERS_PER_PAGE = 200
 
 
@@ -270,8 +270,9 @@ def _decode(path: Path, data: bytes) -> tuple[str, str]:
 
 _LONG_REFERENCE = re.compile(r"&#(?=[xX]?[0-9a-fA-F]{20})")  # names no character, and Python reads no such number
 _MARKDOWN = (
-    (re.compile(r"<!--.*?-->|!\[[^\]\n]*\]\([^)\n]*\)", re.S), ""),  # comments and pictures
-    (re.compile(r"\[([^\]\n]*)\]\((?:https?:|#|mailto:)[^)\n]*\)"), r"\1"),  # links
+    # The lengths are bounded, so that a page of opening brackets takes no quadratic time.
+    (re.compile(r"!\[[^\]\n]{0,300}\]\([^)\n]{0,2000}\)"), ""),  # pictures
+    (re.compile(r"\[([^\]\n]{0,600})\]\((?:https?:|#|mailto:)[^)\n]{0,2000}\)"), r"\1"),  # links
     (re.compile(r"(?<=\S)[ \t]*(?=\*\*Art(?:\.|[íi]culo))"), "\n"),  # a bold heading that a converter glued to a line
     (re.compile(r"^[ \t]{0,3}(?:#{1,6}[ \t]+|>[ \t]?)+", re.M), ""),  # headings and quotations
     (re.compile(r"^[ \t]*(?:[-*_][ \t]*){3,}$", re.M), ""),  # rules
@@ -281,6 +282,11 @@ _MARKDOWN = (
 
 
 def _text_of_markdown(text: str) -> str:
+    kept, at = [], 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start)) >= 0:
+        kept.append(text[at:start])
+        at = end + 3
+    text = "".join([*kept, text[at:]])
     for pattern, replacement in _MARKDOWN:
         text = pattern.sub(replacement, text)
     return _unescaped(text)
