@@ -124,6 +124,8 @@ def test_our_templates_are_sound_and_stop(name: str) -> None:
         ("leylora-mistral-instruct-v0.3", ["</s>", "[/INST]"]),
         ("leylora-llama-3.1", ["</s>", "<|eot_id|>"]),
         ("leylora-qwen3", ["</s>", "<|im_end|>"]),
+        ("leylora-smollm2", ["</s>", "<|im_end|>"]),
+        ("leylora-salamandra", ["<|im_end|>"]),
     ],
 )
 def test_the_stop_strings(name: str, stops: list[str]) -> None:
@@ -146,7 +148,8 @@ def test_training_webui_and_prompts_have_the_same_text(name: str) -> None:
     )
     assert trained == render(template, CONVERSATION)
     learned = [trained[start:end].lstrip() for start, end in spans]
-    assert learned == ["¡Que la sombra de los árboles es de todos!</s>", "(Nada)</s>"]
+    end = "<|im_end|>" if name == "leylora-salamandra" else "</s>"  # its end of text is another token
+    assert learned == [f"¡Que la sombra de los árboles es de todos!{end}", f"(Nada){end}"]
     for turn, (start, _) in zip((2, 4), spans, strict=True):
         assert trained[:start] == render(template, CONVERSATION[:turn], add_generation_prompt=True)
 

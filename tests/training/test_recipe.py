@@ -17,6 +17,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from leylora.errors import UsageError
 from leylora.models.cards import assumed_card
 from leylora.models.families import FAMILIES, KNOWN, shape_of
 from leylora.models.load import load_base, load_tokenizer, silence_libraries
@@ -28,11 +29,16 @@ from leylora.training.config import parse
 from leylora.training.recipe import adapter_names, compose, model_names, recipe_of, wants_config
 from leylora.training.sft import dry_run
 
-SHIPPED = [(model, adapter) for model in model_names() for adapter in adapter_names()]
+SMALL = ("qwen3-0.6b", "qwen3-1.7b", "qwen3-4b", "qwen3-14b", "smollm2-135m-instruct", "smollm2-360m-instruct")
+SMALL += ("salamandra-2b-instruct", "salamandra-7b-instruct")
+# Of models that differ from another one in their sizes only, one adapter says as much as four.
+SHIPPED = [(model, adapter) for model in model_names() for adapter in (["law"] if model in SMALL else adapter_names())]
 LARGE = [model for model in model_names() if not model.startswith("tiny")]
 HEADER = "# Estimated, not measured: "
 TEXTS = (SAMPLES / "ley-de-muestra.yaml").read_text("utf-8").split("\n\n")
-NAMES = {"tiny-mistral": "mistral-7b", "tiny-llama-2": "llama-2-7b", "tiny-falcon": "falcon-7b"}
+NAMES = {"tiny-mistral": "mistral-7b", "tiny-llama-2": "llama-2-7b", "tiny-falcon": "falcon-7b"} | {
+    model: "qwen3-8b" if "qwen3" in model else f"{model.partition('-')[0]}" for model in SMALL
+}
 
 LLAMA_3 = [
     "<|begin_of_text|>",
@@ -44,6 +50,8 @@ LLAMA_3 = [
     "<|reserved_special_token_0|>",
 ]
 QWEN = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+SALAMANDRA = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
+CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 
 
 def byte_level(special: list[str], plain: list[str], **names: str) -> PreTrainedTokenizerFast:
@@ -68,6 +76,12 @@ def make(model: str, folder: Path) -> None:
         tokenizer = byte_level(LLAMA_3, [], bos_token=LLAMA_3[0], eos_token="<|eot_id|>")
     elif model == "qwen3-8b":
         tokenizer = byte_level(QWEN, ["<think>", "</think>"], eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    elif model == "smollm2":
+        tokenizer = byte_level(QWEN, [], bos_token="<|im_start|>", eos_token="<|im_end|>", unk_token="<|endoftext|>")
+        tokenizer.chat_template = CHATML
+    elif model == "salamandra":
+        tokenizer = byte_level(SALAMANDRA, [], bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+        tokenizer.chat_template = CHATML
     else:
         tokenizer = train_tokenizer("tiny-mistral", TEXTS)
     if model == "mistral-7b-instruct-v0.3":
@@ -80,6 +94,8 @@ def make(model: str, folder: Path) -> None:
         "llama-2-7b": lambda: LlamaConfig(**gated | {"num_key_value_heads": 32}),
         "llama-3.1-8b-instruct": lambda: LlamaConfig(**gated),
         "qwen3-8b": lambda: Qwen3Config(**gated),
+        "smollm2": lambda: LlamaConfig(**gated | {"tie_word_embeddings": True}),
+        "salamandra": lambda: LlamaConfig(**gated),
         "falcon-7b": lambda: FalconConfig(**sizes, multi_query=True, new_decoder_architecture=False, alibi=False),
     }[model]()
     make_stand_in(config, folder)
@@ -127,7 +143,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_all_recipes_are_here() -> None:
     assert adapter_names() == ["combined-heal", "combined-on-top", "instructions", "law"]
     bases = {"falcon-7b", "llama-2-7b", "mistral-7b", "tiny-falcon", "tiny-llama-2", "tiny-mistral"}
-    assert set(model_names()) == bases | {"llama-3.1-8b-instruct", "mistral-7b-instruct-v0.3", "qwen3-8b"}
+    assert set(model_names()) == bases | {"llama-3.1-8b-instruct", "mistral-7b-instruct-v0.3", "qwen3-8b", *SMALL}
     for folder, option in ((RECIPES, "model"), (RECIPES / "adapters", "adapter")):
         for path in folder.glob("*.yaml"):
             assert path.read_text("utf-8").splitlines()[1].startswith("#   accelerate launch train/sft.py --model ")
@@ -243,6 +259,8 @@ def test_a_recipe_opens_with_what_the_estimator_says(model: str, adapter: str) -
         ("mistral-7b-instruct-v0.3", "</s>", "<unk>"),
         ("llama-3.1-8b-instruct", "<|eot_id|>", "<|finetune_right_pad_id|>"),
         ("qwen3-8b", "<|im_end|>", "<|endoftext|>"),
+        ("smollm2-135m-instruct", "<|im_end|>", "<|endoftext|>"),
+        ("salamandra-7b-instruct", "<|im_end|>", "<unk>"),
         ("falcon-7b", "<|endoftext|>", ">>SUFFIX<<"),
     ],
 )
@@ -255,6 +273,27 @@ def test_the_token_that_ends_a_turn_is_trained_and_padding_is_another(
         tokenizer.convert_ids_to_tokens(turn_end(tokenizer, training_template(instruction_template(template)))) == end
     )
     assert tokenizer.pad_token == padding
+
+
+def test_a_base_with_a_format_of_its_own_is_not_given_another_family_s(
+    stand_in: Callable[[str], Path], rows: Path, tmp_path: Path
+) -> None:
+    base = str(stand_in("smollm2-135m-instruct"))
+    words = ["--model", "llama-2-7b", "--adapter", "law", "--model_name_or_path", base, "--dataset_name", str(rows)]
+    words += ["--dry_run", "--mask_report", "0", "--output_dir", str(tmp_path / "out")]
+    with pytest.raises(UsageError, match=r"opens questions with '<\|im_start\|>user', and leylora-llama-2 does not"):
+        dry_run(parse(words))
+    dry_run(parse([*words, "--instruction_template", "leylora-smollm2"]))
+    own = ["--model", "smollm2-360m-instruct", *words[2:]]
+    dry_run(parse(own))  # a recipe for such a base, with another folder
+
+
+def test_a_recipe_that_needs_no_card_runs_on_a_cpu_in_float32() -> None:
+    asked = parse(["--model", "smollm2-135m-instruct", "--adapter", "law"])
+    assert (asked.training.bf16, asked.training.use_cpu, asked.model.dtype) == (False, True, "float32")
+    assert asked.training.optim == "adamw_torch"
+    mine = parse(["--model", "smollm2-135m-instruct", "--adapter", "law", "--optim", "sgd"])
+    assert mine.training.optim == "sgd", "what was asked for stays"
 
 
 def test_an_end_of_turn_that_is_not_the_end_of_text_is_known(stand_in: Callable[[str], Path]) -> None:
@@ -275,6 +314,14 @@ def test_shapes_that_are_shipped_are_those_of_the_published_models() -> None:
         "meta-llama/Llama-2-7b-chat-hf": 6.74,
         "meta-llama/Llama-3.1-8B-Instruct": 8.03,
         "Qwen/Qwen3-8B": 8.19,
+        "Qwen/Qwen3-0.6B": 0.596,
+        "Qwen/Qwen3-1.7B": 1.72,
+        "Qwen/Qwen3-4B": 4.02,
+        "Qwen/Qwen3-14B": 14.77,
+        "HuggingFaceTB/SmolLM2-135M-Instruct": 0.1345,
+        "HuggingFaceTB/SmolLM2-360M-Instruct": 0.3618,
+        "BSC-LT/salamandra-2b-instruct": 2.253,
+        "BSC-LT/salamandra-7b-instruct": 7.768,
         "tiiuae/falcon-7b": 6.92,
     }
     for name, billions in published.items():

@@ -129,6 +129,18 @@ KNOWN = {  # by the name a recipe gives in ``model_name_or_path``
         "llama", 4096, 32, 32, 4096, 1024, 14336, vocabulary=128256, context=131072
     ),
     "Qwen/Qwen3-8B": Shape("qwen3", 4096, 36, 32, 4096, 1024, 12288, vocabulary=151936, context=40960),
+    "HuggingFaceTB/SmolLM2-135M-Instruct": Shape(
+        "llama", 576, 30, 9, 576, 192, 1536, vocabulary=49152, context=8192, tied=True
+    ),
+    "HuggingFaceTB/SmolLM2-360M-Instruct": Shape(
+        "llama", 960, 32, 15, 960, 320, 2560, vocabulary=49152, context=8192, tied=True
+    ),
+    "Qwen/Qwen3-0.6B": Shape("qwen3", 1024, 28, 16, 2048, 1024, 3072, vocabulary=151936, context=40960, tied=True),
+    "Qwen/Qwen3-1.7B": Shape("qwen3", 2048, 28, 16, 2048, 1024, 6144, vocabulary=151936, context=40960, tied=True),
+    "Qwen/Qwen3-4B": Shape("qwen3", 2560, 36, 32, 4096, 1024, 9728, vocabulary=151936, context=40960, tied=True),
+    "Qwen/Qwen3-14B": Shape("qwen3", 5120, 40, 40, 5120, 1024, 17408, vocabulary=151936, context=40960),
+    "BSC-LT/salamandra-2b-instruct": Shape("llama", 2048, 24, 16, 2048, 2048, 5440, vocabulary=256000, context=8192),
+    "BSC-LT/salamandra-7b-instruct": Shape("llama", 4096, 32, 32, 4096, 1024, 11008, vocabulary=256000, context=8192),
     "tiiuae/falcon-7b": Shape("falcon", 4544, 32, 71, 4544, 64, 18176, vocabulary=65024, context=2048, tied=True),
 }
 

@@ -139,6 +139,21 @@ def check_served_as_trained(
             )
 
 
+def other_format(tokenizer: "PreTrainedTokenizerBase", template: str) -> str:
+    """What the base's own chat template opens a question with, when ``template`` never writes it ("<|im_start|>user"
+    against "[INST]"); "" when both do, or when the base has no template that can be read."""
+    own = tokenizer.chat_template
+    if not isinstance(own, str):
+        return ""
+    try:
+        rendered = render(own, _TALK[:3], bos_token="", eos_token="")
+        served = render(template, _TALK[:3], bos_token="", eos_token="")
+    except LeyloraError:
+        return ""
+    opening = rendered.partition(_TURNS[0])[0].split()
+    return "" if not opening or opening[-1] in served else opening[-1]
+
+
 class Ending(NamedTuple):
     """What ends an answer: token ids, or texts the model writes when it begins to play the user."""
 

@@ -32,7 +32,8 @@ from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_text
 from leylora.models.cards import GIB, Card, peak_tflops
 from leylora.models.families import FAMILIES, Shape
-from leylora.models.templates import PROBE, check_served_as_trained, served_template, turn_end
+from leylora.models.templates import PROBE, check_served_as_trained, other_format, served_template, turn_end
+from leylora.project import INSTRUCTION_TEMPLATES
 from leylora.training import memory
 from leylora.training.adapter import TRAINED, adapter_folder, write_weights
 from leylora.training.config import Arguments
@@ -213,6 +214,19 @@ def fits(arguments: Arguments, shape: Shape, card: Card | None, attention: str) 
         tight = f"{total}\n{limits}: it may run out; lower max_length if it does"
         return [*facts, Fact("memory", tight, held=False)]
     return [*facts, Fact("memory", f"{total}\n{limits}")]
+
+
+def template_of_base(
+    arguments: Arguments, tokenizer: PreTrainedTokenizerBase, template_name: str, template: str
+) -> None:
+    """Raise UsageError when the base brings a chat template of its own and would get another family's unasked."""
+    if not arguments.template_asked and (mark := other_format(tokenizer, served_template(template))):
+        known = ", ".join(sorted(path.stem for path in INSTRUCTION_TEMPLATES.glob("*.yaml")))
+        raise UsageError(
+            f"{arguments.model.model_name_or_path} has a chat template of its own, which opens questions with "
+            f"{mark!r}, and {template_name} does not; name the one it shall learn with --instruction_template "
+            f"(there: {known})."
+        )
 
 
 def template(

@@ -16,6 +16,9 @@ from leylora.redact import is_secret
 from leylora.training.recipe import Recipe, recipe_of, unexpected
 
 WHAT_RUNS_HERE = "make demo, or: accelerate launch train/sft.py --model tiny-mistral"
+CPU = {"bf16": "false", "dtype": "float32", "optim": "adamw_torch", "gradient_checkpointing": "false"}
+"""What changes where a recipe that needs no card runs without one: float32, and an optimizer that runs there."""
+
 FP16 = ("--bf16", "false", "--fp16", "true", "--dtype", "float16")
 """What a causal model is trained in on cards without bf16 (T4, RTX 20)."""
 
@@ -56,6 +59,7 @@ class Arguments:
     recipe: str  # its name for messages
     config: dict[str, Any]  # the composed recipe with the command line's overrides, as ``run.json`` keeps it
     output: Path  # the adapter folder to make, ``output_dir`` in the recipe
+    template_asked: bool = True  # False: the base is not the recipe's own, and nobody named a template for it
 
 
 def parse(words: list[str]) -> Arguments:
@@ -84,7 +88,10 @@ def parse(words: list[str]) -> Arguments:
     if run.sample_every < 0:
         raise UsageError(f"sample_every counts steps and cannot be {run.sample_every}; 0 switches samples off.")
     output = Path(str(recipe.whole.get("output_dir") or ""))
-    return Arguments(script, training, model, run, recipe.name, recipe.whole, output)
+    asked = "instruction_template" in recipe.overrides or "model_name_or_path" not in recipe.overrides
+    return Arguments(
+        script, training, model, run, recipe.name, recipe.whole, output, asked and bool(run.instruction_template)
+    )
 
 
 def fill(recipe: Recipe, kinds: tuple[Any, ...], without_bf16: tuple[str, ...]) -> tuple[Any, ...]:
@@ -113,6 +120,9 @@ def fill(recipe: Recipe, kinds: tuple[Any, ...], without_bf16: tuple[str, ...]) 
             require_card(card, float(least), instead=WHAT_RUNS_HERE)
         except (TypeError, ValueError):
             raise UsageError(f"{recipe.name}: min_gpu_memory_gib must be a number, not {least}.") from None
+        if card is None and not recipe.is_true("use_cpu"):
+            words.append("--use_cpu=true")
+            words += [f"--{key}={value}" for key, value in CPU.items() if key in known and key not in recipe.overrides]
     card = assumed_card(str(assumed)) if assumed else card
     if card is not None and not card.bf16 and recipe.is_true("bf16"):
         words += without_bf16

@@ -102,6 +102,7 @@ def train(arguments: Arguments, overrides: list[str], work: Path) -> RunRecord |
         template = instruction_template(template_name)
         trained = training_template(template)
         tokenizer = load_tokenizer(base_name, base_revision)
+        checks.template_of_base(arguments, tokenizer, template_name, template)
         facts += checks.template(arguments, tokenizer, template_name, template, trained)
         facts += checks.parents(arguments, shape)
 
