@@ -112,7 +112,7 @@ def read_pairs(reply: str) -> list[tuple[str, str]]:
     found = re.search(r"\[.*\]", reply, re.DOTALL)
     try:
         value: Any = json.loads(found.group(0)) if found else []
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, thousands of nested lists
         return []
     pairs = []
     for one in value if isinstance(value, list) else []:

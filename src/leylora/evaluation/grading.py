@@ -378,7 +378,7 @@ def _passes(check: Mapping[str, Any], text: str) -> bool:
             wanted = sorted(check["keys"])  # a missing key of the rule is found before the text is read
             try:
                 value = json.loads(FENCE.sub("", text))
-            except ValueError:
+            except (ValueError, RecursionError):
                 return False
             return isinstance(value, dict) and sorted(value) == wanted
         case "quoted":
