@@ -35,6 +35,31 @@ def test_both_languages_run_the_same_code() -> None:
     assert len(code("leylora_t4.ipynb")) > 10
 
 
+def test_the_kernel_imports_nothing_of_ours_and_every_command_runs_in_the_environment() -> None:
+    cells = code("leylora_t4.ipynb")
+    kernel = [cell for cell in cells if not cell.startswith("%%bash")]
+    assert not [cell for cell in kernel if "leylora." in cell or "import torch" in cell or "%pip" in cell]
+    first = next(at for at, cell in enumerate(cells) if ".venv/bin" in cell)
+    used = [at for at, cell in enumerate(cells) if "scripts/" in cell or "accelerate launch" in cell]
+    assert first < min(used)
+
+
+@pytest.mark.skipif(
+    "LEYLORA_TEST_INSTALL" not in os.environ, reason="installs from a package index; set LEYLORA_TEST_INSTALL=1"
+)
+def test_the_installing_cells_run_in_an_empty_environment(tmp_path: Path) -> None:
+    """On demand: clone, environment, installation and the check of the card, as the notebook does them."""
+    notebook = nbformat.read(NOTEBOOKS / "leylora_t4.ipynb", as_version=4)
+    last = next(at for at, cell in enumerate(notebook.cells) if "find_card" in cell.source)
+    notebook.cells = notebook.cells[: last + 1]
+    (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    parameters.source = parameters.source.replace('"mistral-7b"', '"tiny-mistral"').replace("https://…", str(ROOT))
+    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed = "".join(out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", []))
+    assert "sin GPU / no GPU" in printed
+    assert (tmp_path / "leylora" / ".venv" / "bin" / "accelerate").is_file()
+
+
 @pytest.mark.slow
 def test_every_cell_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the parameters and the base's steps differ from a user's, and what installs is left out."""

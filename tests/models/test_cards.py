@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from leylora.errors import LeyloraError, UsageError
+from leylora.files import read_json
+from leylora.models import cards
 from leylora.models.cards import (
     HUB_KERNEL,
     KNOWN_CARDS,
@@ -11,6 +15,7 @@ from leylora.models.cards import (
     require_card,
     resolve_attention,
 )
+from leylora.project import ROOT
 
 A100 = Card("NVIDIA A100", 79.1, bf16=True)
 T4 = Card("Tesla T4", 14.6, bf16=False)
@@ -56,7 +61,7 @@ def test_without_the_kernels_package_it_is_said_how_to_get_it(monkeypatch: pytes
         ("NVIDIA GeForce RTX 4090", "RTX 4090", 23.6, True),
         ("4090", "RTX 4090", 23.6, True),
         ("A100 40GB", "A100", 37.3, True),
-        ("V100 32 GB", "V100", 29.8, False),
+        ("T4 32 GB", "T4", 29.8, False),
         ("24GB", "a card", 22.4, True),
         ("Brand-New 48GB", "Brand-New", 44.7, True),
     ],
@@ -73,7 +78,7 @@ def test_every_known_card_can_be_assumed_and_has_a_speed(name: str) -> None:
 
 
 def test_a_card_without_a_size_is_asked_for_one() -> None:
-    with pytest.raises(UsageError, match=r"'Voodoo' says no size; write 'NAME NNGB' or one of: T4, V100"):
+    with pytest.raises(UsageError, match=r"'Voodoo' says no size; write 'NAME NNGB' or one of: T4, RTX 2080 Ti"):
         assumed_card("Voodoo")
 
 
@@ -107,10 +112,54 @@ def test_peaks_by_the_names_drivers_give() -> None:
     assert peak_tflops("NVIDIA A10G") == 70
     assert peak_tflops("NVIDIA A10") == 125
     assert peak_tflops("NVIDIA A100-SXM4-80GB") == 312
-    assert peak_tflops("Tesla V100-SXM2-16GB") == 125
+    assert peak_tflops("Tesla V100-SXM2-16GB") is None
     assert peak_tflops("NVIDIA H100 80GB HBM3") == 989
     assert peak_tflops("NVIDIA H100 PCIe") == 756
     assert peak_tflops("NVIDIA L40S") == 362
     assert peak_tflops("NVIDIA GeForce RTX 3090") == 71.2
     assert peak_tflops("NVIDIA RTX A4000") == 76.7
     assert peak_tflops("NVIDIA Tomorrow 1") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "cuda", "sentence"),
+    [
+        (None, "13.0", "on a GPU machine: check `nvidia-smi`"),
+        ("Kernel Module  535.104.05  Release", "13.0", "needs driver 580 or newer, and 535.104.05 is here"),
+        ("Open Kernel Module for x86_64  580.65.06  Rel", "13.0", "fit; check `nvidia-smi` and CUDA_VISIBLE_DEVICES"),
+        ("Kernel Module  580.65.06", None, "this torch is a build for CPUs"),
+    ],
+)
+def test_why_no_card_is_seen_is_said(
+    text: str | None, cuda: str | None, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "version"
+    if text:
+        file.write_text(f"NVRM version: NVIDIA UNIX {text}\n")
+    found = cards.driver(file)
+    assert (found is None) == (text is None)
+    monkeypatch.setattr(cards, "driver", lambda: found)
+    monkeypatch.setattr(cards, "_cuda", lambda: cuda)
+    with pytest.raises(LeyloraError) as error:
+        require_card(None, 10, instead="make demo")
+    assert sentence in str(error.value)
+    assert "make demo" in str(error.value)
+
+
+def test_a_card_older_than_torch_s_build_is_named() -> None:
+    assert cards._oldest_architecture(["sm_75", "sm_90a", "sm_120", "compute_120"]) == 75
+    assert cards._oldest_architecture([]) == 0
+    with pytest.raises(LeyloraError, match=r"V100-SXM2 is older than the cards .* torch for CUDA 12\.6"):
+        require_card(Card("Tesla V100-SXM2", 15.8, bf16=False, supported=False), 10, instead="make demo")
+
+
+def test_speed_shares_say_whether_they_were_measured() -> None:
+    assert cards.speed_share("NVIDIA H200") == (0.27, True)
+    assert cards.speed_share("Tesla T4") == (0.30, False)
+    assert cards.speed_share("NVIDIA GeForce RTX 4090") == (0.45, False)
+    assert cards.speed_share("none such") == (0.45, False)
+    rows = read_json(ROOT / "benchmarks" / "training.json")["rows"]
+    best = max(row["utilization"] for row in rows if row["contender"] == "ours" and row["checkpointing"])
+    assert cards.MEASURED_SHARES["H200"] == pytest.approx(best * 6 / 4, abs=0.01), (
+        "useful work, counted with recomputing"
+    )

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import transformers
 
 from leylora.errors import LeyloraError, UsageError
 from leylora.models import falcon, load
+from leylora.models.families import KNOWN
 from leylora.models.load import silence_libraries
 from leylora.models.templates import instruction_template
 from leylora.training import checks, sft, trainer
@@ -96,7 +98,16 @@ def test_without_the_base_model_the_estimate_is_still_told(
         dry_run(parse(["--model", "mistral-7b", "--adapter", "law", *words]))
     out = capsys.readouterr().out
     assert " GiB, estimated" in out
-    assert "about 620 tokens/s" in out
+    assert "about 410 tokens/s" in out
+
+
+def test_a_disk_too_small_for_the_download_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(checks.constants, "HF_HUB_CACHE", str(tmp_path / "not" / "yet"))
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda place: SimpleNamespace(free=5e9))
+    name = "mistralai/Mistral-7B-v0.1"
+    with pytest.raises(LeyloraError, match=r"a download of about 14 GiB, and .* has 4\.7 free; .* HF_HOME"):
+        checks.disk(name, KNOWN[name])
+    checks.disk(str(tmp_path), KNOWN[name])  # a folder here is no download
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ flash attention by their positions, sdpa by a block-diagonal mask that transform
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 from leylora.errors import LeyloraError, UsageError, first_line
@@ -21,7 +23,6 @@ HUB_KERNEL = "kernels-community/flash-attn2"
 # rate).
 KNOWN_CARDS: dict[str, tuple[float, bool, float]] = {
     "T4": (14.6, False, 65),
-    "V100": (15.8, False, 125),
     "RTX 2080 Ti": (10.8, False, 53.8),
     "RTX A4000": (15.7, True, 76.7),
     "RTX A5000": (23.7, True, 111.1),
@@ -53,12 +54,28 @@ KNOWN_CARDS: dict[str, tuple[float, bool, float]] = {
 }
 
 
+# The share of its peak that a card reaches in training with checkpointing, all FLOPs counted. Measured:
+# benchmarks/training.json. Estimated: published runs reach 0.44 to 0.69; a T4 is held back by its 70 W.
+MEASURED_SHARES = {"H200": 0.27}
+ESTIMATED_SHARES = {"T4": 0.30, "H100": 0.27, "GH200": 0.27, "B200": 0.27}
+ESTIMATED_SHARE = 0.45
+
+
+def speed_share(name: str) -> tuple[float, bool]:
+    """The share of its peak that the card of this name reaches in training, and whether that was measured."""
+    known = _known(name)
+    if known in MEASURED_SHARES:
+        return MEASURED_SHARES[known], True
+    return ESTIMATED_SHARES.get(known or "", ESTIMATED_SHARE), False
+
+
 class Card(NamedTuple):
     """An NVIDIA GPU, by the name the driver reports. All of its memory: a "16 GB" T4 has 14.6 GiB."""
 
     name: str
     memory_gib: float
     bf16: bool  # computes in bfloat16 (Ampere and later)
+    supported: bool = True  # by the CUDA that torch was built with
 
 
 def find_card() -> Card | None:
@@ -69,7 +86,17 @@ def find_card() -> Card | None:
         return None
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     # By compute capability: torch's own question also counts slow emulation on older cards as support.
-    return Card(properties.name, properties.total_memory / GIB, bf16=properties.major >= 8)
+    return Card(
+        properties.name,
+        properties.total_memory / GIB,
+        bf16=properties.major >= 8,
+        supported=10 * properties.major + properties.minor >= _oldest_architecture(torch.cuda.get_arch_list()),
+    )
+
+
+def _oldest_architecture(built_for: list[str]) -> int:
+    """Of ``["sm_75", "sm_90", ...]``, the first: a build for CUDA 13 begins at 75, so that a V100 (70) is too old."""
+    return min((int(found[1]) for arch in built_for if (found := re.match(r"sm_(\d+)", arch))), default=0)
 
 
 def assumed_card(text: str) -> Card:
@@ -99,9 +126,14 @@ def assumed_card(text: str) -> Card:
 
 def peak_tflops(card: str) -> float | None:
     """The peak of the card that the driver calls ``card``, or None when it is not in the table."""
+    known = _known(card)
+    return KNOWN_CARDS[known][2] if known else None
+
+
+def _known(card: str) -> str | None:
+    """The name in the table of the card that the driver calls ``card``."""
     words = f" {card.replace('-', ' ')} "
-    known = [name for name in KNOWN_CARDS if f" {name} " in words]
-    return KNOWN_CARDS[max(known, key=len)][2] if known else None
+    return max((name for name in KNOWN_CARDS if f" {name} " in words), key=len, default=None)
 
 
 def require_card(card: Card | None, memory_gib: float, *, instead: str) -> None:
@@ -113,14 +145,50 @@ def require_card(card: Card | None, memory_gib: float, *, instead: str) -> None:
         return
     if card is None:
         raise LeyloraError(
-            f"This recipe needs an NVIDIA GPU with {memory_gib:g} GiB and none was found (on a GPU machine: check "
-            f"`nvidia-smi` and that torch is a CUDA build). What runs here: {instead}"
+            f"This recipe needs an NVIDIA GPU with {memory_gib:g} GiB and none was found{_why_none()}. What runs here: "
+            f"{instead}"
+        )
+    if not card.supported:
+        raise LeyloraError(
+            f"{card.name} is older than the cards this torch was built for (CUDA {_cuda()}); install torch for CUDA "
+            f"12.6 from PyTorch's index. What runs here as it is: {instead}"
         )
     if card.memory_gib < memory_gib:
         raise LeyloraError(
             f"This recipe needs {memory_gib:g} GiB of GPU memory and {card.name} has {card.memory_gib:.1f}; lower "
             f"max_length, then min_gpu_memory_gib in the recipe. What runs here as it is: {instead}"
         )
+
+
+def _cuda() -> str | None:
+    import torch
+
+    return torch.version.cuda
+
+
+def driver(place: Path = Path("/proc/driver/nvidia/version")) -> str | None:
+    """The version of the NVIDIA driver on this machine, or None where there is none to be seen."""
+    with suppress(OSError):
+        if found := re.search(r"Kernel Module.*?\b(\d{3}\.\d+(?:\.\d+)?)\b", place.read_text("utf-8", "replace")):
+            return found[1]
+    return None
+
+
+OLDEST_DRIVERS = {"13": 580, "12": 525}
+"""By CUDA's major version: the first driver that runs it (NVIDIA's release notes)."""
+
+
+def _why_none() -> str:
+    """What keeps torch from seeing a card that may be there."""
+    cuda, version = _cuda(), driver()
+    if version is None:
+        return " (on a GPU machine: check `nvidia-smi`)"
+    if cuda is None:
+        return f": the driver {version} is here, but this torch is a build for CPUs; install its CUDA build"
+    least = OLDEST_DRIVERS.get(cuda.partition(".")[0], 0)
+    if int(version.partition(".")[0]) < least:
+        return f": torch was built for CUDA {cuda}, which needs driver {least} or newer, and {version} is here"
+    return f": the driver {version} and torch for CUDA {cuda} fit; check `nvidia-smi` and CUDA_VISIBLE_DEVICES"
 
 
 def resolve_attention(

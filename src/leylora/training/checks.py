@@ -8,6 +8,7 @@
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from accelerate.utils import parse_flag_from_env
 from datasets import Dataset
+from huggingface_hub import constants
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from rich.table import Table
 from rich.text import Text
@@ -30,6 +32,7 @@ from leylora.adapters.config import CONFIG_FILE, read_config
 from leylora.adapters.files import WEIGHTS_FILE, open_adapter
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_text
+from leylora.models.bases import is_here
 from leylora.models.cards import GIB, Card, peak_tflops
 from leylora.models.families import FAMILIES, Shape
 from leylora.models.templates import PROBE, check_served_as_trained, other_format, served_template, turn_end
@@ -214,6 +217,21 @@ def fits(arguments: Arguments, shape: Shape, card: Card | None, attention: str) 
         tight = f"{total}\n{limits}: it may run out; lower max_length if it does"
         return [*facts, Fact("memory", tight, held=False)]
     return [*facts, Fact("memory", f"{total}\n{limits}")]
+
+
+def disk(base_name: str, shape: Shape) -> None:
+    """Raise LeyloraError when a base that must be downloaded, at two bytes a weight, does not fit the disk."""
+    if is_here(base_name):
+        return
+    cache = Path(constants.HF_HUB_CACHE)
+    there = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    needed = 2 * (shape.linear_parameters + shape.embedding_parameters) + GIB  # and what is written beside it
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise LeyloraError(
+            f"{base_name} is a download of about {needed / GIB:.0f} GiB, and {there} has {free / GIB:.1f} free; free "
+            "some space, or set HF_HOME to a larger disk."
+        )
 
 
 def template_of_base(

@@ -19,13 +19,10 @@ from typing import NamedTuple
 from torch import nn
 from transformers import PretrainedConfig
 
-from leylora.models.cards import GIB, Card, peak_tflops
+from leylora.models.cards import GIB, Card, peak_tflops, speed_share
 from leylora.models.families import Shape
 
 CONTEXT_BYTES = 0.6 * GIB  # CUDA's own, cuBLAS workspaces and what the allocator cannot use
-SPEED_SHARE = 0.45
-"""Share of a card's peak that stock kernels reach with checkpointing, all FLOPs counted (published: 44 to 69 %)."""
-
 TOO_HIGH = 1.15
 """The most by which the estimate exceeded a published peak; only a run beyond this is certain not to fit."""
 FASTEST = 700  # TFLOP/s from which on selective checkpointing costs more than it saves: Hopper and later
@@ -131,7 +128,7 @@ def tokens_per_second(sizes: Sizes, card: Card) -> float | None:
     # with checkpointing forward twice and the gradient of the input; attention is over half a row
     again, passes = (6, 4.5) if sizes.checkpointing else (4, 3.5)
     attention = 2.0 * sizes.length * sizes.shape.query_width * sizes.shape.layers
-    return peak * 1e12 * SPEED_SHARE / (again * sizes.shape.matmul_parameters + passes * attention)
+    return peak * 1e12 * speed_share(card.name)[0] / (again * sizes.shape.matmul_parameters + passes * attention)
 
 
 def headline(sizes: Sizes, card: Card) -> str:

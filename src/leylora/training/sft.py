@@ -92,6 +92,8 @@ def train(arguments: Arguments, overrides: list[str], work: Path) -> RunRecord |
         facts += checks.settings(arguments, attention)
         if known := KNOWN.get(base_name):
             facts += checks.fits(arguments, known, card, attention[0])  # needs no download
+            if not dry:
+                checks.disk(base_name, known)
 
         # ---- configuration, template, tokenizer
         config = load_config(base_name, base_revision)
