@@ -22,12 +22,13 @@ import os
 import sys
 
 from leylora import console
-from leylora.training.distributed import rank_zero_output
+from leylora.training.distributed import rank_zero_output, use_all_cores
 from leylora.training.recipe import recipe_of, wants_config
 
 # Before torch is imported. Packed rows are of unlike lengths; memory that can grow in place does not fragment.
 if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+use_all_cores()
 
 
 @rank_zero_output()

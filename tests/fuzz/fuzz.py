@@ -206,7 +206,7 @@ def _read_base(file: Path) -> Any:
 def _make_reply(folder: Path, rng: random.Random) -> Path:
     pairs = json.dumps([{"pregunta": "¿Cuándo abren?", "respuesta": "Los lunes."}], ensure_ascii=False)
     reply = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
-    reply["choices"] = [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": pairs}}]  # type: ignore[assignment]
+    reply["choices"] = [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": pairs}}]
     (folder / "reply.json").write_text(json.dumps(reply))
     return folder / "reply.json"
 

@@ -155,3 +155,14 @@ def test_training_lets_memory_grow_in_place_unless_told_otherwise(monkeypatch: p
             monkeypatch.delenv("PYTORCH_ALLOC_CONF")
         runpy.run_path(str(ROOT / "train" / "sft.py"), run_name="imported")
         assert os.environ["PYTORCH_ALLOC_CONF"] == wanted
+
+
+def test_a_seed_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="seed must lie between 0 and 4294967295, not -1"):
+        parse(["--model", "tiny-mistral", "--adapter", "law", "--seed", "-1"])
+
+
+def test_a_secret_among_the_keys_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError, match="hub_token is a secret") as error:
+        parse(["--model", "tiny-mistral", "--adapter", "law", "--hub_token=hf_Planted0123456789"])
+    assert "Planted" not in str(error.value)

@@ -17,6 +17,7 @@ from leylora.project import ROOT
 from leylora.training import checks
 from leylora.training.adapter import whole_weights
 from leylora.training.config import parse
+from leylora.training.distributed import use_all_cores
 from leylora.training.record import RunRecord
 from leylora.training.sft import run
 
@@ -164,3 +165,25 @@ def test_only_the_trained_adapter_is_gathered() -> None:
     outer = torch.nn.Module()
     outer.add_module("lora_A", model)
     assert list(whole_weights(outer)) == ["lora_A.default.weight", "lora_A.default.bias"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "launcher", "threads"),
+    [
+        ({"OMP_NUM_THREADS": "1", "ACCELERATE_MIXED_PRECISION": "no"}, b"HOME=/root\0", "all"),
+        ({"OMP_NUM_THREADS": "1", "ACCELERATE_MIXED_PRECISION": "no"}, b"OMP_NUM_THREADS=1\0HOME=/root", "1"),
+        ({"OMP_NUM_THREADS": "1"}, b"HOME=/root", "1"),
+        ({"OMP_NUM_THREADS": "3", "ACCELERATE_MIXED_PRECISION": "no"}, b"HOME=/root", "3"),
+        ({"OMP_NUM_THREADS": "1", "ACCELERATE_MIXED_PRECISION": "no", "WORLD_SIZE": "2"}, b"HOME=/root", "1"),
+    ],
+)
+def test_all_cores_are_used_where_nobody_chose(
+    environment: dict[str, str], launcher: bytes, threads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("OMP_NUM_THREADS", "ACCELERATE_MIXED_PRECISION", "WORLD_SIZE"):
+        monkeypatch.delenv(key, raising=False)
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    (tmp_path / "environ").write_bytes(launcher)
+    use_all_cores(tmp_path / "environ")
+    assert os.environ["OMP_NUM_THREADS"] == (str(len(os.sched_getaffinity(0))) if threads == "all" else threads)

@@ -29,8 +29,10 @@ from leylora.training.config import parse
 from leylora.training.recipe import adapter_names, compose, model_names, recipe_of, wants_config
 from leylora.training.sft import dry_run
 
-SMALL = ("qwen3-0.6b", "qwen3-1.7b", "qwen3-4b", "qwen3-14b", "smollm2-135m-instruct", "smollm2-360m-instruct")
-SMALL += ("salamandra-2b-instruct", "salamandra-7b-instruct")
+SMALL = (
+    *("qwen3-0.6b", "qwen3-1.7b", "qwen3-4b", "qwen3-14b", "smollm2-135m-instruct", "smollm2-360m-instruct"),
+    *("salamandra-2b-instruct", "salamandra-7b-instruct"),
+)
 # Of models that differ from another one in their sizes only, one adapter says as much as four.
 SHIPPED = [(model, adapter) for model in model_names() for adapter in (["law"] if model in SMALL else adapter_names())]
 LARGE = [model for model in model_names() if not model.startswith("tiny")]

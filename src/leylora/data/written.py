@@ -32,7 +32,6 @@ from leylora.text import fold, one_line
 
 QUESTIONS = ROOT / "data" / "questions"
 Split = Literal["train", "development", "test"]
-SPLITS: tuple[Split, ...] = ("train", "development", "test")
 THEMES = (
     *("labour", "transit", "violence", "family", "tenancy", "debt", "arrest", "defence", "property"),
     *("constitutional", "penal", "procedure", "consumer", "contracts", "inheritance", "other"),
@@ -122,14 +121,14 @@ def question_split(article: str) -> Split:
 
 
 def load_questions(*paths: Path) -> list[WrittenQuestion]:
-    """The questions of files, by default of all three parts.
+    """The questions of files, by default all of `QUESTIONS`.
 
     Raises:
         LeyloraError: a line is no question, or two have the same id; the message names file and line.
     """
     rows: list[WrittenQuestion] = []
     seen: set[str] = set()
-    for path in paths or [QUESTIONS / f"{split}.jsonl" for split in SPLITS]:
+    for path in paths or sorted(QUESTIONS.glob("*.jsonl")):
         for line, raw in read_jsonl(path):
             try:
                 row = WrittenQuestion.model_validate(raw)

@@ -123,6 +123,7 @@ def settings(arguments: Arguments, attention: tuple[str, str]) -> list[Fact]:
         "lora_modules_to_save": (model.lora_modules_to_save, "embeddings and head stay those of the base"),
         "lora_target_parameters": (model.lora_target_parameters, "name layers in lora_target_modules"),
         "load_in_8bit": (model.load_in_8bit, "use load_in_4bit, or neither"),
+        "push_to_hub": (training.push_to_hub, "a run sends nothing away; upload the finished folder with `hf upload`"),
         "use_dora": (model.use_dora, "DoRA does not fit a plain adapter that loads everywhere"),
         "use_peft: false": (whole, "an adapter is what is trained; full fine-tuning is not offered"),
         "assistant_only_loss: false": (not training.assistant_only_loss, "only answers are trained"),

@@ -85,6 +85,8 @@ def parse(words: list[str]) -> Arguments:
         raise UsageError(f"replay_fraction must lie between 0 and 1, not {run.replay_fraction:g}.")
     if run.assume_gpu and not run.dry_run:
         raise UsageError("assume_gpu only makes sense with --dry_run true: a run takes the card that is there.")
+    if not 0 <= training.seed < 2**32:
+        raise UsageError(f"seed must lie between 0 and 4294967295, not {training.seed}.")
     if run.sample_every < 0:
         raise UsageError(f"sample_every counts steps and cannot be {run.sample_every}; 0 switches samples off.")
     output = Path(str(recipe.whole.get("output_dir") or ""))

@@ -8,9 +8,28 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from leylora import console
 from leylora.errors import LeyloraError
+
+
+def use_all_cores(parent: Path | None = None) -> None:
+    """Let torch use every core where nobody chose: `accelerate launch` sets one thread for a process without a card,
+    which trains a small model at 84 instead of 143 tokens a second on two cores.
+
+    Whether a person chose shows in the launcher's own environment (Linux); elsewhere its choice stays.
+    """
+    if os.environ.get("OMP_NUM_THREADS") != "1" or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return
+    if "ACCELERATE_MIXED_PRECISION" not in os.environ:  # which `accelerate launch` sets
+        return
+    try:
+        given = (parent or Path(f"/proc/{os.getppid()}/environ")).read_bytes().split(b"\0")
+    except OSError:
+        return
+    if not any(one.startswith(b"OMP_NUM_THREADS=") for one in given):
+        os.environ["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
 
 
 @contextmanager
