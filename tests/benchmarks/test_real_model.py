@@ -1,0 +1,38 @@
+"""The benchmark of a real model at its smallest, on a stand-in: what is done is kept, and every variant gets a row."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from leylora.files import read_json_object
+from leylora.laws.parse import parse_file
+from leylora.project import ROOT, SAMPLES
+
+
+def test_a_run_at_its_smallest_and_again(
+    tiny_base: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = importlib.util.spec_from_file_location("real_model", ROOT / "benchmarks" / "real_model.py")
+    assert spec is not None
+    assert spec.loader is not None
+    real_model = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(real_model)
+    monkeypatch.chdir(tmp_path)
+    law = parse_file(SAMPLES / "ley-de-muestra.pdf")
+    law.save(tmp_path / "laws" / law.id)
+    words = ["--base", str(tiny_base("tiny-mistral")), "--laws", "laws", "--model", "tiny-mistral", "--work", "work"]
+    words += ["--steps", "1", "--seeds", "1", "--limit", "4", "--out", "rows.json"]
+    first = CliRunner().invoke(real_model.app, words, catch_exceptions=False)
+    assert first.exit_code == 0
+    found = read_json_object(tmp_path / "rows.json")
+    assert [row["variant"] for row in found["rows"]] == list(real_model.VARIANTS)
+    assert all("bits_per_byte" in row for row in found["rows"])
+    assert found["rows"][2]["tokens"] > 0
+    weights = (tmp_path / "work" / "seed-1" / "law" / "adapter_model.safetensors").stat().st_mtime_ns
+    assert CliRunner().invoke(real_model.app, words, catch_exceptions=False).exit_code == 0
+    assert (tmp_path / "work" / "seed-1" / "law" / "adapter_model.safetensors").stat().st_mtime_ns == weights
+    refused = CliRunner().invoke(real_model.app, ["--base", "x"])
+    assert "Name the parsed laws" in str(refused.exception)
