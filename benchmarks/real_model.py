@@ -87,12 +87,14 @@ def datasets(laws: Path, instructions: Sequence[Path], work: Path) -> dict[str, 
     return made
 
 
-def trained(model: str, base: Path, data: dict[str, Path], seed: int, steps: int, work: Path) -> dict[str, Path]:
-    """The adapters of one seed, the merged one last."""
+def trained(
+    model: str, base: Path, data: dict[str, Path], seed: int, steps: int, work: Path, keys: dict[str, str]
+) -> dict[str, Path]:
+    """The adapters of one seed, the merged one last; ``keys`` are further keys of the recipe."""
     folders = {skill: work / f"seed-{seed}" / skill for skill in ("instructions", "law")}
     for skill, folder in folders.items():
         changes = {"model_name_or_path": str(base), "dataset_name": str(data[skill]), "max_steps": str(steps)}
-        changes |= {"seed": str(seed), "eval_strategy": "no", "sample_every": "0", "save_steps": "40"}
+        changes |= {"seed": str(seed), "eval_strategy": "no", "sample_every": "0", "save_steps": "40"} | keys
         do(Training(model, skill, folder, changes), launch=in_this_process)
     merged = work / f"seed-{seed}" / "merged"
     do(Merging(merged, (Parent(folders["instructions"]), Parent(folders["law"])), picture=False), overwrite=True)
@@ -139,6 +141,7 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="How often it is all done.")] = 2,
     limit: Annotated[int, typer.Option(min=4, help="Questions.")] = 120,
     instructions: Annotated[list[Path] | None, typer.Option(help="Instruction files besides the samples.")] = None,
+    key: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of the recipe, for the trainings.")] = None,
     unpack_: Annotated[Path | None, typer.Option("--unpack", help="First write --base from this GGUF file.")] = None,
     work: Annotated[Path, typer.Option(help="Where datasets, adapters and answers go.")] = WORK,
     out: Annotated[Path, typer.Option(help="Where to write the rows.")] = OUT,
@@ -154,10 +157,10 @@ def main(
     data = datasets(laws, instructions or [], work)
     rows: list[dict[str, Any]] = []
     card = find_card()
-    facts = {"base": base.name, "recipe": model, "steps": steps, "device": card.name if card else "CPU"}
+    facts = {"base": base.name, "recipe": model, "steps": steps, "keys": key, "device": card.name if card else "CPU"}
     for seed in range(1, seeds + 1):
         started = time.monotonic()
-        adapters = trained(model, base, data, seed, steps, work)
+        adapters = trained(model, base, data, seed, steps, work, dict(one.split("=", 1) for one in key or []))
         records = {skill: read_json_object(adapters[skill] / "run.json") for skill in ("instructions", "law")}
         seconds = time.monotonic() - started
         results = compare(
