@@ -113,6 +113,14 @@ def scores(results: Results, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
+def paired(results: Results, seed: int) -> list[dict[str, Any]]:
+    """The paired differences of the variants on the same questions, Holm-corrected."""
+    keys = ("variant", "against", "metric", "value", "low", "high", "p", "p_holm", "n", "better", "worse")
+    wanted = ("score", "bits_per_byte", "citation_f1")
+    found = [one for one in results.scores.differences if one.part == "all" and one.metric in wanted]
+    return [{key: getattr(one, key) for key in keys} | {"seed": seed} for one in found]
+
+
 def table(rows: Sequence[dict[str, Any]]) -> Table:
     shown = Table("seed", "variant", box=SIMPLE_HEAD)
     for heading, _ in SHOWN.values():
@@ -156,6 +164,7 @@ def main(
         return
     data = datasets(laws, instructions or [], work)
     rows: list[dict[str, Any]] = []
+    differences: list[dict[str, Any]] = []
     card = find_card()
     facts = {"base": base.name, "recipe": model, "steps": steps, "keys": key, "device": card.name if card else "CPU"}
     for seed in range(1, seeds + 1):
@@ -178,9 +187,10 @@ def main(
             record = records.get(row["variant"])
             row |= {"tokens": record["tokens"], "train_loss": record["train_loss"]} if record else {}
         rows += mine
+        differences += paired(results, seed)
         sizes = {skill: record["rows"] for skill, record in records.items()}
         extra = {"rows_trained_on": sizes, "training_seconds": round(seconds), "peak_gib": peak_memory_gib()[0]}
-        write_json(out, {**facts, **extra, "versions": installed_versions(), "rows": rows})
+        write_json(out, {**facts, **extra, "versions": installed_versions(), "rows": rows, "paired": differences})
     console.out.print(table(rows))
     console.note(f"Wrote {out}.")
 

@@ -31,8 +31,17 @@ def test_a_run_at_its_smallest_and_again(
     assert [row["variant"] for row in found["rows"]] == list(real_model.VARIANTS)
     assert all("bits_per_byte" in row for row in found["rows"])
     assert found["rows"][2]["tokens"] > 0
+    assert {one["metric"] for one in found["paired"]} >= {"score", "bits_per_byte"}
     weights = (tmp_path / "work" / "seed-1" / "law" / "adapter_model.safetensors").stat().st_mtime_ns
     assert CliRunner().invoke(real_model.app, words, catch_exceptions=False).exit_code == 0
     assert (tmp_path / "work" / "seed-1" / "law" / "adapter_model.safetensors").stat().st_mtime_ns == weights
     refused = CliRunner().invoke(real_model.app, ["--base", "x"])
     assert "Name the parsed laws" in str(refused.exception)
+
+
+def test_the_published_table_is_what_was_measured() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
+    for row in read_json_object(ROOT / "benchmarks" / "real_model.json")["rows"]:
+        score, bits = row["score"], row["bits_per_byte"]
+        cells = f"{score['value'] * 100:.0f} [{score['low'] * 100:.0f}–{score['high'] * 100:.0f}]"
+        assert f"| {cells} | {bits['value']:.2f} [{bits['low']:.2f}–{bits['high']:.2f}] |" in text
