@@ -71,6 +71,13 @@ def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
     )
 
 
+def check_ordinary(path: Path) -> None:
+    """Raise LeyloraError when ``path`` is there and neither a file nor a folder: opening a pipe waits for ever, and a
+    device may have no end. For the readers of large files, which other libraries open."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise LeyloraError(f"{path} is no ordinary file but a pipe, a device or the like; copy its content to one.")
+
+
 def read_text(path: Path, largest: int = LARGEST_TEXT) -> str:
     """The text of a UTF-8 file (a byte-order mark is dropped, line ends become ``\\n``). Raises as `read_bytes`, and
     when the bytes are not UTF-8."""

@@ -3,12 +3,15 @@
 
 import json
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -16,6 +19,7 @@ import pytest
 from leylora.adapters.adapted import AdaptedModel
 from leylora.adapters.discover import adapters_of
 from leylora.chat.dialogue import NOTICE, Chat, ChatSettings
+from leylora.chat.guard import impatient
 from leylora.grounding.index import open_laws
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Article, Law
@@ -265,6 +269,22 @@ def test_a_question_that_is_too_long_comes_back(tab: "Callable[[], Page]") -> No
     page.wait_for_selector("#enviar:visible")
     assert page.input_value("#pregunta textarea").startswith("artículo artículo")
     assert page.locator("#chat .user.message").count() == 0
+
+
+def test_the_page_hangs_up_on_half_sent_headers(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    from leylora.chat import page
+
+    monkeypatch.setattr(page, "impatient", lambda protocol: impatient(protocol, 0.3))
+    demo = page.launch(page.Page(chat))
+    try:
+        place = urlsplit(str(demo.local_url))
+        with socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=10) as half:
+            half.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+            with suppress(ConnectionResetError):
+                assert half.recv(100) == b""
+        assert httpx.get(f"{demo.local_url}config").status_code == 200
+    finally:
+        demo.close(verbose=False)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from leylora.chat.guard import LocalOnly
+from leylora.chat.guard import LocalOnly, impatient
 
 
 def status(headers: list[tuple[bytes, bytes]], path: str = "/", kind: str = "http", **options: Any) -> int:
@@ -64,3 +64,41 @@ def test_closed_paths_and_other_names() -> None:
 
 def test_what_is_no_request_passes() -> None:
     assert status([], kind="lifespan") == 200
+
+
+async def _talk(chunks: list[bytes], seconds: float) -> tuple[bytes, float]:
+    """What an echoing server with that patience answers to these chunks, and how long the connection stayed open."""
+
+    class Echo(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(data.upper())  # type: ignore[attr-defined]
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(impatient(Echo, seconds), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    start, answer = loop.time(), b""
+    for chunk in chunks:
+        writer.write(chunk)
+        await asyncio.sleep(0.02)
+    try:
+        async with asyncio.timeout(0.6):
+            while piece := await reader.read(100):
+                answer += piece
+    except (TimeoutError, ConnectionError):
+        pass
+    open_for = loop.time() - start
+    writer.close()
+    server.close()
+    return answer, open_for
+
+
+def test_half_sent_headers_are_given_up_and_whole_ones_are_not() -> None:
+    answer, open_for = asyncio.run(_talk([b"get / http/1.1\r\n", b"host: x\r\n"], 0.2))
+    assert answer == b"GET / HTTP/1.1\r\nHOST: X\r\n"
+    assert open_for < 0.5
+    answer, open_for = asyncio.run(_talk([b"get / http/1.1\r\nhost: x\r", b"\n\r\n", b"more"], 0.2))
+    assert answer.endswith(b"MORE")
+    assert open_for > 0.5, "a connection that asked stays"

@@ -20,6 +20,15 @@ from leylora.data.readers import FORMATS, Draft, InstructionSource, Record, Reco
 from leylora.errors import LeyloraError, UsageError
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
+def test_a_pipe_and_a_device_are_not_waited_for(tmp_path: Path, suffix: str) -> None:
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    (tmp_path / f"zero{suffix}").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(LeyloraError, match="is no ordinary file"):
+            list(read_records(tmp_path / f"{name}{suffix}"))
+
+
 def test_json_lines_report_bad_lines_and_go_on(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     lines = [b'{"a": 1}', b"{broken", b"", '{"a": "año"}'.encode("latin-1"), b"[1]", b"null", b'{"a": 2}']

@@ -4,10 +4,13 @@ A web site that a person visits can send requests to 127.0.0.1, and can make its
 the browser then treats our page as that site's. The name is in the Host header, which a page cannot forge.
 """
 
+import asyncio
 import re
 from collections.abc import Collection
 from typing import Any
 
+SECONDS_FOR_HEADERS = 15.0
+LONGEST_HEADERS = 1 << 16  # bytes that are looked at for their end
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(rb"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.\-]+)(?::[0-9]{1,5})?")
 _ORIGIN = re.compile(rb"https?://(?P<host>.+)")
@@ -51,3 +54,28 @@ class LocalOnly:
                 return False
         path = "/" + str(scope.get("path", "")).strip("/")
         return not any(path == one or path.startswith(f"{one}/") for one in self.closed)
+
+
+def impatient(protocol: type[Any], seconds: float = SECONDS_FOR_HEADERS) -> type[Any]:
+    """uvicorn's ``protocol`` (an `asyncio.Protocol` for HTTP/1), which closes a connection that has not sent whole
+    headers within ``seconds``: uvicorn itself waits for ever, and each waiting connection holds a place."""
+
+    class Impatient(protocol):  # type: ignore[misc]
+        def connection_made(self, transport: Any) -> None:
+            self._head: bytes | None = b""
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._give_up, transport)
+            super().connection_made(transport)
+
+        def data_received(self, data: bytes) -> None:
+            if self._head is not None:
+                self._head = (self._head + data)[-LONGEST_HEADERS:]
+                if b"\r\n\r\n" in self._head:
+                    self._head = None
+                    self._timer.cancel()
+            super().data_received(data)
+
+        def _give_up(self, transport: Any) -> None:
+            if self._head is not None and transport.get_protocol() is self:
+                transport.abort()
+
+    return Impatient

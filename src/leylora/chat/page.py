@@ -32,7 +32,7 @@ from leylora.chat.dialogue import (
     too_long,
     verdict,
 )
-from leylora.chat.guard import LocalOnly
+from leylora.chat.guard import LocalOnly, impatient
 from leylora.errors import LeyloraError, UsageError
 from leylora.grounding.checker import CheckedCitation, explain, marked
 from leylora.grounding.citations import IndexedArticle
@@ -319,6 +319,8 @@ def launch(page: Page, port: int = 0) -> gr.Blocks:
         css=CSS,
         theme=theme,
     )
+    config = demo.server.config  # read for each new connection
+    config.http_protocol_class = impatient(config.http_protocol_class)
     return demo
 
 

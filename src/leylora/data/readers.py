@@ -20,7 +20,7 @@ import pyarrow.parquet
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from leylora.errors import LeyloraError, UsageError, first_line
-from leylora.files import read_json
+from leylora.files import check_ordinary, read_json
 
 Chats = Literal["messages", "sharegpt", "oasst"]
 Pairs = Literal["alpaca", "dolly", "argilla", "aya", "prompt-completion", "question-answer"]
@@ -145,6 +145,7 @@ def read_records(path: Path) -> Iterator[Record | RecordFault]:
         return
     if not path.exists():
         raise LeyloraError(f"{path} does not exist; check the path.")
+    check_ordinary(path)
     match path.suffix:
         case ".jsonl" | ".ndjson":
             yield from _json_lines(path)
