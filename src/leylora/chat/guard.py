@@ -60,7 +60,7 @@ def impatient(protocol: type[Any], seconds: float = SECONDS_FOR_HEADERS) -> type
     """uvicorn's ``protocol`` (an `asyncio.Protocol` for HTTP/1), which closes a connection that has not sent whole
     headers within ``seconds``: uvicorn itself waits for ever, and each waiting connection holds a place."""
 
-    class Impatient(protocol):  # type: ignore[misc]
+    class Impatient(protocol):
         def connection_made(self, transport: Any) -> None:
             self._head: bytes | None = b""
             self._timer = asyncio.get_running_loop().call_later(seconds, self._give_up, transport)
