@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 FAMILY ?= tiny-mistral
 LAW ?=
+BASE ?=
 
 # Threads that wait asleep, not spinning: several times faster for small models on a machine that has other work too.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -27,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/python scripts/demo.py --family '$(FAMILY)' $(if $(LAW),--law '$(LAW)')
+	$(BIN)/python scripts/demo.py --family '$(FAMILY)' $(if $(LAW),--law '$(LAW)') $(if $(BASE),--base '$(BASE)')
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)

@@ -1,5 +1,8 @@
 """The whole job on small models: a law's PDF and Spanish instructions in, a merged adapter and a comparison out.
 
+The tiny models are made here, of random weights. A recipe for a CPU (smollm2-135m, qwen3-0.6b, ...) does the same with
+a pretrained base, from the Hub or a folder, in as few steps as a demo allows.
+
 Each stage calls what a user would call, or the library function behind it; training goes through
 ``accelerate launch train/sft.py`` like a real run. Bases and adapters whose inputs have not changed are kept
 from the last time, so an interrupted demo goes on where it was.
@@ -17,6 +20,7 @@ from leylora.adapters.merge import Parent
 from leylora.combining import Merging, Training, compare_variants, do, print_table
 from leylora.data.build import build
 from leylora.data.mixture import Mixture
+from leylora.errors import UsageError
 from leylora.evaluation.items import Sources
 from leylora.evaluation.report import write_report
 from leylora.evaluation.run import CompareSettings, compare
@@ -24,8 +28,9 @@ from leylora.files import read_jsonl, write_json
 from leylora.laws.law import Law
 from leylora.laws.parse import parse_file
 from leylora.models.bases import TINY_BASES
-from leylora.models.tiny import check_family, make_tiny_base
+from leylora.models.tiny import FAMILIES, make_tiny_base
 from leylora.project import GENERATION_PRESETS, LORA, MIXTURES, SAMPLES
+from leylora.training.recipe import compose, model_names
 from leylora.webui.export import export
 
 BUILD = Path("data/build")
@@ -34,6 +39,10 @@ BASE_STEPS, QUICK_STEPS = 260, 4
 QUESTIONS, ANSWER_TOKENS = 24, 40  # a suite, an answer: enough to show the page in less than a minute a model
 COMBINED = ("plain-merge", "combined")
 LABELS = {"plain-merge": "plain merge of the two", "combined": "law on top, with replay"}
+REAL = {"per_device_train_batch_size": "4", "gradient_accumulation_steps": "1", "max_length": "512"}
+REAL |= {"learning_rate": "1e-3", "eval_strategy": "no", "save_strategy": "no", "sample_every": "0"}
+"""What a demo changes in the recipe of a pretrained base: 2,048 tokens a step, and steps that move something."""
+REAL_STEPS = {"combined-on-top": 24}
 ROLES = {"instructions": "instructions", "law": "law", "merged": "combined"}  # role in the report: adapter
 
 
@@ -42,19 +51,39 @@ class Demo:
     """One demo.
 
     Attributes:
-        family: which small model, one of `leylora.models.tiny.FAMILIES`.
+        family: which small model: one of `leylora.models.tiny.FAMILIES`, or a recipe for a CPU.
         law_file: a real law instead of the sample, or None.
         quick: a few steps a training: everything runs, the figures mean nothing.
         base_steps: steps of the base's pre-training.
+        base_folder: where a pretrained base lies, in place of the Hub.
     """
 
     family: str
     law_file: Path | None = None
     quick: bool = False
     base_steps: int = BASE_STEPS
+    base_folder: Path | None = None
 
     def __post_init__(self) -> None:
-        check_family(self.family)
+        small = [name for name in real_bases() if name.startswith(self.family)]
+        if self.family not in FAMILIES and len(small) != 1:
+            raise UsageError(
+                f"There is no small model '{self.family}'; there are {', '.join([*FAMILIES, *real_bases()])}."
+            )
+        if self.base_folder is not None and self.tiny:
+            raise UsageError(f"The base of {self.family} is made here; leave BASE out, or name a real model's recipe.")
+        if self.base_folder is not None and not (self.base_folder / "config.json").is_file():
+            raise UsageError(f"{self.base_folder} is not the folder of a base model: it holds no config.json.")
+
+    @property
+    def tiny(self) -> bool:
+        """Whether the base is made here."""
+        return self.family in FAMILIES
+
+    @property
+    def recipe(self) -> str:
+        """The name of the recipe in train/recipes."""
+        return self.family if self.tiny else next(name for name in real_bases() if name.startswith(self.family))
 
     @property
     def folder(self) -> Path:
@@ -62,8 +91,11 @@ class Demo:
         return BUILD / "demo" / self.family
 
     @property
-    def base(self) -> Path:
-        return TINY_BASES / self.family
+    def base(self) -> str:
+        """The base's folder, or its name at the Hub."""
+        if self.tiny:
+            return str(TINY_BASES / self.family)
+        return str(self.base_folder or compose(self.recipe, "law")["model_name_or_path"])
 
     @cached_property
     def law_id(self) -> str:
@@ -101,7 +133,7 @@ class Demo:
         self.merge("combined", "instructions", "law-on-top")
 
         losses = compare_variants(
-            str(self.base),
+            self.base,
             {name: self.lora(name) for name in ("instructions", "law", *COMBINED)},
             {"law": data, "instructions": instructions},
             COMBINED,
@@ -125,15 +157,17 @@ class Demo:
         return self.folder
 
     def prepare(self) -> tuple[Path, Path]:
-        """The folders of the two sample datasets, and the base model pre-trained on their plain text."""
+        """The folders of the two sample datasets, and a tiny base pre-trained on their plain text."""
         instructions = self.build_dataset("tiny-instructions", [], BUILD / "tiny-instructions")
         law = self.build_dataset("tiny-law", [self.parse(SAMPLE_LAW, "ley-de-muestra")], BUILD / "tiny-law")
+        if not self.tiny:
+            return instructions, law
         # The base learns what users say and show in the training rows. Answers are left out, so that what an adapter
         # gains is not what its base has read before.
         rows = [row for folder in (instructions, law) for _, row in read_jsonl(folder / "train.jsonl")]
         prompts = [turn["content"] for row in rows for turn in row["messages"] if turn["role"] != "assistant"]
         texts = [text for prompt in prompts for text in prompt.split("\n\n")]
-        made = make_tiny_base(self.family, texts, self.base, steps=QUICK_STEPS if self.quick else self.base_steps)
+        made = make_tiny_base(self.family, texts, Path(self.base), steps=QUICK_STEPS if self.quick else self.base_steps)
         console.say(f"base model    {'made' if made else 'kept from the last time'} -> {self.base}")
         return instructions, law
 
@@ -153,8 +187,16 @@ class Demo:
 
     def train(self, adapter: str, recipe: str, dataset: Path) -> None:
         """Train one adapter with its recipe, unless the one that is there came from the same inputs."""
-        changes = {"dataset_name": str(dataset)} | ({"max_steps": str(QUICK_STEPS)} if self.quick else {})
-        do(Training(self.family, recipe, self.lora(adapter), changes), overwrite=True)
+        changes = {"dataset_name": str(dataset)}
+        if not self.tiny:
+            changes |= REAL | {"model_name_or_path": self.base, "max_steps": str(REAL_STEPS.get(recipe, 12))}
+        if not self.tiny and recipe == "combined-on-top":
+            changes |= {
+                "frozen_adapter": str(self.lora("instructions")),
+                "replay_dataset": str(BUILD / "tiny-instructions"),
+            }
+        changes |= {"max_steps": str(QUICK_STEPS)} if self.quick else {}
+        do(Training(self.recipe, recipe, self.lora(adapter), changes), overwrite=True)
 
     def merge(self, name: str, first: str, second: str) -> None:
         """The exact sum of two adapters as one."""
@@ -162,12 +204,20 @@ class Demo:
         do(Merging(self.lora(name), parents, picture=False), overwrite=True)
 
     def export(self) -> Path:
-        """Three adapters, their template and their 7B models' presets in a new, empty text-generation-webui."""
+        """Three adapters, their template and presets in a new, empty text-generation-webui; a tiny model takes the
+        presets of its 7B family, another one those of its own or the deterministic one."""
         install = fresh_install(self.folder / "text-generation-webui")
         kinds = ("instructions", "law", "combined")
-        presets = [str(GENERATION_PRESETS / f"{self.family.removeprefix('tiny-')}-7b-{kind}.yaml") for kind in kinds]
+        model = f"{self.family.removeprefix('tiny-')}-7b" if self.tiny else self.recipe
+        own = [GENERATION_PRESETS / f"{model}-{kind}.yaml" for kind in kinds]
+        presets = [str(path) for path in own if path.is_file()] or [str(GENERATION_PRESETS / "deterministic.yaml")]
         export(install, [*(self.lora(kind).name for kind in kinds), *presets])
         return install
+
+
+def real_bases() -> list[str]:
+    """The recipes that ask for no card."""
+    return [name for name in model_names() if name not in FAMILIES and compose(name, "law")["min_gpu_memory_gib"] == 0]
 
 
 def fresh_install(folder: Path) -> Path:
@@ -189,7 +239,7 @@ def write_closing_report(demos: Sequence[Demo]) -> Path:
     out = BUILD / "demo" / (f"report-{first.law_id}" if first.law_id else "report")
     quick = first.quick
     compare(
-        [str(demo.base) for demo in demos],
+        [demo.base for demo in demos],
         out,
         adapters=[",".join(f"{role}={demo.lora(name)}" for role, name in ROLES.items()) for demo in demos],
         sources=Sources(

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from leylora import combining
+from leylora import combining, demo
 from leylora.adapters.config import BASE_KEYS
+from leylora.combining import Step, Training
 from leylora.demo import Demo, write_closing_report
+from leylora.errors import UsageError
 from leylora.files import read_json, sha256_file
 from leylora.training.record import RunRecord
 
@@ -77,3 +79,30 @@ def test_the_whole_job(
         Demo(family, quick=True).run()
         assert capsys.readouterr().out.count("kept from the last time") == 4
         assert {path: sha256_file(path) for path in lora.glob("*/adapter_model.safetensors")} == hashes
+
+
+def test_a_pretrained_base_takes_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base").mkdir()
+    with pytest.raises(UsageError, match=r"holds no config\.json"):
+        Demo("smollm2-135m", base_folder=tmp_path / "base")
+    with pytest.raises(UsageError, match="The base of tiny-falcon is made here"):
+        Demo("tiny-falcon", base_folder=tmp_path / "base")
+    with pytest.raises(
+        UsageError, match=r"no small model 'smollm2'; there are tiny-mistral, .*, qwen3-0\.6b, smollm2-135m"
+    ):
+        Demo("smollm2")
+    (tmp_path / "base/config.json").write_text("{}", "utf-8")
+
+    steps: list[Step] = []
+    monkeypatch.setattr(demo, "do", lambda step, **_: steps.append(step))
+    monkeypatch.setattr(demo, "compare_variants", lambda base, *rest, **_: [])
+    monkeypatch.setattr(Demo, "export", lambda self: self.folder)
+    job = Demo("smollm2-135m", base_folder=tmp_path / "base")
+    job.run()
+    trainings = [step.settings for step in steps if isinstance(step, Training)]
+    assert [one["max_steps"] for one in trainings] == ["12", "12", "24"]
+    assert {one["model_name_or_path"] for one in trainings} == {str(tmp_path / "base")} == {job.base}
+    assert {one["instruction_template"] for one in trainings} == {"leylora-smollm2"}
+    assert trainings[2]["frozen_adapter"] == str(job.lora("instructions"))
+    assert Demo("smollm2-135m").base == "HuggingFaceTB/SmolLM2-135M-Instruct"

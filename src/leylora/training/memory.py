@@ -2,7 +2,8 @@
 
 Weights, adapter, gradients and optimizer are counted exactly (4 bits: Dettmers et al. 2023, arXiv:2305.14314).
 Activations are modelled: checkpoints of each layer, one layer computed again at a time or a piece of the fused head,
-and the mask. Compared with published peaks (tests/training/test_memory.py) the sum is up to 15 % above them.
+and the mask; without checkpoints, what each layer keeps, counted term by term. Compared with published peaks and with
+ours on an H200 (tests/training/test_memory.py) the sum is up to 16 % above them, for Falcon 8 % below.
 
 Useful work a token, for the share of a card's peak: 4 FLOPs for each weight that multiplies it (2 forward, 2 for the
 gradient of its input; frozen weights need no gradient of their own, so not the 6 of full training: Chowdhery et al.
@@ -23,7 +24,7 @@ from leylora.models.cards import GIB, Card, peak_tflops, speed_share
 from leylora.models.families import Shape
 
 CONTEXT_BYTES = 0.6 * GIB  # CUDA's own, cuBLAS workspaces and what the allocator cannot use
-TOO_HIGH = 1.15
+TOO_HIGH = 1.16
 """The most by which the estimate exceeded a published peak; only a run beyond this is certain not to fit."""
 FASTEST = 700  # TFLOP/s from which on selective checkpointing costs more than it saves: Hopper and later
 
@@ -154,21 +155,39 @@ def _optimizer_bytes(name: str, weights: int) -> int:
     return 0 if name.startswith("sgd") else 2 * weights * 4
 
 
+def saved_bytes(sizes: Sizes) -> int:
+    """What one layer keeps from its forward pass until its backward pass, in bytes, the mask left out.
+
+    A LoRA pair casts its input to float32 and autocast casts it back: each adapted layer keeps a copy of its own, also
+    where three of them share one input. Gated blocks keep the inputs of their norms in float32.
+    """
+    shape, size, gated = sizes.shape, 2 if sizes.half else 4, sizes.shape.gated
+    adapted = [wide for name, (wide, _) in shape.linear.items() if name in sizes.targets]
+    attention = 4 * shape.query_width  # queries, output, and keys and values, which a mask makes as wide
+    kept = sum(adapted) + len(adapted) * sizes.rank + attention + (3 if gated else 1) * shape.mlp_width
+    return sizes.batch * sizes.length * (kept * size + (2 * 4 if gated else size) * shape.hidden + 4 * shape.heads)
+
+
 def _activation_bytes(sizes: Sizes) -> int:
     shape, tokens = sizes.shape, sizes.batch * sizes.length
     size = 2 if sizes.half else 4
-    mask = 0 if "flash" in sizes.attention else tokens * tokens * (1 if shape.gated else size)
-    # The inputs of norms and of both factors of every LoRA pair, the gate's products, and their gradients: 14 vectors
-    # of the hidden width and 8 of the MLP's (4 without a gate) a token.
-    one_layer = tokens * size * (14 * shape.hidden + (8 if shape.gated else 4) * shape.mlp_width)
+    masked = "flash" not in sizes.attention
+    mask = masked * tokens * tokens * (1 if shape.gated else size)
+    copy = masked * shape.gated * tokens * tokens * size  # the mask as numbers to add: each layer makes its own
+    # One layer at work: the inputs of norms and of both factors of every LoRA pair, the gate's products, and their
+    # gradients: 14 vectors of the hidden width and 8 of the MLP's a token.
+    one_layer = tokens * size * (14 * shape.hidden + 8 * shape.mlp_width)
     if "eager" in sizes.attention:
         one_layer += 4 * size * shape.heads * tokens * tokens
     largest = max(wide * out for wide, out in shape.linear.values()) * size  # one layer's weights, unpacked
-    if not sizes.checkpointing:
-        return mask + shape.layers * one_layer + largest
-    kept = shape.layers * tokens * shape.hidden * size * (2 if sizes.selective else 1)
     head = min(tokens, 4096) * min(shape.vocabulary, 32768) * (size + 4)  # fused: logits of so many tokens at a time
-    return mask + kept + max(one_layer + largest, head)
+    if not sizes.checkpointing:
+        kept = shape.layers * (saved_bytes(sizes) + copy)
+        if "eager" in sizes.attention:
+            kept += shape.layers * 2 * size * shape.heads * tokens * tokens
+        return mask + kept + max(largest, head)
+    kept = shape.layers * tokens * shape.hidden * size * (2 if sizes.selective else 1)
+    return mask + copy + kept + max(one_layer + largest, head)
 
 
 def matmul_parameters(model: nn.Module) -> int:
