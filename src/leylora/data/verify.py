@@ -2,8 +2,8 @@
 
 `verify_answer` compares an answer with the laws of a build. It must end in one canonical citation that exists, to an
 article in force. What it quotes (« ») must be there word for word; every number, penalty, deadline, amount, date,
-numeral, law and article it names outside the quotes must be the article's own (`leylora.grounding.checker` judges
-that). `verify_row` also checks the prompt against the laws and the answer against its question.
+numeral, law and article it names outside the quotes must be the article's own, which is stricter than what
+`leylora.grounding.checker` asks of an answer. `verify_row` also checks the prompt against the laws and the answer against its question.
 
 It cannot see a wrong paraphrase without numbers or names; that is why rows quote.
 """
@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from leylora.data.conversation import Conversation
 from leylora.data.law_text import fines, penalties
-from leylora.grounding.checker import NAMED_NUMERAL, Kind, named_articles, own_words_faults, quote_faults, whole_text
-from leylora.grounding.citations import COUNTRIES, CitationIndex, IndexedArticle
+from leylora.grounding.checker import Kind, named_articles
+from leylora.grounding.citations import COUNTRIES, CitationIndex, IndexedArticle, IndexedLaw, parse_citations
+from leylora.grounding.claims import Fault
 from leylora.grounding.prompt import (
     CANONICAL,
     EDITION,
@@ -30,7 +31,7 @@ from leylora.grounding.prompt import (
     passage,
     read_grounded_prompt,
 )
-from leylora.grounding.quantities import dates, references
+from leylora.grounding.quantities import DATE, ISO_DATE, Quantity, dates, quantities, references
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Law
 from leylora.text import fold, one_line
@@ -97,9 +98,9 @@ def verify_answer(answer: str, laws: CitableLaws, supplied: Sequence[Passage] = 
         return [*faults, RowFault("abstains and cites an article", cited[0])]
     said = CANONICAL.sub("", answer)
     loose = COUNTED.sub("", QUOTE.sub(" ", LISTED.sub("", said)))
-    findings = quote_faults(QUOTE.findall(said), article, part)
-    findings += own_words_faults(loose, article, laws.index, part)
-    return [*faults, *_enumeration(said, article), *(RowFault(one.kind.value, one.words) for one in findings)]
+    faults += quote_faults(QUOTE.findall(said), article, part)
+    faults += own_words_faults(loose, article, laws.index, part)
+    return [*faults, *_enumeration(said, article)]
 
 
 def _enumeration(said: str, article: IndexedArticle) -> list[RowFault]:
@@ -113,6 +114,117 @@ def _enumeration(said: str, article: IndexedArticle) -> list[RowFault]:
         if int(count) != len(items) or len(QUOTE.findall(said)) < len(items):
             faults.append(RowFault("list is not complete", f"says {count}, the article has {len(items)}"))
     return faults
+
+
+# Nothing outside the quotes may be another's than the article's
+
+
+def figure_fault(one: Quantity, said: str, known: Sequence[Quantity], items: int) -> RowFault | None:
+    """What is wrong with a number of ``said``. It holds if it is among ``known``, the article's, with the same unit,
+    bound and kind of period, or counts the article's ``items``."""
+    told = said[one.start : one.end].strip()
+    same = [other for other in known if other.unit == one.unit or not one.unit]
+    whole = [other for other in same if (other.low, other.high) == (one.low, one.high)]
+    if one.high is None:
+        lower = [other for other in same if other.high is not None and other.low == one.low and one.bound == "min"]
+        upper = [other for other in same if other.high == one.low and one.bound == "max"]
+        if lower or upper:
+            return None
+        if not whole and any(one.low in (other.low, other.high) for other in same):
+            return RowFault(Fault.RANGE_END.value, told)
+        if not whole and not one.unit and one.low == items > 1:
+            return None
+    if not whole:
+        return RowFault(Fault.FIGURE.value, told)
+    if one.bound and all(other.bound != one.bound for other in whole):
+        return RowFault("calls a number a limit that it is not", said[max(0, one.start - 20) : one.end].strip())
+    if one.term and all(other.term and other.term != one.term for other in whole):
+        return RowFault(Fault.TERM.value, f"{one.term}: {told}")
+    return None
+
+
+NAMED_NUMERAL = re.compile(r"\b(?:numeral|número|núm\.|num\.)\s+(\d{1,3})\b", re.IGNORECASE)
+NAMED_LITERAL = re.compile(r"\bliteral\s+([a-zñ])\b", re.IGNORECASE)
+PENAL_WORDS = """
+    pena privativa de libertad, pena privativa de la libertad, privacion de libertad, prision, carcel
+    multa; destitucion; reclusion; arresto; inhabilitacion; suspension; clausura; comiso, decomiso
+    trabajo comunitario, servicio comunitario; cadena perpetua; pena de muerte; amonestacion; expulsion
+    perdida de la nacionalidad; indemnizacion; caducidad; nulidad
+"""  # words on one line, or between semicolons, mean the same
+LAW_NAME = re.compile(
+    r"\b(?:Código|Ley|Reglamento|Constitución|Estatuto|Decreto|Codificación)"
+    r"(?:\s+(?:(?:de|del|la|las|los|el|y|en|a|al|para)\s+)*[A-ZÁÉÍÓÚÑ][\wáéíóúñ]+)+"
+)
+SIGLAS = re.compile(r"\b(?:[A-Z]{3,}|C[A-Z])\b")
+NEGATION = re.compile(
+    r"\b(?:no|nunca|jamás|ningún|ninguna|prohíb\w*|prohibid\w*|tampoco|excluy\w*|sin)\b", re.IGNORECASE
+)
+
+
+def quote_faults(quotes: Sequence[str], article: IndexedArticle, part: str = "") -> list[RowFault]:
+    """The quotes that are not in the article (or ``part`` of it) word for word."""
+    text = whole_text(article, part)
+    return [RowFault(Fault.QUOTE.value, quote[:120]) for quote in quotes if one_line(quote).rstrip("….;, ") not in text]
+
+
+def own_words_faults(said: str, article: IndexedArticle, known: CitationIndex, part: str = "") -> list[RowFault]:
+    """The faults of an answer's own words on one article (or ``part`` of it), quotes and citation taken away."""
+    law = article.law
+    text = whole_text(article, part)
+    body = article.part[part] if part else article.body
+    faults = []
+    strange = [number for number in named_articles(said, law) if number != article.number]
+    if strange:
+        pointed = {*named_articles(body, law), *(number for _, number in references(law, article))}
+        faults += [
+            RowFault("names an article that the cited one does not", number)
+            for number in strange
+            if number not in pointed
+        ]
+    labels = {label for path in article.part for label in path.split(".")} | set(NAMED_NUMERAL.findall(body))
+    named = (*NAMED_NUMERAL.findall(said), *(letter.lower() for letter in NAMED_LITERAL.findall(said)))
+    faults += [RowFault(Kind.NO_PART.value, label) for label in named if label not in labels]
+    said = _without_citations(said, law)
+    said = NAMED_NUMERAL.sub(" ", NAMED_LITERAL.sub(" ", said))
+    days = {*law.dates, *dates(body)}
+    faults += [
+        RowFault("date is neither the article's nor the edition's", day) for day in dates(said) if day not in days
+    ]
+    said = DATE.sub(" ", ISO_DATE.sub(" ", said))
+    source, mine = fold(text), [fold(name) for name in law.names]
+    for match in LAW_NAME.finditer(said):
+        name = fold(match[0])
+        if not any(one.startswith(name) or name.startswith(one) for one in mine) and name not in source:
+            faults.append(RowFault("names another law", match[0]))
+    siglas = {other.siglas for other in known.known if other.siglas}
+    for word in SIGLAS.findall(said):
+        if word in siglas and word.lower() not in mine and word.lower() not in source:
+            faults.append(RowFault("names another law", word))
+    amounts = quantities(said)
+    figures = quantities(f"{article.rubric}. {body}") if amounts else []
+    faults += filter(None, (figure_fault(one, said, figures, len(article.items)) for one in amounts))
+    folded = fold(said)
+    for group in re.split(r"[;\n]", PENAL_WORDS.strip()):
+        same = [word.strip() for word in group.split(",")]
+        told = [word for word in same if re.search(rf"\b{word}\b", folded)]
+        if told and not any(word in source for word in same):
+            faults.append(RowFault(Fault.CONSEQUENCE.value, told[0]))
+    if NEGATION.search(said) and not NEGATION.search(text):
+        faults.append(RowFault("denies where the article does not", one_line(said)[:80]))
+    return faults
+
+
+def whole_text(article: IndexedArticle, part: str = "") -> str:
+    """All that an answer may take from an article, on one line: number, path, rubric, and body (or ``part`` of it)."""
+    body = article.part[part] if part else article.body
+    return one_line(f"{article.number} {article.path.replace(' > ', ' ')} {article.rubric} {body}")
+
+
+def _without_citations(said: str, law: IndexedLaw) -> str:
+    for citation in parse_citations(said, [law]):
+        first, last = citation.span
+        said = said[:first] + " " * (last - first) + said[last:]
+    return said
 
 
 def verify_row(row: Conversation, laws: CitableLaws) -> list[RowFault]:

@@ -1,80 +1,86 @@
-"""The one checker: which articles does an answer cite, does each exist, was it given, and does it hold what is said?
+"""The one checker: which articles does a text cite, does each exist, was it given, and does the law say what is said?
 
     index = open_laws(folder, catalog())                        # or CitationIndex.of(laws, catalog()), in memory
     for one in check_answer(answer, index, given=articles):     # given=None: any article that exists may be cited
         print(one.mark, one.text, explain(one))                 # "✗ art. 999 COIP  El COIP, ed. ..., no tiene ..."
-        one.verdict, one.exists, one.article, one.findings      # the facts; sentences are made from them by `explain`
+    for claim in check_text(text, index).claims:                # a whole document, claim by claim
+        print(claim.verdict, claim.text, explain(claim))
 
 Which articles exist is the index's to say, and which were given the caller's: the text of an article or of an answer
-cannot change either. Evaluation passes ``law_id`` and ``edition``, those its question is about, and takes right, wrong,
-invented or unknown from ``exists`` and ``citation``. Data holds the answer of a training row against the one article it
-cites with `own_words_faults`, which is stricter. A wrong paraphrase without figures or quotes is not seen.
+cannot change either. A text is cut into sentences, and a sentence into as many claims as it has citations apart;
+`leylora.grounding.claims` holds each against the articles it cites, or those cited beside it, or those found.
+Evaluation passes ``law_id`` and ``edition``, those its question is about, and takes right, wrong, invented or unknown
+from ``exists`` and ``citation``.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from ..text import fold, one_line, words
 from .citations import COUNTRIES, Citation, CitationIndex, IndexedArticle, IndexedLaw, Numbered, parse_citations
+from .claims import Fault, Judgment, Verdict, concepts, judge, parts_of
 from .prompt import REPEALED
-from .quantities import DATE, ISO_DATE, Quantity, dates, quantities, references
+
+__all__ = [
+    "CheckedCitation",
+    "CheckedClaim",
+    "Fault",
+    "Kind",
+    "Verdict",
+    "check_answer",
+    "check_text",
+    "explain",
+    "marked",
+]
 
 
-class Verdict(str, Enum):  # noqa: UP042 - the extension also runs on Python 3.10
-    """What a reader is told of a citation."""
-
-    VERIFIED = "verified"
-    UNSUPPORTED = "unsupported"  # given, but it is repealed, or a quote or figure said with it is not the article's
-    NOT_IN_SOURCES = "not in the sources"  # it exists, and the model was not given it
-    DOES_NOT_EXIST = "does not exist"
-    UNCLEAR = "unclear"  # no law is named, or one whose text is not here
-
-    __str__ = str.__str__
-
-
-class Kind(str, Enum):  # noqa: UP042
-    """One thing wrong with a citation or with what is said with it. The values are stable: reports count by them."""
+class Kind(str, Enum):  # noqa: UP042 - the extension also runs on Python 3.10
+    """One thing wrong with a citation itself. The values are stable: reports count by them."""
 
     NO_LAW = "names no law"
     UNKNOWN_LAW = "names a law whose text is not here"
     ABROAD = "names a law of another country"
     EDITION = "names another edition"
+    RULING = "is a ruling, resolution or gazette"
     NO_ARTICLE = "names an article that does not exist"
     NO_PART = "names a numeral that the article does not have"
     NOT_GIVEN = "cites an article that was not supplied"
     NOT_IN_FORCE = "cites an article that is not in force as law"
-    QUOTE = "quote is not in the article"
-    FIGURE = "number is not in the article"
-    RANGE_END = "gives one end of a range as the whole"
-    BOUND = "calls a number a limit that it is not"
-    TERM = "mistakes plazo and término"
-    OTHER_ARTICLE = "names an article that the cited one does not"
-    OTHER_LAW = "names another law"
-    DATE = "date is neither the article's nor the edition's"
-    CONSEQUENCE = "names a consequence that the article does not"
-    NEGATION = "denies where the article does not"
+    RUBRIC = "gives the article another's rubric"
 
     __str__ = str.__str__
 
 
 class CitationFault(NamedTuple):
-    """``words`` are the answer's own (the quote, the figure, the number cited, what it calls the law); ``law`` and
+    """``words`` are the text's own (the quote, the figure, the number cited, what it calls the law); ``law`` and
     ``edition`` what is here instead."""
 
-    kind: Kind
+    kind: Kind | Fault
     words: str = ""
     law: str = ""
     edition: str = ""
 
 
+_VERDICTS: dict[Kind | Fault, Verdict] = dict.fromkeys(
+    (Kind.UNKNOWN_LAW, Kind.ABROAD, Kind.EDITION, Kind.RULING), Verdict.UNCHECKABLE
+)
+_VERDICTS |= {Kind.NO_LAW: Verdict.UNCLEAR, Kind.NOT_GIVEN: Verdict.UNSUPPORTED, Kind.NOT_IN_FORCE: Verdict.REPEALED}
+_VERDICTS |= {Kind.NO_ARTICLE: Verdict.NONEXISTENT, Kind.NO_PART: Verdict.NONEXISTENT, Fault.STRUCK: Verdict.STRUCK}
+_VERDICTS |= {Fault.EMPTY: Verdict.UNSUPPORTED, Fault.ELSEWHERE: Verdict.UNSUPPORTED}
+MARKS = {Verdict.SUPPORTED: "✓"} | dict.fromkeys(
+    (Verdict.CONTRADICTED, Verdict.NONEXISTENT, Verdict.REPEALED, Verdict.STRUCK), "✗"
+)
+WRONG = frozenset({Verdict.CONTRADICTED, Verdict.UNSUPPORTED, Verdict.NONEXISTENT, Verdict.REPEALED, Verdict.STRUCK})
+"""The verdicts that say that something is wrong; unclear and uncheckable say that nothing is known."""
+
+
 @dataclass(frozen=True)
 class CheckedCitation:
-    """One citation of an answer: its words and their ``span`` (which several articles of one list share), the citation
-    as read, the law it names if that is known, the article if it exists here, and what is wrong, the gravest first."""
+    """One citation: its words and their ``span`` (which several articles of one list share), the citation as read, the
+    law it names if that is known, the article if it exists here, and what is wrong, the gravest first."""
 
     text: str
     span: tuple[int, int]
@@ -86,28 +92,64 @@ class CheckedCitation:
     @property
     def verdict(self) -> Verdict:
         """That of the gravest finding."""
-        return _VERDICTS.get(self.findings[0].kind, Verdict.UNSUPPORTED) if self.findings else Verdict.VERIFIED
+        return _VERDICTS.get(self.findings[0].kind, Verdict.CONTRADICTED) if self.findings else Verdict.SUPPORTED
 
     @property
     def exists(self) -> bool | None:
         """Whether there is such an article, and such a part of it; None when that is not known here."""
-        return False if self.verdict is Verdict.DOES_NOT_EXIST else True if self.article else None
+        return False if self.verdict is Verdict.NONEXISTENT else True if self.article else None
 
     @property
     def mark(self) -> str:
-        return {Verdict.VERIFIED: "✓", Verdict.DOES_NOT_EXIST: "✗"}.get(self.verdict, "⚠")
+        return MARKS.get(self.verdict, "⚠")
 
 
-_VERDICTS = dict.fromkeys((Kind.NO_LAW, Kind.UNKNOWN_LAW, Kind.ABROAD, Kind.EDITION), Verdict.UNCLEAR)
-_VERDICTS |= dict.fromkeys((Kind.NO_ARTICLE, Kind.NO_PART), Verdict.DOES_NOT_EXIST)
-_VERDICTS[Kind.NOT_GIVEN] = Verdict.NOT_IN_SOURCES
-_SENTENCES = {  # of what `check_answer` finds: in Spanish, in English
+@dataclass(frozen=True)
+class CheckedClaim:
+    """One claim of a text: its place, the citations in it, and what the law says of it.
+
+    ``findings`` is empty when the law supports it; ``article``, ``part`` and ``against`` are what it was held against:
+    the article, the label of its numeral or "", and the clause.
+    """
+
+    text: str
+    span: tuple[int, int]
+    verdict: Verdict
+    findings: tuple[CitationFault, ...] = ()
+    article: IndexedArticle | None = None
+    part: str = ""
+    against: str = ""
+    citations: tuple[CheckedCitation, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        return MARKS.get(self.verdict, "⚠")
+
+
+class CheckedText(NamedTuple):
+    """``claims`` in reading order; ``citations`` all that were seen, rulings included."""
+
+    claims: tuple[CheckedClaim, ...]
+    citations: tuple[CheckedCitation, ...]
+
+    @property
+    def uncheckable(self) -> int:
+        """Claims and citations that nothing is known of."""
+        unknown = (Verdict.UNCHECKABLE, Verdict.UNCLEAR)
+        return sum(one.verdict in unknown for one in self.claims)
+
+
+_SENTENCES: dict[Kind | Fault, tuple[str, str]] = {  # in Spanish, in English
     Kind.NO_LAW: ("No dice de qué ley es el artículo.", "It does not say of which law the article is."),
     Kind.UNKNOWN_LAW: ("No tengo el texto de «{words}».", "The text of “{words}” is not here."),
     Kind.ABROAD: ("«{words}» es de otro país.", "“{words}” is of another country."),
     Kind.EDITION: (
         "Cita la edición {words}; aquí está la de {edition}.",
         "It cites the edition of {words}; the one here is of {edition}.",
+    ),
+    Kind.RULING: (
+        "«{words}» no es un artículo de una ley y no se puede comprobar aquí.",
+        "“{words}” is not an article of a law and cannot be checked here.",
     ),
     Kind.NO_ARTICLE: (
         "{law}, ed. {edition}, no tiene artículo {words}.",
@@ -119,31 +161,77 @@ _SENTENCES = {  # of what `check_answer` finds: in Spanish, in English
         "It exists, but it is not among the articles that the model was given.",
     ),
     Kind.NOT_IN_FORCE: ("El artículo está derogado.", "The article is repealed."),
-    Kind.QUOTE: ("La cita «{words}» no está en el artículo.", "The quote “{words}” is not in the article."),
-    Kind.FIGURE: ("«{words}» no consta así en el artículo.", "“{words}” is not in the article."),
-    Kind.RANGE_END: (
+    Kind.RUBRIC: (
+        "El artículo no se titula «{words}» sino «{law}».",
+        "The title of the article is not “{words}” but “{law}”.",
+    ),
+    Fault.EMPTY: ("No dice nada que se pueda comprobar.", "It says nothing that can be checked."),
+    Fault.QUOTE: ("La cita «{words}» no está en el artículo.", "The quote “{words}” is not in the article."),
+    Fault.FIGURE: ("«{words}» no consta así en el artículo.", "“{words}” is not in the article."),
+    Fault.OTHER_CLAUSE: (
+        "«{words}» consta en el artículo, pero para otra cosa.",
+        "“{words}” is in the article, but for something else.",
+    ),
+    Fault.RANGE_END: (
         "«{words}» es solo un extremo de lo que dice el artículo.",
         "“{words}” is only one end of the article's range.",
     ),
-    Kind.BOUND: ("«{words}»: el artículo no lo pone como límite.", "“{words}”: the article does not make it a limit."),
-    Kind.TERM: (
+    Fault.TERM: (
         "«{words}»: el artículo distingue plazo y término.",
         "“{words}”: the article tells plazo and término apart.",
     ),
+    Fault.WORKING_DAYS: (
+        "«{words}»: los días hábiles no son los del calendario.",
+        "“{words}”: working days are not days of the calendar.",
+    ),
+    Fault.COUNT: ("«{words}»: el artículo cuenta otra cantidad.", "“{words}”: the article counts another number."),
+    Fault.STRUCTURE: ("El artículo no está en «{words}».", "The article is not in “{words}”."),
+    Fault.NEGATION: (
+        "Afirma lo que el artículo niega o exceptúa, o al revés («{words}»).",
+        "It says what the article denies or excepts, or the reverse (“{words}”).",
+    ),
+    Fault.MODALITY: (
+        "Confunde lo que el artículo manda, permite o prohíbe.",
+        "It mistakes what the article orders, allows or forbids.",
+    ),
+    Fault.WHO: (
+        "El artículo no lo dice de «{words}» sino de «{law}».",
+        "The article does not say so of “{words}” but of “{law}”.",
+    ),
+    Fault.OPPOSITE: ("El artículo dice lo contrario de «{words}».", "The article says the opposite of “{words}”."),
+    Fault.ONLY: ("Dice «{words}», y el artículo nombra más.", "It says “{words}”, and the article names more."),
+    Fault.ALTHOUGH: (
+        "«{words}»: eso es condición en el artículo.",
+        "“{words}”: that is a condition in the article.",
+    ),
+    Fault.INSTITUTION: ("El artículo no nombra «{words}».", "The article does not name “{words}”."),
+    Fault.CONSEQUENCE: ("El artículo no prevé «{words}».", "The article does not provide for “{words}”."),
+    Fault.ELSEWHERE: ("El artículo no trata de eso.", "The article is not about that."),
+    Fault.STRUCK: (
+        "Esas palabras («{words}») fueron declaradas inconstitucionales.",
+        "Those words (“{words}”) were declared unconstitutional.",
+    ),
 }
-_HOLDS = (
-    "Está entre los artículos dados, y lo que se puede comprobar consta en él.",
-    "It is among the articles given, and what can be checked is in it.",
-)
+_HOLDS = {
+    True: ("Consta en el artículo.", "The article says so."),
+    False: (
+        "Está entre los artículos dados, y lo que se puede comprobar consta en él.",
+        "It is among the articles given, and what can be checked is in it.",
+    ),
+}
+_NOT_FOUND = ("No encuentro el artículo que lo diga.", "No article that says so was found.")
 
 
-def explain(one: CheckedCitation, language: Literal["es", "en"] = "es") -> str:
+def explain(one: CheckedCitation | CheckedClaim, language: Literal["es", "en"] = "es") -> str:
+    """Why, in one sentence."""
     place = ("es", "en").index(language)
     if not one.findings:
-        return _HOLDS[place]
-    kind, words, law, edition = one.findings[0]
-    words = words if len(words) <= 60 else f"{words[:57].rstrip()}…"
-    return _SENTENCES[kind][place].format(words=words, law=law, edition=edition or "s. f.")
+        if one.verdict is Verdict.UNCLEAR:
+            return _NOT_FOUND[place]
+        return _HOLDS[isinstance(one, CheckedClaim)][place]
+    kind, said, law, edition = one.findings[0]
+    said = said if len(said) <= 60 else f"{said[:57].rstrip()}…"
+    return _SENTENCES[kind][place].format(words=said, law=law, edition=edition or "s. f.")
 
 
 def check_answer(
@@ -153,38 +241,135 @@ def check_answer(
     given: Sequence[IndexedArticle] | None = (),
     law_id: str = "",
     edition: str = "",
+    question: str = "",
 ) -> list[CheckedCitation]:
-    """Every citation of an answer, in order.
+    """Every citation of an answer, in order, each with what is wrong with it or with what is said with it.
 
-    A sentence's quotes and figures must be those of an article it cites; a sentence that cites none, those of the
-    citation after it or the one before.
+    A sentence without a citation is held against the citation after it or the one before.
 
     Args:
         known: what may be cited at all.
         given: the articles in the prompt; None when it was to have none, so that any article may be cited.
         law_id: the law that "el artículo 5" alone means; without it, the one article of this number among ``given``.
         edition: the edition that is meant where a citation names none; without it the newest.
+        question: what was asked: its figures and facts are not claims about the law.
     """
-    read = _EMPHASIS.sub(lambda match: " " * len(match[0]), answer)  # **Código Civil** is a name like any other
-    laws = sorted(known.known, key=lambda law: law.id != law_id)  # of two editions a name means the one asked about
-    cited = []
-    for citation in parse_citations(read, laws):
-        citation = _named_elsewhere(citation, read)
-        if citation.law_id is None and law_id and not citation.law_text:
-            citation = replace(citation, law_id=law_id)
-        meant = replace(citation, edition=citation.edition or edition)
-        article = known.find(meant)
-        if article is None and citation.law_id is None and not citation.law_text:
-            same = [one for one in given or () if one.number.lower() == citation.article.lower()]
-            article = same[0] if len(same) == 1 else None
-        text = answer[slice(*citation.span)]
-        if text.endswith(")") and text.count(")") > text.count("(") + text.count(f"{citation.literal})"):
-            text = text[:-1]  # of the brackets around it; that of "literal a)" is its own
-        law = article.law if article else known.law(meant)
-        cited.append(CheckedCitation(text, citation.span, citation, law, article))
-    said = _said_with(answer, cited)
-    faults = [([fault] if (fault := _fault(one, given, answer)) else []) + said.get(one.span, []) for one in cited]
-    return [replace(one, findings=tuple(found)) for one, found in zip(cited, faults, strict=True)]
+    cited = _citations(answer, known, given=given, law_id=law_id, edition=edition)
+    said: dict[tuple[int, int], list[CitationFault]] = {}
+    sentences = list(_claims(answer, cited))
+    for place, (span, own) in enumerate(sentences):
+        following = next((group for _, group in sentences[place:] if group), ())
+        before = next((group for _, group in reversed(sentences[:place]) if group), ())
+        judged = _judged(answer, span, own or (*following, *before), question=question, strict=bool(own))
+        if judged is not None and judged.fault is not None:
+            for target in {one.span for one in own or following or before}:
+                said.setdefault(target, []).append(_finding(judged))
+    return [replace(one, findings=(*one.findings, *said.get(one.span, ()))) for one in cited]
+
+
+def check_text(
+    text: str,
+    known: CitationIndex,
+    *,
+    find: Callable[[str], Sequence[IndexedArticle]] | None = None,
+    given: Sequence[IndexedArticle] | None = None,
+    question: str = "",
+) -> CheckedText:
+    """A whole text, claim by claim; a claim's place is its offset in ``text``.
+
+    A sentence without a citation is a claim when the articles cited in its paragraph, those ``given`` or those that
+    ``find`` finds for it are about the same; what nothing here is about is not counted.
+    """
+    cited = _citations(text, known, given=given)
+    claims = []
+    sentences = list(_claims(text, cited))
+    for place, (span, own) in enumerate(sentences):
+        words_ = text[slice(*span)]
+        if own:
+            claims.append(_claim(text, span, own, question))
+            continue
+        if len(concepts(words_)) < 3:
+            continue
+        beside = [
+            one for group in (_near(text, sentences, place, -1), _near(text, sentences, place, 1)) for one in group
+        ]
+        articles = [one.article for one in beside if one.article] or list(given or ()) or []
+        judged = _held(words_, articles, question)
+        if judged is None and find is not None:
+            judged = _held(words_, find(words_), question)
+        if judged is not None:
+            claims.append(_as_claim(text, span, judged, ()))
+    return CheckedText(tuple(claims), tuple(sorted((*cited, *_rulings(text, cited)), key=lambda one: one.span)))
+
+
+ABOUT = 0.6  # the share of an uncited sentence's concepts that an article must have to be what it is about
+
+
+def _held(said: str, articles: Sequence[IndexedArticle], question: str) -> Judgment | None:
+    """The judgment on a sentence without citation; None when none of the articles is about it."""
+    if not articles:
+        return None
+    judged = judge(said, articles, question=question)
+    return judged if judged.fit >= ABOUT and judged.fault not in (Fault.ELSEWHERE, Fault.EMPTY) else None
+
+
+def _near(
+    text: str, sentences: Sequence[tuple[tuple[int, int], tuple[CheckedCitation, ...]]], place: int, step: int
+) -> tuple[CheckedCitation, ...]:
+    """The citations of the nearest sentence of the same paragraph that has any."""
+    at = place + step
+    while 0 <= at < len(sentences):
+        first, last = sorted((sentences[place][0], sentences[at][0]))
+        if "\n" in text[first[1] : last[0]]:
+            return ()
+        if sentences[at][1]:
+            return sentences[at][1]
+        at += step
+    return ()
+
+
+def _claim(text: str, span: tuple[int, int], own: tuple[CheckedCitation, ...], question: str) -> CheckedClaim:
+    """A claim with citations: what is wrong with one of them is wrong with the claim."""
+    whole = one_line(text[slice(*span)])
+    gravest = [one for one in own if one.findings]
+    wrong = [one for one in gravest if one.verdict in WRONG]
+    if wrong or len(gravest) == len(own):
+        one = (wrong or gravest)[0]
+        return CheckedClaim(whole, span, one.verdict, one.findings, one.article, one.citation.part, "", own)
+    judged = _judged(text, span, own, question=question, strict=True)
+    if judged is None:
+        return CheckedClaim(whole, span, Verdict.UNCLEAR, (), None, "", "", own)
+    return _as_claim(text, span, judged, own)
+
+
+def _as_claim(text: str, span: tuple[int, int], judged: Judgment, own: tuple[CheckedCitation, ...]) -> CheckedClaim:
+    findings = () if judged.fault is None else (_finding(judged),)
+    whole = one_line(text[slice(*span)])
+    return CheckedClaim(whole, span, judged.verdict, findings, judged.article, judged.part, judged.against, own)
+
+
+def _finding(judged: Judgment) -> CitationFault:
+    assert judged.fault is not None
+    return CitationFault(judged.fault, judged.words, judged.law_words)
+
+
+def _judged(
+    text: str, span: tuple[int, int], rests_on: Sequence[CheckedCitation], *, question: str, strict: bool
+) -> Judgment | None:
+    """The judgment on a piece of text by the articles of these citations; None without one that is in force.
+
+    ``strict`` is whether the citations are the piece's own: then an empty piece and one about something else are faults.
+    """
+    first, last = span
+    articles = list(dict.fromkeys(one.article for one in rests_on if one.article and one.article.status != "derogado"))
+    if not articles:
+        return None
+    said = _blanked(text, {one.span for one in rests_on if first <= one.span[0] < last})[first:last]
+    said = _EMPHASIS.sub(lambda match: " " * len(match[0]), said) if "*" in said or "_" in said else said
+    judged = judge(said, articles, question=question)
+    if not strict and judged.fault in (Fault.EMPTY, Fault.ELSEWHERE):
+        return None
+    return judged
 
 
 def marked(answer: str, checked: Sequence[CheckedCitation]) -> str:
@@ -208,6 +393,91 @@ _OTHER_LAW = re.compile(
     r"(?P<name>[A-ZÁÉÍÓÚÑ][\w.]*(?:\s+(?:del?\s+|l[ao]s?\s+|y\s+|e\s+)*[A-ZÁÉÍÓÚÑ]\w*)*)"
 )
 _ABROAD = re.compile(rf"\s+(?:del?|en)\s+{COUNTRIES}")
+# Words that mean the law named last: "del mismo código", "ibídem", "de la citada norma".
+_SAME_LAW = re.compile(
+    r"[,\s]*(?:\(?(?:ibidem|ejusdem|eiusdem|ibid\.?)\)?|(?:del?|de\s+la|en\s+la|en\s+el)\s+(?:mism[oa]|propi[oa]|citad[oa]|"
+    r"referid[oa]|mencionad[oa]|indicad[oa])\s+(?P<after>codigo|ley|norma|cuerpo\s+(?:legal|normativo)|constitucion|norma\s+\w+)"
+    r"|(?:del?|de\s+la)\s+(?P<before>codigo|ley|norma|cuerpo\s+legal)\s+(?:citad[oa]|referid[oa]|ibidem|en\s+mencion))\b"
+)
+_SUPREME = re.compile(r"[,\s]*(?:de\s+la\s+)?(?:norma\s+suprema|ley\s+suprema|carta\s+fundamental|carta\s+politica)\b")
+_POINTING = re.compile(
+    r"\b(?:este|dicho|el\s+mismo|el\s+citado|el\s+referido)\s+articulo\b(?!\s+\d)|\b(?:ibidem|ejusdem)\b"
+)
+_RULING = re.compile(
+    r"\b(?:Sentencias?\s+(?:No\.?|N[.°º]+|n[úu]m(?:ero)?\.?)?\s*\d[\w.\-/]*\d(?:/\d+)?(?:-[A-Z]{2,}(?:/\d+)?)?"
+    r"|Resoluci[óo]n\s+(?:(?:de\s+la\s+)?[A-Z]\w*\s+)?(?:No\.?|N[.°º]+)?\s*[A-Z\d][\w.\-/]*\d[\w\-]*"
+    r"|(?:Suplemento\s+(?:del\s+)?)?Registro\s+Oficial\s+(?:Suplemento\s+)?(?:No\.?|N[.°º]+)?\s*\d+|R\.\s?O\.\s?(?:S\.?\s?)?(?:No\.?\s*)?\d+"
+    r"|(?:Decreto(?:\s+Ejecutivo)?|Acuerdo(?:\s+Ministerial)?|Dictamen|Oficio)\s+(?:No\.?|N[.°º]+)\s*[\w.\-/]*\d[\w\-]*)"
+)
+_TITLE = re.compile(r"\s*\(([A-ZÁÉÍÓÚÑ][^()\d]{4,70})\)")
+
+
+def _citations(
+    text: str,
+    known: CitationIndex,
+    *,
+    given: Sequence[IndexedArticle] | None,
+    law_id: str = "",
+    edition: str = "",
+) -> list[CheckedCitation]:
+    read = _EMPHASIS.sub(lambda match: " " * len(match[0]), text)  # **Código Civil** is a name like any other
+    laws = sorted(known.known, key=lambda law: law.id != law_id)  # of two editions a name means the one asked about
+    flat = fold(read)
+    found: list[CheckedCitation] = []
+    last: Citation | None = None
+    for citation in parse_citations(read, laws):
+        citation = _named_elsewhere(_resolved(citation, flat, last, known), read)
+        if citation.law_id is None and law_id and not citation.law_text:
+            citation = replace(citation, law_id=law_id)
+        meant = replace(citation, edition=citation.edition or edition)
+        article = known.find(meant)
+        if article is None and citation.law_id is None and not citation.law_text:
+            same = [one for one in given or () if one.number.lower() == citation.article.lower()]
+            article = same[0] if len(same) == 1 else None
+        law = article.law if article else known.law(meant)
+        said = text[slice(*citation.span)]
+        if said.endswith(")") and said.count(")") > said.count("(") + said.count(f"{citation.literal})"):
+            said = said[:-1]  # of the brackets around it; that of "literal a)" is its own
+        one = CheckedCitation(said, citation.span, citation, law, article)
+        fault = _fault(one, given, text)
+        found.append(replace(one, findings=(fault,) if fault else ()))
+        last = citation if citation.law_id or citation.law_text else last
+    return found
+
+
+def _resolved(citation: Citation, flat: str, last: Citation | None, known: CitationIndex) -> Citation:
+    """The citation with the law that "ibídem" or "del mismo código" means: the last one named in the same paragraph."""
+    if citation.law_id:
+        return citation
+    end = citation.span[1]
+    said = fold(citation.law_text)
+    supreme = _SUPREME.match(flat, end) or (said and _SUPREME.fullmatch(said))
+    if supreme:
+        here = next((law for law in known.known if fold(law.name).startswith("constitucion")), None)
+        stop = end if said else _SUPREME.match(flat, end).end()  # type: ignore[union-attr]
+        return replace(citation, law_id=here.id if here else None, law_text="", span=(citation.span[0], stop))
+    match = _SAME_LAW.match(flat, end)
+    within = (
+        re.search(r"\b(?:mism[oa]|citad[oa]|referid[oa]|mencionad[oa])\b|\bibidem\b|\bejusdem\b", said)
+        if said
+        else None
+    )
+    if not match and not within:
+        return citation
+    stop = match.end() if match else end
+    if last is None or "\n\n" in flat[last.span[1] : citation.span[0]]:
+        return replace(citation, law_text="", span=(citation.span[0], stop))
+    noun = (match and (match["after"] or match["before"])) or (said.split()[-1] if said else "")
+    law = next((one for one in known.known if one.id == last.law_id), None)
+    if law is None:
+        return replace(citation, law_text=last.law_text, span=(citation.span[0], stop))
+    called = fold(law.name)
+    differs = (noun.startswith("codigo") and "codigo" not in called) or (
+        noun.startswith("constitucion") and "constitucion" not in called
+    )
+    if differs or (noun == "ley" and called.startswith(("codigo", "constitucion"))):
+        return replace(citation, law_text="", span=(citation.span[0], stop))
+    return replace(citation, law_id=law.id, law_text="", span=(citation.span[0], stop))
 
 
 def _named_elsewhere(citation: Citation, answer: str) -> Citation:
@@ -232,49 +502,99 @@ def _fault(one: CheckedCitation, given: Sequence[IndexedArticle] | None, answer:
         return CitationFault(Kind.UNKNOWN_LAW, called) if called else CitationFault(Kind.NO_LAW)
     if citation.edition and citation.edition != article.law.edition:
         return CitationFault(Kind.EDITION, citation.edition, article.law.name, article.law.edition)
-    if citation.part and article.parts and citation.part not in article.part:
+    if citation.part and not _has_part(article, citation):
         named = [f"numeral {citation.numeral}"] if citation.numeral else []
         named += [f"literal {citation.literal}"] if citation.literal else []
         return CitationFault(Kind.NO_PART, ", ".join(named), article.law.name, article.law.edition)
     if given is not None and article not in given:
         return CitationFault(Kind.NOT_GIVEN, one.text)
-    if article.status == "derogado" and not answer.lstrip().startswith(REPEALED):
-        return CitationFault(Kind.NOT_IN_FORCE, one.text)
+    if article.status == "derogado":
+        said = fold(answer[max(0, one.span[0] - 120) : one.span[1] + 120])
+        if not answer.lstrip().startswith(REPEALED) and not re.search(r"\bderog\w+", said):
+            return CitationFault(Kind.NOT_IN_FORCE, one.text)
+    title = _TITLE.match(answer, one.span[1])
+    if title and not _titled(title[1], article):
+        return CitationFault(Kind.RUBRIC, title[1], article.rubric or f"{article.body[:40].rstrip()}…")
     return None
 
 
-# What is said with a citation: quotes and figures, sentence by sentence
+def _has_part(article: IndexedArticle, citation: Citation) -> bool:
+    if citation.part in article.part:
+        return True
+    labels = {part.label for part in parts_of(article)} | set(article.part)
+    if citation.part in labels or not article.status.startswith(("vigente", "inconstitucional", "derogado_parcial")):
+        return True
+    return not article.parts and citation.literal is not None and citation.numeral is None and bool(labels - {""})
 
-_QUOTE = re.compile(r"«([^«»]{12,})»|“([^“”]{12,})”|\"([^\"\n]{12,})\"")
+
+def _titled(words_: str, article: IndexedArticle) -> bool:
+    """Whether an article may be given this title in brackets: one of its own words, or a name of a law."""
+    told = set(concepts(words_))
+    if not told or any(fold(words_) == fold(name) for name in article.law.names):
+        return True
+    if re.match(r"(?:Código|Ley|Constitución|Reglamento|Registro)", words_):
+        return True
+    if article.rubric:
+        return bool(told & set(concepts(article.rubric)))
+    return len(told & set(concepts(article.body))) * 2 >= len(told)
+
+
+def _rulings(text: str, cited: Sequence[CheckedCitation]) -> Iterator[CheckedCitation]:
+    """Rulings, resolutions and numbers of the gazette: seen, and not checkable here."""
+    for match in _RULING.finditer(text):
+        if not any(first < match.end() and match.start() < last for first, last in (one.span for one in cited)):
+            said = one_line(match[0]).rstrip(".,;")
+            citation = Citation(None, "", None, None, match.span(), said)
+            yield CheckedCitation(said, match.span(), citation, findings=(CitationFault(Kind.RULING, said),))
+
+
+# Sentences and the claims in them
+
 _SENTENCE = re.compile(r"(?<=[.!?…)])\s+(?=[¿¡«“\"(]?[A-ZÁÉÍÓÚÑ0-9*•-])|\n+")
-_ELLIPSIS = re.compile(r"[\[(]?(?:…|\.{3})[\])]?")
-_NAMED_PART = re.compile(
-    r"\b(?:numeral(?:es)?|n[úu]m(?:ero)?\.?|literal(?:es)?|lit\.|inciso|p[áa]rrafo)\s+(?:\d{1,3}|[a-zñ]\b)\)?",
-    re.IGNORECASE,
+_ABBREVIATED = re.compile(
+    r"(?:\b(?:[Aa]rts?|[Nn]um|[Nn]o|[Nn]ro|[Ll]it|[Ii]nc|Dra?|Sra?|[Ee]d|Ab|Ing|Lic|cit|p[áa]g|R\.\s?O|S)\.)$"
 )
-_LIST_MARK = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s+", re.MULTILINE)
+_JOINED = re.compile(
+    r"[\s,;]*(?:y|e|o|u|con|en\s+concordancia\s+con|en\s+relaci[óo]n\s+con)?[\s,]*(?:el|la|los|del|lo)?\s*$"
+)
 
 
-def _said_with(answer: str, cited: Sequence[CheckedCitation]) -> dict[tuple[int, int], list[CitationFault]]:
-    """For each citation's span, what is said with it that no article it could rest on says."""
-    spans = {one.span for one in cited}
-    sentences = _sentences(answer, spans)
-    own = [[one for one in cited if first <= one.span[0] < last] for first, last in sentences]
-    found: dict[tuple[int, int], list[CitationFault]] = {}
-    for place, (first, last) in enumerate(sentences):
-        following = next((group for group in own[place:] if group), [])
-        before = next((group for group in reversed(own[:place]) if group), [])
-        rests_on = own[place] or [*following, *before]
-        articles = [_read(one.article) for one in rests_on if one.article]
-        if not articles:
+def _claims(
+    text: str, cited: Sequence[CheckedCitation]
+) -> Iterator[tuple[tuple[int, int], tuple[CheckedCitation, ...]]]:
+    """The ranges of the claims of a text, with the citations in each."""
+    for first, last in _sentences(text, {one.span for one in cited}):
+        own = [one for one in cited if first <= one.span[0] < last]
+        spans = sorted({one.span for one in own})
+        groups: list[list[tuple[int, int]]] = []
+        for span in spans:
+            if groups and _JOINED.fullmatch(text[groups[-1][-1][1] : span[0]].lstrip(")")):
+                groups[-1].append(span)
+            else:
+                groups.append([span])
+        if len(groups) < 2:
+            yield (first, last), tuple(own)
             continue
-        said = _blanked(answer, spans)[first:last]
-        for pattern in (ISO_DATE, DATE, _NAMED_PART, _LIST_MARK):  # none of them is a figure of the law
-            said = pattern.sub(lambda match: " " * len(match[0]), said)
-        if findings := list(_unsaid(said, articles)):
-            for span in {one.span for one in own[place] or following or before}:
-                found.setdefault(span, []).extend(findings)
-    return found
+        leads = not re.search(r"\w{3,}\W+\w{3,}\W+\w", text[first : groups[0][0][0]])
+        edges = [first]
+        for group, following in zip(groups, groups[1:], strict=False):
+            edges.append(_lead_start(text, group[-1][1], following[0][0]) if leads else _after(text, group[-1][1]))
+        edges.append(last)
+        for start, end in zip(edges, edges[1:], strict=False):
+            yield (start, end), tuple(one for one in own if start <= one.span[0] < end)
+
+
+def _after(text: str, end: int) -> int:
+    return end + len(re.match(r"\)?[,;:.]?\s*", text[end:])[0])  # type: ignore[index]
+
+
+def _lead_start(text: str, end: int, following: int) -> int:
+    """Where the claim of a citation that leads it begins: after the last comma, semicolon or "y" before it."""
+    between = text[end:following]
+    cut = max(
+        (match.end() for match in re.finditer(r"[,;:.]\s|\s(?:y|mientras que|pero)\s", between)), default=len(between)
+    )
+    return end + cut
 
 
 def _sentences(answer: str, spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -282,10 +602,14 @@ def _sentences(answer: str, spans: set[tuple[int, int]]) -> list[tuple[int, int]
     found, start = [], 0
     for match in _SENTENCE.finditer(answer):
         inside = any(first < match.end() and match.start() < last for first, last in spans)
-        if not inside and not re.match(r"\s*\(\s*art", answer[match.end() :], re.IGNORECASE):
+        ends = "\n" in match[0] or not _ABBREVIATED.search(answer[max(0, match.start() - 12) : match.start()])
+        alone = re.match(
+            r"\s*\(\s*(?:art|c[óo]digo|coip|constituci|log|lot|ct\b|cc\b|ley)", answer[match.end() :], re.IGNORECASE
+        )
+        if not inside and ends and not (alone and "\n" not in match[0]):
             found.append((start, match.start()))
             start = match.end()
-    return [*found, (start, len(answer))]
+    return [(first, last) for first, last in (*found, (start, len(answer))) if words(answer[first:last])]
 
 
 def _blanked(text: str, spans: set[tuple[int, int]]) -> str:
@@ -294,141 +618,6 @@ def _blanked(text: str, spans: set[tuple[int, int]]) -> str:
     for first, last in spans:
         letters[first:last] = " " * (last - first)
     return "".join(letters)
-
-
-class _Read(NamedTuple):
-    """What an article is compared by: its words in a row, its figures, how many items it lists."""
-
-    words: str
-    figures: tuple[Quantity, ...]
-    items: int
-
-
-@lru_cache(maxsize=256)
-def _read(article: IndexedArticle) -> _Read:
-    text = f"{article.rubric}. {article.body}"
-    return _Read(f" {' '.join(words(text))} ", tuple(quantities(text)), len(article.items))
-
-
-def _unsaid(said: str, articles: Sequence[_Read]) -> Iterator[CitationFault]:
-    """The quotes and figures that none of the articles holds; not bare numbers, which may count anything."""
-    for match in _QUOTE.finditer(said):
-        quote = next(group for group in match.groups() if group)
-        if not any(_quotes(quote, article.words) for article in articles):
-            yield CitationFault(Kind.QUOTE, quote)
-    said = _QUOTE.sub(" ", said)
-    for one in quantities(said):
-        faults = [figure_fault(one, said, article.figures, article.items) for article in articles]
-        if one.unit and all(faults):
-            yield next(filter(None, faults))
-
-
-def _quotes(quote: str, row: str) -> bool:
-    """Whether a row of words holds a quote: the pieces between its ellipses, in this order."""
-    at = 0
-    for part in filter(None, map(words, _ELLIPSIS.split(quote))):
-        found = row.find(f" {' '.join(part)} ", at)
-        if found < 0:
-            return False
-        at = found + len(" ".join(part)) + 1
-    return True
-
-
-def figure_fault(one: Quantity, said: str, known: Sequence[Quantity], items: int) -> CitationFault | None:
-    """What is wrong with a number of ``said``. It holds if it is among ``known``, the article's, with the same unit,
-    bound and kind of period, or counts the article's ``items``."""
-    told = said[one.start : one.end].strip()
-    same = [other for other in known if other.unit == one.unit or not one.unit]
-    whole = [other for other in same if (other.low, other.high) == (one.low, one.high)]
-    if one.high is None:
-        lower = [other for other in same if other.high is not None and other.low == one.low and one.bound == "min"]
-        upper = [other for other in same if other.high == one.low and one.bound == "max"]
-        if lower or upper:
-            return None
-        if not whole and any(one.low in (other.low, other.high) for other in same):
-            return CitationFault(Kind.RANGE_END, told)
-        if not whole and not one.unit and one.low == items > 1:
-            return None
-    if not whole:
-        return CitationFault(Kind.FIGURE, told)
-    if one.bound and all(other.bound != one.bound for other in whole):
-        return CitationFault(Kind.BOUND, said[max(0, one.start - 20) : one.end].strip())
-    if one.term and all(other.term and other.term != one.term for other in whole):
-        return CitationFault(Kind.TERM, f"{one.term}: {told}")
-    return None
-
-
-# The strict reading, for training rows: nothing outside the quotes may be another's than the article's
-
-NAMED_NUMERAL = re.compile(r"\b(?:numeral|número|núm\.|num\.)\s+(\d{1,3})\b", re.IGNORECASE)
-NAMED_LITERAL = re.compile(r"\bliteral\s+([a-zñ])\b", re.IGNORECASE)
-PENAL_WORDS = """
-    pena privativa de libertad, pena privativa de la libertad, privacion de libertad, prision, carcel
-    multa; destitucion; reclusion; arresto; inhabilitacion; suspension; clausura; comiso, decomiso
-    trabajo comunitario, servicio comunitario; cadena perpetua; pena de muerte; amonestacion; expulsion
-    perdida de la nacionalidad; indemnizacion; caducidad; nulidad
-"""  # words on one line, or between semicolons, mean the same
-LAW_NAME = re.compile(
-    r"\b(?:Código|Ley|Reglamento|Constitución|Estatuto|Decreto|Codificación)"
-    r"(?:\s+(?:(?:de|del|la|las|los|el|y|en|a|al|para)\s+)*[A-ZÁÉÍÓÚÑ][\wáéíóúñ]+)+"
-)
-SIGLAS = re.compile(r"\b(?:[A-Z]{3,}|C[A-Z])\b")
-NEGATION = re.compile(
-    r"\b(?:no|nunca|jamás|ningún|ninguna|prohíb\w*|prohibid\w*|tampoco|excluy\w*|sin)\b", re.IGNORECASE
-)
-
-
-def quote_faults(quotes: Sequence[str], article: IndexedArticle, part: str = "") -> list[CitationFault]:
-    """The quotes that are not in the article (or ``part`` of it) word for word."""
-    text = whole_text(article, part)
-    return [CitationFault(Kind.QUOTE, quote[:120]) for quote in quotes if one_line(quote).rstrip("….;, ") not in text]
-
-
-def own_words_faults(said: str, article: IndexedArticle, known: CitationIndex, part: str = "") -> list[CitationFault]:
-    """The faults of an answer's own words on one article (or ``part`` of it), quotes and citation taken away."""
-    law = article.law
-    text = whole_text(article, part)
-    body = article.part[part] if part else article.body
-    faults = []
-    strange = [number for number in named_articles(said, law) if number != article.number]
-    if strange:
-        pointed = {*named_articles(body, law), *(number for _, number in references(law, article))}
-        faults += [CitationFault(Kind.OTHER_ARTICLE, number) for number in strange if number not in pointed]
-    labels = {label for path in article.part for label in path.split(".")} | set(NAMED_NUMERAL.findall(body))
-    named = (*NAMED_NUMERAL.findall(said), *(letter.lower() for letter in NAMED_LITERAL.findall(said)))
-    faults += [CitationFault(Kind.NO_PART, label) for label in named if label not in labels]
-    said = _blanked(said, {citation.span for citation in parse_citations(said, [law])})
-    said = NAMED_NUMERAL.sub(" ", NAMED_LITERAL.sub(" ", said))
-    days = {*law.dates, *dates(body)}
-    faults += [CitationFault(Kind.DATE, day) for day in dates(said) if day not in days]
-    said = DATE.sub(" ", ISO_DATE.sub(" ", said))
-    source, mine = fold(text), [fold(name) for name in law.names]
-    for match in LAW_NAME.finditer(said):
-        name = fold(match[0])
-        if not any(one.startswith(name) or name.startswith(one) for one in mine) and name not in source:
-            faults.append(CitationFault(Kind.OTHER_LAW, match[0]))
-    siglas = {other.siglas for other in known.known if other.siglas}
-    for word in SIGLAS.findall(said):
-        if word in siglas and word.lower() not in mine and word.lower() not in source:
-            faults.append(CitationFault(Kind.OTHER_LAW, word))
-    amounts = quantities(said)
-    figures = quantities(f"{article.rubric}. {body}") if amounts else []
-    faults += filter(None, (figure_fault(one, said, figures, len(article.items)) for one in amounts))
-    folded = fold(said)
-    for group in re.split(r"[;\n]", PENAL_WORDS.strip()):
-        same = [word.strip() for word in group.split(",")]
-        told = [word for word in same if re.search(rf"\b{word}\b", folded)]
-        if told and not any(word in source for word in same):
-            faults.append(CitationFault(Kind.CONSEQUENCE, told[0]))
-    if NEGATION.search(said) and not NEGATION.search(text):
-        faults.append(CitationFault(Kind.NEGATION, one_line(said)[:80]))
-    return faults
-
-
-def whole_text(article: IndexedArticle, part: str = "") -> str:
-    """All that an answer may take from an article, on one line: number, path, rubric, and body (or ``part`` of it)."""
-    body = article.part[part] if part else article.body
-    return one_line(f"{article.number} {article.path.replace(' > ', ' ')} {article.rubric} {body}")
 
 
 def named_articles(text: str, law: Numbered) -> list[str]:

@@ -312,7 +312,8 @@ class IndexedLaw:
 @dataclass(frozen=True)
 class IndexedArticle:
     """One whole article. ``citation`` is the canonical one; ``path`` "Libro I > Título II, ..."; ``parts`` what can be
-    cited of it with its text: "7" a numeral, "7.a" a literal of it, "a" a literal of its own."""
+    cited of it with its text: "7" a numeral, "7.a" a literal of it, "a" a literal of its own. ``struck`` are the
+    half-open ranges of the body that were declared unconstitutional."""
 
     law: IndexedLaw
     number: str
@@ -322,6 +323,7 @@ class IndexedArticle:
     path: str
     citation: str
     parts: tuple[tuple[str, str], ...] = ()
+    struck: tuple[tuple[int, int], ...] = ()
 
     @cached_property
     def part(self) -> dict[str, str]:
@@ -343,8 +345,6 @@ def read_law(facts: dict[str, Any], rows: Iterable[dict[str, Any]]) -> tuple[Ind
     articles = []
     for row in rows:
         number, rubric, body = row["number"], row["rubric"] or "", row["body"]
-        if rubric and body.startswith(f"{rubric}.-"):  # a row's body is the whole article as it is printed
-            body = body[len(rubric) + 2 :].lstrip(" ")
         steps = [(f"{DIVISIONS[step['kind']]} {step['number']}", step["name"]) for step in row["path"]]
         path = " > ".join(", ".join(filter(None, step)) for step in steps)
         parts = []
@@ -352,7 +352,8 @@ def read_law(facts: dict[str, Any], rows: Iterable[dict[str, Any]]) -> tuple[Ind
             parts.append((item["label"], item["text"]))
             parts += [(f"{item['label']}.{inner['label']}", inner["text"]) for inner in item["literals"]]
         citation = format_citation(law, number)
-        articles.append(IndexedArticle(law, number, rubric, body, row["status"], path, citation, tuple(parts)))
+        struck = tuple((first, last) for first, last in row["struck"])
+        articles.append(IndexedArticle(law, number, rubric, body, row["status"], path, citation, tuple(parts), struck))
     return law, articles
 
 

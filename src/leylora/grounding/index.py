@@ -34,7 +34,7 @@ CREATE TABLE meta (version INTEGER, fingerprint TEXT);
 CREATE TABLE laws (key INTEGER PRIMARY KEY, id TEXT, name TEXT, siglas TEXT, aliases TEXT, edition TEXT, dates TEXT);
 CREATE TABLE articles (
     key INTEGER PRIMARY KEY, law INTEGER, number TEXT, rubric TEXT, body TEXT, status TEXT, path TEXT, citation TEXT,
-    parts TEXT, stems TEXT, defines TEXT
+    parts TEXT, stems TEXT, defines TEXT, struck TEXT
 );
 CREATE UNIQUE INDEX by_number ON articles (law, number);
 CREATE TABLE passages (key INTEGER PRIMARY KEY, article INTEGER, first INTEGER, last INTEGER);
@@ -149,7 +149,8 @@ def _write_articles(db: sqlite3.Connection, known: list[IndexedLaw], articles: l
         match = DEFINITION.match(article.body) or _DEFINITION.match(article.body)
         defines = " ".join(terms(next(filter(None, match.groups())))) if match else ""
         row = (article.number, article.rubric, article.body, article.status, article.path, article.citation)
-        values = (key, place_of[id(article.law)], *row, json.dumps(article.parts, ensure_ascii=False), stems, defines)
+        parts, struck = json.dumps(article.parts, ensure_ascii=False), json.dumps(article.struck)
+        values = (key, place_of[id(article.law)], *row, parts, stems, defines, struck)
         db.execute(f"INSERT INTO articles VALUES ({', '.join('?' * len(values))})", values)
         for first, last in pieces(article.body):
             passage_key += 1

@@ -152,6 +152,10 @@ def _number(tokens: list[_Token], at: int) -> tuple[float, int] | None:
             if seen and word in ONE and group == 0 and total == 0:
                 break
             group += SMALL[word]
+            if word == "veinte" and after + 2 < len(tokens) and tokens[after + 1].text == "y":
+                unit = SMALL.get(tokens[after + 2].text, 99)  # "veinte y cuatro", as older laws write it
+                if 0 < unit < 10:
+                    group, after = group + unit, after + 2
             # "dos tres" is a list, not a number: a unit closes the group unless a scale follows.
             after, seen = after + 1, True
             if after < len(tokens) and tokens[after].text in SCALES:

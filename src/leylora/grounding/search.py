@@ -39,7 +39,7 @@ try:  # in the extension of text-generation-webui, which has its own copy of the
 except ImportError:
     from snowballstemmer.spanish_stemmer import SpanishStemmer
 
-VERSION = 2
+VERSION = 3
 """Of the file's layout; an index of another version is built again."""
 
 # Chosen on the development half of the questions; benchmarks/retrieval.py measures them on the other half.
@@ -332,11 +332,13 @@ class LawIndex(CitationIndex):
         return None if key is None else self._article(key)
 
     def _article(self, key: int) -> IndexedArticle:
-        law, number, rubric, body, status, path, citation, parts = self._rows(
-            "SELECT law, number, rubric, body, status, path, citation, parts FROM articles WHERE key = ?", (key,)
+        law, number, rubric, body, status, path, citation, parts, struck = self._rows(
+            "SELECT law, number, rubric, body, status, path, citation, parts, struck FROM articles WHERE key = ?",
+            (key,),
         )[0]
         labelled = tuple((label, text) for label, text in json.loads(parts))
-        return IndexedArticle(self.known[law], number, rubric, body, status, path, citation, labelled)
+        spans = tuple((first, last) for first, last in json.loads(struck))
+        return IndexedArticle(self.known[law], number, rubric, body, status, path, citation, labelled, spans)
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._lock:
