@@ -20,7 +20,17 @@ from enum import Enum
 from typing import Literal, NamedTuple
 
 from ..text import fold, one_line, words
-from .citations import COUNTRIES, Citation, CitationIndex, IndexedArticle, IndexedLaw, Numbered, parse_citations
+from .citations import (
+    COUNTRIES,
+    Citation,
+    CitationIndex,
+    IndexedArticle,
+    IndexedLaw,
+    Numbered,
+    law_called,
+    law_names,
+    parse_citations,
+)
 from .claims import Fault, Judgment, Verdict, concepts, judge, parts_of
 from .prompt import REPEALED
 
@@ -427,6 +437,8 @@ def _citations(
     last: Citation | None = None
     for citation in parse_citations(read, laws):
         citation = _named_elsewhere(_resolved(citation, flat, last, known), read)
+        if not citation.law_id and not citation.law_text and not law_id and (named := _beside(citation, read, laws)):
+            citation = replace(citation, law_id=named)
         if citation.law_id is None and law_id and not citation.law_text:
             citation = replace(citation, law_id=law_id)
         meant = replace(citation, edition=citation.edition or edition)
@@ -443,6 +455,20 @@ def _citations(
         found.append(replace(one, findings=(fault,) if fault else ()))
         last = citation if citation.law_id or citation.law_text else last
     return found
+
+
+def _beside(citation: Citation, text: str, laws: Sequence[IndexedLaw]) -> str | None:
+    """The law that the same sentence names, before the citation or else after it: "El Código Civil dice en su art. 7"."""
+    pattern, ids = law_names(tuple((law.id, law.name, law.siglas, law.aliases) for law in laws))
+    start = max((match.end() for match in _SENTENCE.finditer(text, 0, citation.span[0])), default=0)
+    stop = next((match.start() for match in _SENTENCE.finditer(text, citation.span[1])), len(text))
+    flat = fold(text)
+    sought = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)")
+    before = [match[0] for match in sought.finditer(flat, start, citation.span[0])]
+    after = [match[0] for match in sought.finditer(flat, citation.span[1], stop)]
+    for name in (*before[-1:], *after[:1]):
+        return law_called(name, ids)
+    return None
 
 
 def _resolved(citation: Citation, flat: str, last: Citation | None, known: CitationIndex) -> Citation:
@@ -565,6 +591,7 @@ def _claims(
     """The ranges of the claims of a text, with the citations in each."""
     for first, last in _sentences(text, {one.span for one in cited}):
         own = [one for one in cited if first <= one.span[0] < last]
+        own = [one for one in own if not _referred(one, own)]
         spans = sorted({one.span for one in own})
         groups: list[list[tuple[int, int]]] = []
         for span in spans:
@@ -575,13 +602,24 @@ def _claims(
         if len(groups) < 2:
             yield (first, last), tuple(own)
             continue
-        leads = not re.search(r"\w{3,}\W+\w{3,}\W+\w", text[first : groups[0][0][0]])
+        before = text[first : groups[0][0][0]]
+        leads = not before.endswith("(") and not re.search(r"\w{3,}\W+\w{3,}\W+\w", before)
         edges = [first]
         for group, following in zip(groups, groups[1:], strict=False):
             edges.append(_lead_start(text, group[-1][1], following[0][0]) if leads else _after(text, group[-1][1]))
         edges.append(last)
         for start, end in zip(edges, edges[1:], strict=False):
             yield (start, end), tuple(one for one in own if start <= one.span[0] < end)
+
+
+def _referred(one: CheckedCitation, others: Sequence[CheckedCitation]) -> bool:
+    """Whether a citation only repeats a reference that another cited article makes: "las sanciones del artículo 152"."""
+    number = one.citation.article
+    return any(
+        other is not one and other.article and other.law == one.law and number != other.citation.article
+        and re.search(rf"art[íi]culos?\s[^.;]{{0,40}}\b{re.escape(number)}\b", other.article.body)
+        for other in others
+    )  # fmt: skip
 
 
 def _after(text: str, end: int) -> int:

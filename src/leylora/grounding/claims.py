@@ -466,13 +466,12 @@ def _with_words(flat: str, found: Sequence[Slot]) -> list[Slot]:
                 *concepts(flat[slot.end : slot.end + 40])[:1],
             }
             own -= {concept(word) for word in words(flat[slot.start : slot.end])}
-        if (
-            not own
-            and at + 1 < len(phrases)
-            and not any(phrases[at + 1][0] <= s.start < phrases[at + 1][1] for s in found if s.kind == slot.kind)
-        ):
-            own = set(read[at + 1])
-        if not own and at:
+        if not own and at + 1 < len(phrases):
+            after = phrases[at + 1]
+            taken = any(after[0] <= one.start < after[1] for one in found if one.kind == slot.kind)
+            if not taken and not _BREAK.search(flat[slot.end : after[0]]):
+                own = set(read[at + 1])
+        if not own and at and not _BREAK.search(flat[phrases[at - 1][0] : slot.start]):
             own = set(read[at - 1])
         first = max((match.end() for match in _BREAK.finditer(flat, 0, slot.start)), default=0)
         last = next((match.start() for match in _BREAK.finditer(flat, slot.end)), len(flat))
@@ -564,7 +563,7 @@ _SKIPPED = frozenset(
     """
     se le les lo la los las me nos te podra podran puede pueden debe deben debera deberan sera seran ser es son esta
     estan ha han haya hayan habra hay hubiere sido fue era tener tiene tienen tendra tendran el un una de a al en por
-    ningun ninguna caso solo necesidad que su sus hace falta lugar necesario quedara queda cabe caben puedan pueda del
+    dia dias mes meses año años hora horas semana semanas ningun ninguna caso solo necesidad que su sus hace falta lugar necesario quedara queda cabe caben puedan pueda del
     """.split()  # noqa: SIM905
 )
 _TOKEN = re.compile(r"[^\W_]+|[.,;:()]")
@@ -578,7 +577,7 @@ def signs(text: str) -> dict[str, set[bool]]:
     for at, token in enumerate(tokens):
         following = tokens[at + 1] if at + 1 < len(tokens) else ""
         if not token[0].isalnum():
-            reach = 0 if token in ".;:" else reach
+            reach = 0
         elif token in _DENIES or (token == "falta" and following == "de"):
             reach = 1
         elif token not in _SKIPPED and token not in _STOP and token not in _NUMBERS and not token[0].isdigit():
@@ -608,6 +607,7 @@ _ELLIPSIS = re.compile(r"[\[(]?(?:…|\.{3})[\])]?")
 _FACTS = re.compile(
     r"^(?:si\s+|como\s+|cuando\s+)?(?:a\s+)?(?:usted|ud|ustedes|yo|mi|mis|me|nos|nuestr[oa]s?|su|sus|tu|te|vos)\b"
 )
+_HAPPENED = re.compile(r"\b[Nn]o\s+(?:se\s+|le\s+|lo\s+|la\s+)?\w+(?:ó|aron|ieron|aste|iste)\b")
 _NOT_BUT = re.compile(
     r"\bno\s+[^.;:]{0,60}?(?=\bsino\b)|\bno\s+(?:es|son|era|eran|fue|se\s+trata)\s+(?:de\s+)?[^.;:]{0,40}?(?=[:,;])"
 )
@@ -641,6 +641,9 @@ _BAN = re.compile(
     r"\b(?:no|nunca|tampoco|nadie|ningun\s+\w+)\s+(?:se\s+|le\s+|les\s+)?(?:podran?|pueden?|deberan?|deben?)\b|\bprohib\w+"
     r"|\ben\s+ningun\s+caso\s+(?:se\s+)?(?:podran?|pueden?)\b"
 )
+_BOUND = re.compile(  # "no podrá exceder de": a limit, not a ban
+    r"\bno\s+(?:se\s+)?(?:podran?|pueden?|deberan?|deben?)\s+(?:ser\s+(?:mayor|menor|superior|inferior)|exced|pasar|bajar|durar)\w*"
+)
 _FREE = re.compile(
     r"\bno\s+(?:esta\w*\s+obligad|sera?\s+obligad|requerira|requiere|es\s+necesari|sera\s+necesari|tiene\s+que|sera\s+indispensable|hace\s+falta|necesita)"
 )
@@ -671,6 +674,9 @@ def judge(claim: str, articles: Sequence[IndexedArticle], *, question: str = "")
         return Judgment(Verdict.UNCLEAR)
     most = max(one.fit for one in judged)
     about = [one for one in judged if one.fit >= 0.75 * most]
+    told = set(concepts(claim))
+    titled = [one for one in about if one.article and (title := set(concepts(one.article.rubric))) and title <= told]
+    about = titled or about
     order = list(_GRAVITY)
     return min(about, key=lambda one: (order.index(one.verdict), -one.fit))
 
@@ -761,8 +767,8 @@ class _Reading:
         for first, last in self.facts:
             law = law[:first] + " " * (last - first) + law[last:]
         self.law = law
-        self.told = frozenset(concepts(law)) or frozenset(concepts(self.flat))
-        self.signs = signs(law)
+        self.told = frozenset(concepts(law)) - _VAGUE or frozenset(concepts(self.flat))
+        self.signs = signs(_HAPPENED.sub(" ", said) if _HAPPENED.search(said) and not self.facts else law)
         df: dict[str, int] = {}
         for part in parts:
             for one in part.concepts:
@@ -817,6 +823,8 @@ class _Reading:
             alike = [(other, part) for part in self.parts for other in part.slots if other.kind == slot.kind]
             equal = [(other, part) for other, part in alike if _equal(slot, other)]
             if not equal:
+                if self._without_unit(slot):
+                    continue
                 if (end := self._range_end(slot, alike)) is not None:
                     if end:
                         return Fault.RANGE_END, self._words(slot), end
@@ -837,9 +845,11 @@ class _Reading:
             others = [
                 one
                 for one in alike
-                if not _equal(slot, one[0]) and not any(self._rather(mine, slot, one) for mine in self.slots)
+                if len(one[0].value) == len(slot.value)
+                and not _equal(slot, one[0])
+                and not any(self._rather(mine, slot, one) for mine in self.slots)
             ]
-            if others:
+            if others and slot.near:
                 other = max(others, key=lambda one: self._beside(slot, *one))
                 gain = self._beside(slot, *other) - self._beside(slot, *fitting)
                 if gain > (MARGIN_WITHIN if other[1] is fitting[1] else MARGIN):
@@ -852,6 +862,11 @@ class _Reading:
                 if fitting[0].working and not slot.working and slot.term != "término":
                     return Fault.WORKING_DAYS, self._words(slot), ""
         return None
+
+    def _without_unit(self, slot: Slot) -> bool:
+        """Whether the law has the number and leaves the unit to be understood: "no exceda de cuatro en un día"."""
+        raw = {one.low for one in quantities(self.flat[slot.start : slot.end])}
+        return any(other.kind == "count" and other.value[0] in raw for part in self.parts for other in part.slots)
 
     def _within(self, slot: Slot) -> bool:
         """Whether a figure is a fact that falls between two bounds of a clause: "un trabajador de diecisiete años"."""
@@ -881,7 +896,9 @@ class _Reading:
 
     def _beside(self, slot: Slot, other: Slot, part: Part) -> float:
         near = 1.5 * self._weight(slot.near & other.near) + 0.7 * self._weight(slot.wide & other.wide)
-        around = self._weight(self.told & part.concepts) + 0.5 * self._weight(self.told & part.own)
+        here, rest = self.told & slot.wide, self.told - slot.wide
+        around = self._weight(here & part.concepts) + 0.5 * self._weight(here & part.own)
+        around += 0.3 * self._weight(rest & part.concepts)
         same = sum(
             1.5
             for mine in self.slots
@@ -962,9 +979,8 @@ class _Reading:
         if mine is None or theirs is None or mine == theirs:
             return None
         pair = {mine, theirs}
-        if pair == {"ban", "may"} or pair == {"ban", "must"} or pair == {"must", "free"}:
-            return Fault.MODALITY, mine, theirs
-        if pair == {"must", "may"} and (_after_modal(self.law) & _after_modal(fold(self.best.whole))):
+        clashes = ({"ban", "may"}, {"ban", "must"}, {"must", "free"}, {"must", "may"})
+        if pair in clashes and _after_modal(self.law) & _after_modal(fold(self.best.whole)):
             return Fault.MODALITY, mine, theirs
         return None
 
@@ -981,6 +997,8 @@ class _Reading:
         return None
 
     def _opposites(self) -> tuple[Fault, str, str] | None:
+        if any(False in one for one in self.signs.values()):
+            return None
         for first, second in _OPPOSITE:
             one, other = concept(first), concept(second)
             for mine, theirs in ((one, other), (other, one)):
@@ -997,9 +1015,9 @@ class _Reading:
         ):
             return None
         law = fold(self.best.whole)
-        if re.search(r"(?<!no )\b(?:solo|solamente|unicamente|exclusiv\w+|unic[oa])\b|\bno\b[^.;]*\bsino\b", law) and (
-            not re.search(r"\bno\s+solo\b", law)
-        ):
+        if re.search(
+            r"(?<!no )\b(?:solo|solamente|unicamente|exclusiv\w+|estricta\w+|unic[oa])\b|\bno\b[^.;]*\bsino\b", law
+        ) and (not re.search(r"\bno\s+solo\b", law)):
             return None
         return Fault.ONLY, match[0], ""
 
@@ -1008,7 +1026,10 @@ class _Reading:
             dropped = set(concepts(match[1]))
             for part in self.parts:
                 text = fold(part.whole)
-                if dropped & part.concepts and _CONDITIONED.search(text) and not _EVEN.search(text):
+                if not dropped & part.concepts or _EVEN.search(text):
+                    continue
+                conditions = (text[one.start() : one.end() + 80] for one in _CONDITIONED.finditer(text))
+                if any(dropped & set(concepts(condition)) for condition in conditions):
                     return Fault.ALTHOUGH, match[0], ""
         return None
 
@@ -1042,7 +1063,7 @@ class _Reading:
 
 LEAST_FIT = 0.2
 FAR = 14  # words over which a denial reaches in a list
-MARGIN, MARGIN_WITHIN = 0.6, 0.4
+MARGIN, MARGIN_WITHIN = 1.4, 0.45
 """By how much another place in the law must fit a figure better: another clause, another phrase of the same."""
 
 
@@ -1123,6 +1144,7 @@ def _modal(text: str) -> str | None:
     """The first of ban, freedom from duty, duty and leave; None where there is none or several of them."""
     found = set()
     masked = text
+    masked = _BOUND.sub(" ", masked)
     for name, pattern in (("ban", _BAN), ("free", _FREE), ("must", _MUST), ("may", _MAY)):
         if pattern.search(masked):
             found.add(name)
@@ -1132,7 +1154,11 @@ def _modal(text: str) -> str | None:
 
 def _after_modal(text: str) -> set[str]:
     found = set()
-    for match in re.finditer(r"\b(?:deberan?|deben?|podran?|pueden?)\W+((?:\w+\W+){0,3}\w+)", text):
+    for match in re.finditer(
+        r"\b(?:deberan?|deben?|podran?|pueden?|prohib\w+|permit\w+|obligad\w+|requier\w+|facultativ\w+|obligatori\w+)\W+"
+        r"((?:\w+\W+){0,3}\w+)",
+        text,
+    ):
         found |= set(concepts(match[1]))
     return found
 
