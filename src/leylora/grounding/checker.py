@@ -460,8 +460,8 @@ def _citations(
 def _beside(citation: Citation, text: str, laws: Sequence[IndexedLaw]) -> str | None:
     """The law that the same sentence names, before the citation or else after it: "El Código Civil dice en su art. 7"."""
     pattern, ids = law_names(tuple((law.id, law.name, law.siglas, law.aliases) for law in laws))
-    start = max((match.end() for match in _SENTENCE.finditer(text, 0, citation.span[0])), default=0)
-    stop = next((match.start() for match in _SENTENCE.finditer(text, citation.span[1])), len(text))
+    spans = {one.span for one in parse_citations(text, laws)}
+    start, stop = next((one for one in _sentences(text, spans) if one[0] <= citation.span[0] < one[1]), citation.span)
     flat = fold(text)
     sought = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)")
     before = [match[0] for match in sought.finditer(flat, start, citation.span[0])]

@@ -208,9 +208,17 @@ def concept(word: str) -> str:
 
 def _stem(word: str) -> str:
     """Snowball's, of futures as well, which it knows by the accent that folding takes away."""
-    future = re.fullmatch(r"(\w{3,}[aei]r)(?:an?|emos)", word)
-    return stem(future[1] if future else word)
+    future = re.fullmatch(r"(\w{2,}[aei]r)an?", word)
+    return stem(future[1] if future and future[1] not in _NO_INFINITIVE else word)
 
+
+_NO_INFINITIVE = frozenset(  # "considera" is a present tense, "considerara" the future
+    """
+    consider esper gener oper liber super alter toler recuper cooper deliber numer ponder reiter enter retir mir gir tir
+    admir aspir inspir expir conspir ampar compar prepar separ repar declar aclar equipar dispar adquier requier quier
+    muer fuer cualquier man prim front carr band cabec refier hier sufragar emper
+    """.split()  # noqa: SIM905
+)
 
 _NUMBERS = frozenset({*SMALL, *TENS, *HUNDREDS, *SCALES})
 _VAGUE = frozenset("depend clar supuest efectiv correct exact ciert verdad afirm negat respuest result".split())  # noqa: SIM905
@@ -421,7 +429,7 @@ def _counted(flat: str) -> Iterator[Slot]:
                 one.start,
                 one.end,
                 bound=one.bound,
-                term=_term(flat, one.start, one.term),
+                term=_term(flat, one.start, one.end, one.term),
                 working=working,
             )
         elif unit == "por ciento":
@@ -437,10 +445,12 @@ def _counted(flat: str) -> Iterator[Slot]:
             last = (unit, one.end)
 
 
-def _term(flat: str, start: int, near: str) -> str:
+def _term(flat: str, start: int, end: int, near: str) -> str:
     """Whether a period is a plazo or a término: the last of the two words in its sentence."""
     if near:
         return near
+    if after := re.match(r"\s+de\s+(plazo|termino)\b", flat[end:]):
+        return "plazo" if after[1] == "plazo" else "término"
     told = re.findall(r"\b(plazo|termino)\b", re.split(r"[.;:]\s", flat[max(0, start - 110) : start])[-1])
     return "" if not told else "plazo" if told[-1] == "plazo" else "término"
 
@@ -563,7 +573,7 @@ _SKIPPED = frozenset(
     """
     se le les lo la los las me nos te podra podran puede pueden debe deben debera deberan sera seran ser es son esta
     estan ha han haya hayan habra hay hubiere sido fue era tener tiene tienen tendra tendran el un una de a al en por
-    dia dias mes meses año años hora horas semana semanas ningun ninguna caso solo necesidad que su sus hace falta lugar necesario quedara queda cabe caben puedan pueda del
+    capacidad facultad posibilidad alguno alguna dia dias mes meses año años hora horas semana semanas ningun ninguna caso solo necesidad que su sus hace falta lugar necesario quedara queda cabe caben puedan pueda del
     """.split()  # noqa: SIM905
 )
 _TOKEN = re.compile(r"[^\W_]+|[.,;:()]")
@@ -580,6 +590,8 @@ def signs(text: str) -> dict[str, set[bool]]:
             reach = 0
         elif token in _DENIES or (token == "falta" and following == "de"):
             reach = 1
+        elif token.endswith("mente"):  # "no será penalmente responsable" denies the word after it too
+            found.setdefault(concept(token), set()).add(reach == 0)
         elif token not in _SKIPPED and token not in _STOP and token not in _NUMBERS and not token[0].isdigit():
             denied = reach > 0
             one = concept(token)
@@ -611,7 +623,9 @@ _HAPPENED = re.compile(r"\b[Nn]o\s+(?:se\s+|le\s+|lo\s+|la\s+)?\w+(?:ó|aron|ier
 _NOT_BUT = re.compile(
     r"\bno\s+[^.;:]{0,60}?(?=\bsino\b)|\bno\s+(?:es|son|era|eran|fue|se\s+trata)\s+(?:de\s+)?[^.;:]{0,40}?(?=[:,;])"
 )
-_ONLY = re.compile(r"\b(?:solo|sola|solos|solas|solamente|unicamente|exclusivamente|unico|unica)\b")
+_ONLY = re.compile(
+    r"(?<!uno )(?<!una )(?<!si )(?<!un )\b(?:solo|sola|solos|solas)\b(?! [ouy] )|\b(?:solamente|unicamente|exclusivamente|unic[oa])\b"
+)
 _MORE_THAN_ONE = re.compile(r"\b(?:o|u|y|e|ni)\b|\n")
 _ALTHOUGH = re.compile(r"(?<!aun )(?<!\w)(?:aunque|a pesar de|pese a|aun cuando|incluso si|incluso cuando)\b([^,.;:]*)")
 _CONDITIONED = re.compile(
@@ -647,11 +661,15 @@ _BOUND = re.compile(  # "no podrá exceder de": a limit, not a ban
 _FREE = re.compile(
     r"\bno\s+(?:esta\w*\s+obligad|sera?\s+obligad|requerira|requiere|es\s+necesari|sera\s+necesari|tiene\s+que|sera\s+indispensable|hace\s+falta|necesita)"
 )
+_GIVEN_TO = re.compile(
+    r"\b(correspond\w+|compet\w+|incumb\w+|ante|facultad\s+exclusiva|atribucion\w*)\s+(?:al?\s+|del?\s+)?"
+    r"(?:el\s+|la\s+|los\s+|las\s+|un\s+|una\s+)?([a-zñ]{4,})"
+)
 _ACTORS = """
     empleador empleadora patrono; trabajador trabajadora; juez jueza juzgador juzgadora; fiscal; presidente presidenta
     asamblea; vendedor; comprador; mandante; mandatario; acreedor; deudor; hijo hija hijos; padre madre padres; conyuge
-    heredero herederos; victima; testador; arrendador; arrendatario; notario; defensoria; policia; ministro ministra
-    ministerio; conductor; peaton; ciclista; usuario; propietario; procesado procesada; testigo; tutor; consejo; corte
+    heredero herederos; pupilo; tutor curador; victima; testador; arrendador; arrendatario; notario; defensoria; policia; ministro ministra
+    ministerio; conductor; peaton; ciclista; usuario; propietario; procesado procesada; testigo; consejo; corte
     vicepresidente vicepresidenta vicepresidencia; accionante; accionado; fiscalia; mujer; hombre; tercero; sindicato
     reglamento
 """
@@ -799,6 +817,7 @@ class _Reading:
             self._negation,
             self._modality,
             self._who,
+            self._stranger,
             self._opposites,
             self._only,
             self._although,
@@ -918,7 +937,16 @@ class _Reading:
                 continue
             if same_noun:
                 return Fault.COUNT, self._words(slot), ""
-            if noun in _LISTED:
+            heads = [
+                part for part in self.parts if part.lead.rstrip().endswith(":") and noun in map(stem, words(part.lead))
+            ]
+            if heads:
+                labels = {part.label for part in heads if part.label and "." not in part.label}
+                if value == len(labels):
+                    continue
+                if len(labels) > 1:
+                    return Fault.COUNT, self._words(slot), ""
+            if noun in _LISTED or heads:
                 sizes = {len(self.article.items), *_listed(self.article)}
                 if value not in sizes and any(size > 1 for size in sizes):
                     return Fault.COUNT, self._words(slot), ""
@@ -953,14 +981,14 @@ class _Reading:
                 continue
             here = [self.best] if one in self.best.signs else [part for part in near if one in part.signs]
             if mine == {False}:
-                if not here or any(False in part.signs.get(one, ()) for part in self.parts):
+                beside = [part for part in self.parts if self._score(part) >= 0.5 * self.score]
+                if not here or any(False in part.signs.get(one, ()) for part in beside):
                     continue
-                banned = (part for part in self.parts if self._score(part) >= 0.5 * self.score)
-                if _BAN.search(self.law) and any(_BAN.search(fold(part.whole)) for part in banned):
+                if _BAN.search(self.law) and any(_BAN.search(fold(part.whole)) for part in beside):
                     continue
                 if not any(_denied_before(part, one) for part in here):
                     return Fault.NEGATION, one, ""
-            elif here and all(part.signs[one] == {False} for part in here) and not denies and not guarded:
+            elif here and all(part.signs[one] == {False} for part in here) and not guarded and self._same_denials(here):
                 return Fault.NEGATION, one, ""
         if denies or guarded:
             return None
@@ -972,6 +1000,19 @@ class _Reading:
             told = {one for one in excepted - others if one in self.told}
             if told and self._score(part) >= 0.5 * self.score:
                 return Fault.NEGATION, " ".join(sorted(told)), ""
+        return None
+
+    def _same_denials(self, here: Sequence[Part]) -> bool:
+        """Whether each concept that the claim denies is one that these clauses deny, so that none stands for another."""
+        denied = [one for one, mine in self.signs.items() if False in mine]
+        return all(any(False in part.signs.get(one, ()) for part in here) for one in denied)
+
+    def _stranger(self) -> tuple[Fault, str, str] | None:
+        law = fold(self.best.whole)
+        for match in _GIVEN_TO.finditer(self.law):
+            actor = concept(match[2])
+            if actor in self.missing and re.search(rf"\b{match[1][:6]}", law) and not actor.isdigit():
+                return Fault.WHO, match[2], ""
         return None
 
     def _modality(self) -> tuple[Fault, str, str] | None:
@@ -1051,6 +1092,8 @@ class _Reading:
         here = fold(f"{self.article.rubric} {self.article.body}")
         for group in _PENALTIES:
             told = [one for one in group if re.search(rf"\b{one}\b", self.law)]
+            if told[:1] == ["multa"] and "sancion" in here:
+                continue
             if told and not any(re.search(rf"\b{one}", here) for one in group) and concept(told[0]) in self.missing:
                 return Fault.CONSEQUENCE, told[0], ""
         return None
@@ -1062,7 +1105,7 @@ class _Reading:
 
 
 LEAST_FIT = 0.2
-FAR = 14  # words over which a denial reaches in a list
+FAR = 20  # words over which a denial reaches in a list
 MARGIN, MARGIN_WITHIN = 1.4, 0.45
 """By how much another place in the law must fit a figure better: another clause, another phrase of the same."""
 
@@ -1083,16 +1126,21 @@ def _excepted(part: Part) -> set[str]:
 
 
 def _denied_before(part: Part, one: str) -> bool:
-    """Whether a denial, ban or exception stands before a concept in its sentence, not far from it."""
+    """Whether a denial, ban or exception stands, not far, before each place in a clause that has this concept."""
+    seen = []
     for sentence in re.split(r"[;:.]", fold(part.whole)):
         since = FAR
         for word in words(sentence):
-            if word in _DENIES or re.match(r"(?:prohib|salvo|except|exclu|impid|falta|infring|incumpl|inobserv)", word):
+            if word == "sino":
+                since = FAR
+            elif word in _DENIES or re.match(
+                r"(?:prohib|salvo|except|exclu|impid|falta|infring|incumpl|inobserv)", word
+            ):
                 since = 0
-            elif since < FAR and concept(word) == one:
-                return True
+            elif concept(word) == one:
+                seen.append(since < FAR)
             since += 1
-    return False
+    return bool(seen) and all(seen)
 
 
 def _equal(one: Slot, other: Slot) -> bool:
@@ -1168,6 +1216,7 @@ _NOT_SUBJECT = frozenset("a al ante bajo con contra de del desde en entre para p
 
 def _roles(text: str) -> list[tuple[str, str]]:
     """The actors of a text in order, each with its role: "S" for one that may be a subject, else "O"."""
+    text = re.sub(r"^\s*(?:si|cuando|en caso de)\b[^,]*,", " ", text)  # who acts there is not who is bound
     tokens = re.findall(r"[^\W_]+|[,;:.()]", text)
     found = []
     for at, token in enumerate(tokens):
@@ -1199,7 +1248,7 @@ def _roles(text: str) -> list[tuple[str, str]]:
             before -= 1
         word = tokens[before] if before >= 0 else ""
         assigned = word in ("al", "a") and any(
-            one.startswith("correspond") or one.startswith("incumb") for one in tokens[max(0, before - 3) : before]
+            one.startswith(("correspond", "incumb", "toca", "compet")) for one in tokens[max(0, before - 3) : before]
         )
         found.append((actor, "S" if word not in _NOT_SUBJECT or assigned else "O"))
     return found
