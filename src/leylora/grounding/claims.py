@@ -576,6 +576,10 @@ _SKIPPED = frozenset(
     capacidad facultad posibilidad alguno alguna dia dias mes meses año años hora horas semana semanas ningun ninguna caso solo necesidad que su sus hace falta lugar necesario quedara queda cabe caben puedan pueda del
     """.split()  # noqa: SIM905
 )
+# "no obstante", "sin perjuicio", "no más de", "de hacer o no hacer" deny nothing.
+_NO_DENIAL = frozenset(
+    "obstante perjuicio embargo solo solamente mas menos mayor menor mayores menores inferior superior hacer".split()  # noqa: SIM905
+)
 _TOKEN = re.compile(r"[^\W_]+|[.,;:()]")
 
 
@@ -589,7 +593,7 @@ def signs(text: str) -> dict[str, set[bool]]:
         if not token[0].isalnum():
             reach = 0
         elif token in _DENIES or (token == "falta" and following == "de"):
-            reach = 1
+            reach = 0 if following in _NO_DENIAL else 1
         elif token.endswith("mente"):  # "no será penalmente responsable" denies the word after it too
             found.setdefault(concept(token), set()).add(reach == 0)
         elif token not in _SKIPPED and token not in _STOP and token not in _NUMBERS and not token[0].isdigit():
@@ -1106,7 +1110,7 @@ class _Reading:
 
 LEAST_FIT = 0.2
 FAR = 20  # words over which a denial reaches in a list
-MARGIN, MARGIN_WITHIN = 1.4, 0.45
+MARGIN, MARGIN_WITHIN = 2.0, 0.6
 """By how much another place in the law must fit a figure better: another clause, another phrase of the same."""
 
 
