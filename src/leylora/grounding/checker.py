@@ -31,7 +31,7 @@ from .citations import (
     law_names,
     parse_citations,
 )
-from .claims import Fault, Judgment, Verdict, concepts, judge, parts_of
+from .claims import Fault, Judgment, Verdict, concepts, judge, parts_of, tells_a_case
 from .prompt import REPEALED
 
 __all__ = [
@@ -141,12 +141,6 @@ class CheckedText(NamedTuple):
 
     claims: tuple[CheckedClaim, ...]
     citations: tuple[CheckedCitation, ...]
-
-    @property
-    def uncheckable(self) -> int:
-        """Claims and citations that nothing is known of."""
-        unknown = (Verdict.UNCHECKABLE, Verdict.UNCLEAR)
-        return sum(one.verdict in unknown for one in self.claims)
 
 
 _SENTENCES: dict[Kind | Fault, tuple[str, str]] = {  # in Spanish, in English
@@ -291,14 +285,21 @@ def check_text(
     ``find`` finds for it are about the same; what nothing here is about is not counted.
     """
     cited = _citations(text, known, given=given)
+    rulings = list(_rulings(text, cited))
     claims = []
     sentences = list(_claims(text, cited))
     for place, (span, own) in enumerate(sentences):
         words_ = text[slice(*span)]
+        told = [one for one in rulings if span[0] <= one.span[0] < span[1]]
         if own:
-            claims.append(_claim(text, span, own, question))
+            claim = _claim(text, span, own, question)
+            claims.append(replace(claim, citations=(*claim.citations, *told)))
             continue
-        if len(concepts(words_)) < 3:
+        if told:
+            first = told[0]
+            claims.append(CheckedClaim(one_line(words_), span, first.verdict, first.findings, citations=tuple(told)))
+            continue
+        if len(concepts(words_)) < 3 or tells_a_case(words_):
             continue
         beside = [
             one for group in (_near(text, sentences, place, -1), _near(text, sentences, place, 1)) for one in group
@@ -309,7 +310,7 @@ def check_text(
             judged = _held(words_, find(words_), question)
         if judged is not None:
             claims.append(_as_claim(text, span, judged, ()))
-    return CheckedText(tuple(claims), tuple(sorted((*cited, *_rulings(text, cited)), key=lambda one: one.span)))
+    return CheckedText(tuple(claims), tuple(sorted((*cited, *rulings), key=lambda one: one.span)))
 
 
 ABOUT = 0.6  # the share of an uncited sentence's concepts that an article must have to be what it is about
@@ -435,9 +436,16 @@ def _citations(
     flat = fold(read)
     found: list[CheckedCitation] = []
     last: Citation | None = None
-    for citation in parse_citations(read, laws):
+    parsed = parse_citations(read, laws)
+    sentences = _sentences(read, {citation.span for citation in parsed})
+    for citation in parsed:
         citation = _named_elsewhere(_resolved(citation, flat, last, known), read)
-        if not citation.law_id and not citation.law_text and not law_id and (named := _beside(citation, read, laws)):
+        if (
+            not citation.law_id
+            and not citation.law_text
+            and not law_id
+            and (named := _beside(citation, read, flat, laws, sentences))
+        ):
             citation = replace(citation, law_id=named)
         if citation.law_id is None and law_id and not citation.law_text:
             citation = replace(citation, law_id=law_id)
@@ -457,12 +465,12 @@ def _citations(
     return found
 
 
-def _beside(citation: Citation, text: str, laws: Sequence[IndexedLaw]) -> str | None:
+def _beside(
+    citation: Citation, text: str, flat: str, laws: Sequence[IndexedLaw], sentences: Sequence[tuple[int, int]]
+) -> str | None:
     """The law that the same sentence names, before the citation or else after it: "El Código Civil dice en su art. 7"."""
     pattern, ids = law_names(tuple((law.id, law.name, law.siglas, law.aliases) for law in laws))
-    spans = {one.span for one in parse_citations(text, laws)}
-    start, stop = next((one for one in _sentences(text, spans) if one[0] <= citation.span[0] < one[1]), citation.span)
-    flat = fold(text)
+    start, stop = next((one for one in sentences if one[0] <= citation.span[0] < one[1]), citation.span)
     sought = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)")
     before = [match[0] for match in sought.finditer(flat, start, citation.span[0])]
     after = [match[0] for match in sought.finditer(flat, citation.span[1], stop)]

@@ -757,6 +757,15 @@ def quoted(quote: str, row: str) -> bool:
     return True
 
 
+_PAST = re.compile(r"\b(?!será|está|podrá|deberá|habrá)\w{2,}(?:ó|aron|ieron|aba|aban)\b")
+
+
+def tells_a_case(said: str) -> bool:
+    """Whether a sentence without citation tells what happened to somebody, which no law can say."""
+    flat = fold(said).strip()
+    return bool(_PAST.search(said)) or bool(_FACTS.match(flat) and not (_MUST.search(flat) or _MAY.search(flat)))
+
+
 def struck_words(said: str, article: IndexedArticle) -> str:
     """The struck words that a claim repeats: the figure, or most of the words, of a struck passage and of no other."""
     left = list(article.body)
