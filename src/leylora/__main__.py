@@ -20,6 +20,10 @@ def scripts() -> dict[str, Path]:
     return {file.stem: file for folder in ("train", "scripts") for file in sorted((ROOT / folder).glob("*.py"))}
 
 
+# A script of this name would hide the package of the same name from the others beside it.
+OTHER_NAMES = {"mcp": "serve_mcp"}
+
+
 def main() -> None:
     console.run(command)
 
@@ -28,6 +32,7 @@ def command() -> None:
     """Run the script that the first argument names, with the others."""
     known = scripts()
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    name = OTHER_NAMES.get(name, name)
     if name in {"--help", "-h"}:
         print("leylora COMMAND [--help | ARGUMENTS]\n")
         for script, file in known.items():
