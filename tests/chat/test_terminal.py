@@ -105,7 +105,7 @@ def test_citations_and_sources_are_shown(
     )
     grounded = Grounded("¿Qué?", "", "", (hit,))
     turn = Turn("¿Qué?", "Eso.", "base", None, grounded, checked)
-    assert [verdict(one) for one in checked] == ["✓ verificada", "✗ no existe", "⚠ fuera de las fuentes"]
+    assert [verdict(one) for one in checked] == ["✓ consta", "✗ no existe", "⚠ no lo respalda"]
     assert sources_of(turn) == [ARTICLE]
     terminal = Terminal(chat)
     terminal._conclude(turn)

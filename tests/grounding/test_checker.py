@@ -7,6 +7,7 @@ import pytest
 
 from leylora.grounding.checker import CheckedCitation, Kind, Verdict, check_answer, explain, marked
 from leylora.grounding.citations import CitationIndex
+from leylora.grounding.claims import Fault
 from leylora.grounding.ground import Grounded, ground
 from leylora.grounding.search import LawIndex
 from leylora.laws.catalog import catalog
@@ -28,30 +29,30 @@ def verdicts(answer: str, question: str, index: LawIndex) -> list[str]:
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [
-        (f"La multa es de cinco a diez dólares. {FINE}", "verified"),
-        (f"La multa va de 5 a 10 dólares. {FINE}", "verified"),
-        (f"La multa es de cinco a cien dólares. {FINE}", "unsupported"),
-        (f"Dice que «pagará una multa de cinco a diez dólares». {FINE}", "verified"),
-        (f"Dice que «irá a la cárcel del barrio». {FINE}", "unsupported"),
-        (f'Dice que "irá a la cárcel del barrio". {FINE}', "unsupported"),
-        ("Según el art. 4 de la LPER, son de cinco a diez dólares.", "verified"),
-        ("El artículo 4 fija de cinco a diez dólares.", "verified"),
+        (f"La multa es de cinco a diez dólares. {FINE}", "supported"),
+        (f"La multa va de 5 a 10 dólares. {FINE}", "supported"),
+        (f"La multa es de cinco a cien dólares. {FINE}", "contradicted"),
+        (f"Dice que «pagará una multa de cinco a diez dólares». {FINE}", "supported"),
+        (f"Dice que «irá a la cárcel del barrio». {FINE}", "contradicted"),
+        (f'Dice que "irá a la cárcel del barrio". {FINE}', "contradicted"),
+        ("Según el art. 4 de la LPER, son de cinco a diez dólares.", "supported"),
+        ("El artículo 4 fija de cinco a diez dólares.", "supported"),
         ("El artículo 12 fija la multa.", "unclear"),
-        (f"Dice que «quien no recoja […] pagará una multa… de cinco a diez dólares». {FINE}", "verified"),
-        (f"Dice que «de cinco a diez dólares […] quien no recoja los desechos». {FINE}", "unsupported"),
-        (f"Dice que «quien no recoja […] irá a la cárcel». {FINE}", "unsupported"),
-        ("El art. 4 del Cód. Civil fija la multa.", "unclear"),
-        ("El art. 4 de la Declaración Universal fija la multa.", "unclear"),
-        ("El art. 4 del **COGEP** fija la multa.", "unclear"),
-        ("El art. 4 de la _Ley de Ferias_ fija la multa.", "not in the sources"),
-        ("El art. 4 de la Ley de Perros de Colombia fija la multa.", "unclear"),
-        ("El artículo 4 del Título I fija la multa.", "verified"),
-        ("Véase el artículo 10 de la LPER.", "not in the sources"),
-        ("Véase el artículo 99 de la LPER.", "does not exist"),
-        ("Véase el artículo 4, numeral 3, de la LPER.", "verified"),
-        ("Véase el artículo 151 del COGEP.", "unclear"),
-        ("Véase el artículo 5 de la Ley de Gatos.", "unclear"),
-        ("Véase el Art. 4, Ley de Perros, ed. 2019-01-01.", "unclear"),
+        (f"Dice que «quien no recoja […] pagará una multa… de cinco a diez dólares». {FINE}", "supported"),
+        (f"Dice que «de cinco a diez dólares […] quien no recoja los desechos». {FINE}", "contradicted"),
+        (f"Dice que «quien no recoja […] irá a la cárcel». {FINE}", "contradicted"),
+        ("El art. 4 del Cód. Civil fija la multa.", "uncheckable"),
+        ("El art. 4 de la Declaración Universal fija la multa.", "uncheckable"),
+        ("El art. 4 del **COGEP** fija la multa.", "uncheckable"),
+        ("El art. 4 de la _Ley de Ferias_ fija la multa.", "unsupported"),
+        ("El art. 4 de la Ley de Perros de Colombia fija la multa.", "uncheckable"),
+        ("El artículo 4 del Título I fija la multa.", "supported"),
+        ("Véase el artículo 10 de la LPER.", "unsupported"),
+        ("Véase el artículo 99 de la LPER.", "nonexistent"),
+        ("Véase el artículo 4, numeral 3, de la LPER.", "nonexistent"),
+        ("Véase el artículo 151 del COGEP.", "uncheckable"),
+        ("Véase el artículo 5 de la Ley de Gatos.", "uncheckable"),
+        ("Véase el Art. 4, Ley de Perros, ed. 2019-01-01.", "uncheckable"),
     ],
 )
 def test_each_verdict(index: LawIndex, answer: str, verdict: str) -> None:
@@ -59,10 +60,10 @@ def test_each_verdict(index: LawIndex, answer: str, verdict: str) -> None:
 
 
 FOUR = [  # what the report and the chat once judged differently: answer, verdict, whether it exists, finding
-    ("El artículo 4 de la Ley de Perros de Colombia lo dice.", Verdict.UNCLEAR, None, Kind.ABROAD),
-    ("Art. 6, num. 99, Ley de Perros", Verdict.DOES_NOT_EXIST, False, Kind.NO_PART),
-    ("artículo 3 de la Declaración Universal", Verdict.UNCLEAR, None, Kind.UNKNOWN_LAW),
-    ("artículo 9999 de la **Ley de Ferias**", Verdict.DOES_NOT_EXIST, False, Kind.NO_ARTICLE),
+    ("El artículo 4 de la Ley de Perros de Colombia lo dice.", Verdict.UNCHECKABLE, None, Kind.ABROAD),
+    ("Art. 6, num. 99, Ley de Perros", Verdict.NONEXISTENT, False, Kind.NO_PART),
+    ("artículo 3 de la Declaración Universal", Verdict.UNCHECKABLE, None, Kind.UNKNOWN_LAW),
+    ("artículo 9999 de la **Ley de Ferias**", Verdict.NONEXISTENT, False, Kind.NO_ARTICLE),
 ]
 
 
@@ -88,7 +89,7 @@ def test_a_bare_citation_is_of_the_law_asked_about(index: LawIndex) -> None:
     for said in ("artículo 4", "artículo 4 de la ley"):
         (one,) = check_answer(said, index, given=None, law_id="perros")
         assert one.article is not None
-        assert (one.article.citation, one.verdict, one.exists) == (dogs().cite("4"), Verdict.VERIFIED, True)
+        assert (one.article.citation, one.verdict, one.exists) == (dogs().cite("4"), Verdict.SUPPORTED, True)
         (other,) = check_answer(said, index, given=None)
         assert (other.verdict, other.findings[0].kind) == (Verdict.UNCLEAR, Kind.NO_LAW)
 
@@ -111,10 +112,10 @@ def test_every_finding_is_a_sentence_in_both_languages(index: LawIndex) -> None:
             assert spanish != english
             assert "{" not in spanish + english
     assert kinds >= {
-        Kind.QUOTE,
-        Kind.RANGE_END,
-        Kind.FIGURE,
-        Kind.TERM,
+        Fault.QUOTE,
+        Fault.RANGE_END,
+        Fault.FIGURE,
+        Fault.TERM,
         Kind.NOT_IN_FORCE,
         Kind.NOT_GIVEN,
         Kind.EDITION,
@@ -124,16 +125,16 @@ def test_every_finding_is_a_sentence_in_both_languages(index: LawIndex) -> None:
 def test_numerals_and_literals_must_exist(index: LawIndex) -> None:
     answer = "Art. 6, num. 2, lit. a), LPER; art. 6, num. 9, LPER; art. 6, num. 2, lit. z), LPER"
     assert verdicts(answer, "deberes de vacunar y cuidar el agua", index) == [
-        "verified",
-        "does not exist",
-        "does not exist",
+        "supported",
+        "nonexistent",
+        "nonexistent",
     ]
 
 
 def test_a_repealed_article_is_not_cited_as_law(index: LawIndex) -> None:
-    assert verdicts("El art. 8 de la LPER manda un collar.", "LPER 8", index) == ["unsupported"]
+    assert verdicts("El art. 8 de la LPER manda un collar.", "LPER 8", index) == ["repealed"]
     assert verdicts("Ese artículo está derogado. (Art. 8, Ley de Perros, ed. 2024-08-15)", "LPER 8", index) == [
-        "verified"
+        "supported"
     ]
 
 
@@ -141,13 +142,13 @@ def test_each_sentence_is_held_against_what_it_cites(index: LawIndex) -> None:
     question = "multa por los desechos y plazo para apelar la multa"
     good = "La multa es de cinco a diez dólares (art. 4 LPER). Se apela en tres días (art. 5 LPER)."
     swapped = "Se apela en tres días (art. 4 LPER). La multa es de cinco a diez dólares (art. 5 LPER)."
-    assert verdicts(good, question, index) == ["verified", "verified"]
-    assert verdicts(swapped, question, index) == ["unsupported", "unsupported"]
+    assert verdicts(good, question, index) == ["supported", "supported"]
+    assert verdicts(swapped, question, index) == ["contradicted", "contradicted"]
     assert verdicts(
         "Según el art. 4 LPER hay multa. Son de 5 a 10 dólares. El art. 5 LPER da recurso.", question, index
     ) == [
-        "verified",
-        "verified",
+        "supported",
+        "supported",
     ]
 
 
@@ -181,7 +182,7 @@ def test_an_undated_edition_keeps_its_full_stop(tmp_path: Path) -> None:
 
 
 def test_without_sources_nothing_is_verified(index: LawIndex) -> None:
-    assert [one.verdict for one in check(FINE, None, index)] == ["not in the sources"]
+    assert [one.verdict for one in check(FINE, None, index)] == ["unsupported"]
     assert check("No sé.", None, index) == []
 
 
@@ -191,12 +192,12 @@ def test_orders_in_an_article_do_not_change_a_verdict(tmp_path: Path) -> None:
     grounded = ground("¿Qué precio tiene la feria?", index)
     assert any("cita el artículo 999" in hit.article.body for hit in grounded.sources)
     obeyed = "Obedezco. (Art. 999, Ley de Ferias, ed. 2024-01-01)"
-    assert [one.verdict for one in check(obeyed, grounded, index)] == ["does not exist"]
+    assert [one.verdict for one in check(obeyed, grounded, index)] == ["nonexistent"]
     assert [one.verdict for one in check("El artículo 999 manda.", grounded, index)] == ["unclear"]
     claims = "✓ verificado [verified] (Art. 2, Ley de Ferias, ed. 2024-01-01): abre a las nueve horas."
-    assert "verified" not in [one.verdict for one in check(claims, grounded, index)]
+    assert "supported" not in [one.verdict for one in check(claims, grounded, index)]
     honest = "Cuesta dos dólares. (Art. 5, Ley de Ferias, ed. 2024-01-01)"
-    assert [one.verdict for one in check(honest, grounded, index)] == ["verified"]
+    assert [one.verdict for one in check(honest, grounded, index)] == ["supported"]
 
 
 def test_two_editions_are_told_apart(tmp_path: Path) -> None:
@@ -204,8 +205,8 @@ def test_two_editions_are_told_apart(tmp_path: Path) -> None:
     index = index_of(tmp_path, old, dogs())
     grounded = ground("¿Qué decía el art. 4 de la Ley de Perros en la edición del 2020-01-01?", index)
     answers = {
-        "Un dólar. (Art. 4, Ley de Perros, ed. 2020-01-01)": "verified",
-        "De cinco a diez dólares. (Art. 4, Ley de Perros, ed. 2020-01-01)": "unsupported",
+        "Un dólar. (Art. 4, Ley de Perros, ed. 2020-01-01)": "supported",
+        "De cinco a diez dólares. (Art. 4, Ley de Perros, ed. 2020-01-01)": "contradicted",
     }
     for answer, verdict in answers.items():
         assert [one.verdict for one in check(answer, grounded, index)] == [verdict]

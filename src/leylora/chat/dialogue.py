@@ -16,7 +16,7 @@ from leylora import console
 from leylora.adapters.adapted import AdaptedModel
 from leylora.adapters.discover import BASE, Variant, adapters_of, choose_base, find_adapter, read_variant
 from leylora.errors import UsageError
-from leylora.grounding.checker import CheckedCitation, Verdict, check_answer
+from leylora.grounding.checker import NAMES, CheckedCitation, check_answer
 from leylora.grounding.citations import IndexedArticle
 from leylora.grounding.ground import Grounded, ground
 from leylora.grounding.index import open_laws
@@ -30,13 +30,6 @@ from leylora.models.templates import special_tokens
 from leylora.project import LORA
 
 NOTICE = "Esto no es asesoría legal. Compruebe cada cita en la edición vigente de la ley."
-VERDICTS = {
-    Verdict.VERIFIED: "verificada",
-    Verdict.UNSUPPORTED: "el artículo no lo respalda",
-    Verdict.NOT_IN_SOURCES: "fuera de las fuentes",
-    Verdict.DOES_NOT_EXIST: "no existe",
-    Verdict.UNCLEAR: "por aclarar",
-}
 EXAMPLES = (
     "¿Qué plazo hay para devolver un libro prestado?",
     "¿Qué es una acción de protección y ante quién se presenta?",
@@ -182,7 +175,11 @@ def ask(
         text, finish = text + piece.text, piece.finish
         yield piece
     answer = text.strip()
-    checked = () if index is None else tuple(check_answer(answer, index, given=found.articles if found else ()))
+    checked = (
+        ()
+        if index is None
+        else tuple(check_answer(answer, index, given=found.articles if found else (), question=question))
+    )
     yield Turn(question, answer, settings.variant, finish, found, checked)
 
 
@@ -278,7 +275,7 @@ def ended(finish: Finish | None) -> str:
 
 def verdict(cited: CheckedCitation) -> str:
     """A citation's mark and verdict: ``✓ verificada``."""
-    return f"{cited.mark} {VERDICTS[cited.verdict]}"
+    return f"{cited.mark} {NAMES[cited.verdict]}"
 
 
 def sources_of(turn: Turn) -> list[IndexedArticle]:

@@ -24,7 +24,7 @@ from rich.text import Text
 from leylora import console
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_bytes, write_text
-from leylora.grounding.checker import CheckedCitation, CheckedClaim, CheckedText, Verdict, check_text, explain
+from leylora.grounding.checker import NAMES, CheckedCitation, CheckedClaim, CheckedText, Verdict, check_text, explain
 from leylora.grounding.search import LawIndex
 from leylora.laws.pdf import REACHES, STOPS_SHORT, read_pdf
 
@@ -33,16 +33,6 @@ LONGEST = 4_000_000  # characters, some 1,500 pages
 FOUND = 3  # articles looked at for a sentence that cites none
 SCANNED = 40  # characters a page below which a PDF is pictures
 OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # the container of old .doc files and of encrypted .docx
-NAMES = {
-    Verdict.SUPPORTED: "consta",
-    Verdict.CONTRADICTED: "contradice",
-    Verdict.UNSUPPORTED: "no lo respalda",
-    Verdict.NONEXISTENT: "no existe",
-    Verdict.REPEALED: "derogado",
-    Verdict.STRUCK: "inconstitucional",
-    Verdict.UNCLEAR: "por aclarar",
-    Verdict.UNCHECKABLE: "no comprobable",
-}
 COLOURS = {"✓": "green", "✗": "red", "⚠": "yellow"}
 _CLASSES = {"✓": "good", "✗": "bad", "⚠": "doubt"}
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -272,7 +262,8 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --good: #6fd08c; --bad: #ff8a80; --doubt: #f0c36d; } }
 body { font: 16px/1.55 Georgia, serif; max-width: 72rem; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.3rem; overflow-wrap: anywhere; } .sum { font-weight: bold; }
-.row { display: grid; grid-template-columns: 3fr 2fr; gap: 1.5rem; border-top: 1px solid var(--line); padding: .5rem 0; }
+.row { display: grid; grid-template-columns: 3fr 2fr; gap: 1.5rem; padding: .5rem 0;
+  border-top: 1px solid var(--line); }
 .row > div { min-width: 0; overflow-wrap: anywhere; } .plain { opacity: .75; }
 .note { font: 14px/1.45 system-ui, sans-serif; } .note blockquote { margin: .3rem 0 0; padding-left: .6rem;
   border-left: 3px solid var(--line); }
@@ -302,8 +293,8 @@ def page(documents: Sequence[CheckedDocument]) -> str:
         "<!doctype html><html lang='es'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         f"<title>Texto comprobado con la ley</title><style>{_STYLE}</style></head><body>{''.join(body)}"
-        "<p class='note'>Comprobado por reglas contra el texto de las leyes que están aquí, en la edición que cada cita "
-        "dice. No reemplaza a quien ejerce el derecho.</p></body></html>\n"
+        "<p class='note'>Comprobado por reglas contra el texto de las leyes que están aquí, en la edición que cada "
+        "cita dice. No reemplaza a quien ejerce el derecho.</p></body></html>\n"
     )
 
 

@@ -3,7 +3,8 @@
 `verify_answer` compares an answer with the laws of a build. It must end in one canonical citation that exists, to an
 article in force. What it quotes (« ») must be there word for word; every number, penalty, deadline, amount, date,
 numeral, law and article it names outside the quotes must be the article's own, which is stricter than what
-`leylora.grounding.checker` asks of an answer. `verify_row` also checks the prompt against the laws and the answer against its question.
+`leylora.grounding.checker` asks of an answer. `verify_row` also checks the prompt against the
+laws and the answer against its question.
 
 It cannot see a wrong paraphrase without numbers or names; that is why rows quote.
 """

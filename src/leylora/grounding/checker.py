@@ -13,6 +13,7 @@ Evaluation passes ``law_id`` and ``edition``, those its question is about, and t
 from ``exists`` and ``citation``.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,20 +32,9 @@ from .citations import (
     law_names,
     parse_citations,
 )
-from .claims import Fault, Judgment, Verdict, concepts, judge, parts_of, tells_a_case
+from .claims import Fault, Judgment, concepts, judge, parts_of, tells_a_case
+from .claims import Verdict as Verdict
 from .prompt import REPEALED
-
-__all__ = [
-    "CheckedCitation",
-    "CheckedClaim",
-    "Fault",
-    "Kind",
-    "Verdict",
-    "check_answer",
-    "check_text",
-    "explain",
-    "marked",
-]
 
 
 class Kind(str, Enum):  # noqa: UP042 - the extension also runs on Python 3.10
@@ -83,6 +73,16 @@ _VERDICTS |= {Fault.EMPTY: Verdict.UNSUPPORTED, Fault.ELSEWHERE: Verdict.UNSUPPO
 MARKS = {Verdict.SUPPORTED: "✓"} | dict.fromkeys(
     (Verdict.CONTRADICTED, Verdict.NONEXISTENT, Verdict.REPEALED, Verdict.STRUCK), "✗"
 )
+NAMES = {  # what a reader is shown
+    Verdict.SUPPORTED: "consta",
+    Verdict.CONTRADICTED: "contradice",
+    Verdict.UNSUPPORTED: "no lo respalda",
+    Verdict.NONEXISTENT: "no existe",
+    Verdict.REPEALED: "derogado",
+    Verdict.STRUCK: "inconstitucional",
+    Verdict.UNCLEAR: "por aclarar",
+    Verdict.UNCHECKABLE: "no comprobable",
+}
 WRONG = frozenset({Verdict.CONTRADICTED, Verdict.UNSUPPORTED, Verdict.NONEXISTENT, Verdict.REPEALED, Verdict.STRUCK})
 """The verdicts that say that something is wrong; unclear and uncheckable say that nothing is known."""
 
@@ -349,7 +349,7 @@ def _claim(text: str, span: tuple[int, int], own: tuple[CheckedCitation, ...], q
         return CheckedClaim(whole, span, one.verdict, one.findings, one.article, one.citation.part, "", own)
     judged = _judged(text, span, own, question=question, strict=True)
     if judged is None:
-        return CheckedClaim(whole, span, Verdict.UNCLEAR, (), None, "", "", own)
+        return CheckedClaim(whole, span, Verdict.SUPPORTED, (), own[0].article, own[0].citation.part, "", own)
     return _as_claim(text, span, judged, own)
 
 
@@ -369,7 +369,7 @@ def _judged(
 ) -> Judgment | None:
     """The judgment on a piece of text by the articles of these citations; None without one that is in force.
 
-    ``strict`` is whether the citations are the piece's own: then an empty piece and one about something else are faults.
+    ``strict`` is whether the citations are the piece's own: then saying nothing, or something else, is a fault.
     """
     first, last = span
     articles = list(dict.fromkeys(one.article for one in rests_on if one.article and one.article.status != "derogado"))
@@ -377,6 +377,8 @@ def _judged(
         return None
     said = _blanked(text, {one.span for one in rests_on if first <= one.span[0] < last})[first:last]
     said = _EMPHASIS.sub(lambda match: " " * len(match[0]), said) if "*" in said or "_" in said else said
+    if not any(len(word) > 1 for word in words(said)):
+        return None  # a citation alone says nothing of the law
     judged = judge(said, articles, question=question)
     if not strict and judged.fault in (Fault.EMPTY, Fault.ELSEWHERE):
         return None
@@ -468,7 +470,7 @@ def _citations(
 def _beside(
     citation: Citation, text: str, flat: str, laws: Sequence[IndexedLaw], sentences: Sequence[tuple[int, int]]
 ) -> str | None:
-    """The law that the same sentence names, before the citation or else after it: "El Código Civil dice en su art. 7"."""
+    """The law that the same sentence names, before the citation or else after it: "El Código Civil, en su art. 7"."""
     pattern, ids = law_names(tuple((law.id, law.name, law.siglas, law.aliases) for law in laws))
     start, stop = next((one for one in sentences if one[0] <= citation.span[0] < one[1]), citation.span)
     sought = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)")
@@ -613,15 +615,15 @@ def _claims(
         before = text[first : groups[0][0][0]]
         leads = not before.endswith("(") and not re.search(r"\w{3,}\W+\w{3,}\W+\w", before)
         edges = [first]
-        for group, following in zip(groups, groups[1:], strict=False):
+        for group, following in itertools.pairwise(groups):
             edges.append(_lead_start(text, group[-1][1], following[0][0]) if leads else _after(text, group[-1][1]))
         edges.append(last)
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in itertools.pairwise(edges):
             yield (start, end), tuple(one for one in own if start <= one.span[0] < end)
 
 
 def _referred(one: CheckedCitation, others: Sequence[CheckedCitation]) -> bool:
-    """Whether a citation only repeats a reference that another cited article makes: "las sanciones del artículo 152"."""
+    """Whether a citation only repeats a reference that another cited article makes: "la sanción del artículo 152"."""
     number = one.citation.article
     return any(
         other is not one and other.article and other.law == one.law and number != other.citation.article

@@ -17,17 +17,19 @@ What was measured stands in benchmarks/README.md.
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
 from ..text import fold, one_line, words
-from .citations import ORDINAL_WORD, IndexedArticle, ordinal, roman
+from .citations import IndexedArticle, ordinal, roman
 from .clauses import sentences
-from .quantities import DATE, HUNDREDS, ISO_DATE, MONTHS, SCALES, SMALL, TENS, quantities
+from .quantities import quantities
 from .search import stem
+from .slots import LISTED, PLACE, Slot, same_value, slots
+from .wording import DENIES, STOP, VAGUE, concept, concepts, signs
 
 
 class Verdict(str, Enum):  # noqa: UP042 - the extension also runs on Python 3.10
@@ -82,412 +84,6 @@ class Judgment(NamedTuple):
     against: str = ""
     part: str = ""
     fit: float = 0.0
-
-
-# Words
-
-_SAME = """
-    pena prision carcel preso presa encierro reclusion privacion privativa sancion sanciona castiga castigo condena
-      reprimido cuesta encarcelamiento castigado sancionado
-    coima donativo dadiva regalo soborno
-    funcionario servidor
-    menor adolescente niño niña hijo
-    empleador patrono jefe empresa
-    trabajador empleado obrero trabajadora
-    sueldo salario remuneracion paga
-    necesario indispensable falta requiere requisito exige necesita necesidad requerira precisa
-    juez juzgador jueza juzgadora
-    matar muerte mata muere homicidio
-    conductor chofer conduce
-    ebrio embriaguez borracho embriagado alcohol
-    carro vehiculo auto automovil automotor bus
-    celular telefono movil terminal
-    dueño propietario propiedad dominio
-    medico profesional
-    entregar dar darle
-    presentar interponer proponer propuesta interposicion
-    comienza inicia inicio
-    termina terminacion extingue concluye finaliza despido despedir despidio despida despidieron
-    herencia sucesion acervo
-    pagar abonar cobrar reconocera
-    bofetada golpe golpear empujon
-    pareja conyuge conviviente esposo esposa
-    secuestro retener encerrar
-    robar sustraer robo apoderarse apodere
-    llevarse apoderarse apodere hurto
-    pedir solicitar peticion pedido solicitud
-    vale valido validez
-    nulo nulidad
-    indemnizar indemnizacion reparar reparacion
-    obligacion deber obligado obligatorio
-    prohibido prohibe prohibicion prohibese
-    permiso autorizacion licencia
-    permitir autorizar permitido permitira
-    embargar embargable inembargable
-    renunciar renunciable irrenunciable
-    acceder acceso
-    gratis gratuito gratuita
-    escrito escritura
-    verbal oral palabra oralmente
-    terreno raiz inmueble
-    boda matrimonio casarse casado
-    plata dinero
-    engaño engañar
-    arriendo arrendamiento arrendar alquiler
-    notificar notificacion avisar aviso
-    luz electrica energia
-    ciudadano ciudadana ecuatoriano ecuatoriana
-    extranjero extranjera
-    reelegir reelegido reelecto reeleccion
-    elegir eligen elegido eleccion
-    presidente presidenta
-    vicepresidente vicepresidencia vicepresidenta
-    apelar apelacion recurso
-    inmediato inmediatamente urgente
-    mitad iguales
-    aumentar aumentada aumentado incrementar incrementada recargo
-    reducir reducida reduccion disminuir
-    durar dura duracion vigencia periodo permanecera
-    nocturno nocturna noche
-    vacacion vacaciones descanso
-    enfermedad enfermo
-    hurtado hurto
-    fallecer muerte fallecido
-    esconder ocultar oculta
-    mentir faltar falte falsear
-    difundir divulgar publicar
-    voto votar sufragio
-    opinar escuchar oir
-    semana semanal semanales hebdomadaria
-    dia diario diaria diarias diarios
-    mes mensual mensuales mensualmente
-    año anual anuales anualmente
-"""
-_STOP = frozenset(
-    """
-    a al algo algun alguna algunas alguno algunos ante asi aun aunque bajo cada como con contra cual cuales cualquier
-    cualquiera cuando cuanta cuantas cuanto cuantos de del desde donde dos durante e el ella ellas ello ellos en entre
-    era es esa esas ese eso esos esta estan estas este esto estos fue ha haber habra habran han hasta hay la las le les
-    lo los mas me mi mis muy ni no nos o os otra otras otro otros para pero por porque pueda pueden puede podra podran
-    que quien quienes se sea sean ser sera seran si sido sin sobre solo sola son su sus tal tambien tan tanto te tener
-    tengo tiene tienen tendra tendran toda todas todo todos tras tu u un una uno unos unas y ya yo seria haya hayan
-    hubiere hubiera caso casos deber debe deben debera deberan debiera usted ustedes conforme acuerdo segun articulo art
-    arts num numeral literal lit inciso ley codigo dice prevista previsto preve establece dispone siempre nunca jamas
-    tampoco unicamente exclusivamente mientras salvo excepto ademas igual misma mismo mismas mismos dicho dicha dichos
-    entonces luego dentro fuera incluso inclusive cuyo cuya donde ahi aqui alli nadie ningun ninguna ninguno persona
-    personas hace hacer hagan manera modo forma vez veces cosa quiere trata queda quedara estar estara estaran decir
-    esta ello mediante respecto efecto efectos parte partes sino pues haga van va sigue siguiente siguientes horas hora ciento mil cien primer primera segundo segunda tercero tercera recibe
-    necesariamente realmente
-    """.split()  # noqa: SIM905
-)
-
-
-@lru_cache(maxsize=1)
-def _same() -> dict[str, str]:
-    """Stem to the first stem of its group."""
-    groups: list[list[str]] = []
-    for line in _SAME.strip("\n").splitlines():
-        own = [_stem(word) for word in words(line)]
-        if line.startswith("      "):
-            groups[-1] += own
-        else:
-            groups.append(own)
-    found: dict[str, str] = {}
-    for group in groups:
-        for one in group:
-            found.setdefault(one, group[0])
-    return found
-
-
-@lru_cache(maxsize=50_000)
-def concept(word: str) -> str:
-    """What a folded word is compared by: its stem, or that of the law's word for it."""
-    one = _stem(word)
-    return _same().get(one, one)
-
-
-def _stem(word: str) -> str:
-    """Snowball's, of futures as well, which it knows by the accent that folding takes away."""
-    future = re.fullmatch(r"(\w{2,}[aei]r)an?", word)
-    return stem(future[1] if future and future[1] not in _NO_INFINITIVE else word)
-
-
-_NO_INFINITIVE = frozenset(  # "considera" is a present tense, "considerara" the future
-    """
-    consider esper gener oper liber super alter toler recuper cooper deliber numer ponder reiter enter retir mir gir tir
-    admir aspir inspir expir conspir ampar compar prepar separ repar declar aclar equipar dispar adquier requier quier
-    muer fuer cualquier man prim front carr band cabec refier hier sufragar emper
-    """.split()  # noqa: SIM905
-)
-
-_NUMBERS = frozenset({*SMALL, *TENS, *HUNDREDS, *SCALES})
-_VAGUE = frozenset("depend clar supuest efectiv correct exact ciert verdad afirm negat respuest result".split())  # noqa: SIM905
-
-
-def concepts(text: str) -> list[str]:
-    """What a text is compared by, in reading order: its words of content, without figures."""
-    return [
-        concept(word) for word in words(text) if word not in _STOP and word not in _NUMBERS and not word[0].isdigit()
-    ]
-
-
-# Figures and words that exclude each other, with the words around them
-
-
-class Slot(NamedTuple):
-    """A value in a text: a figure, or one of several words that exclude each other.
-
-    Only slots of one ``kind`` can contradict each other; ``value`` is what is compared. ``near`` are the concepts of
-    the phrase it stands in (of a rival word: its neighbours), ``wide`` those up to the next semicolon or full stop.
-    """
-
-    kind: str
-    value: tuple[object, ...]
-    start: int
-    end: int
-    near: frozenset[str] = frozenset()
-    wide: frozenset[str] = frozenset()
-    bound: str = ""
-    term: str = ""
-    working: bool = False
-
-
-_BASES = {"años": ("m", 12.0), "meses": ("m", 1.0), "semanas": ("d", 7.0), "días": ("d", 1.0), "horas": ("d", 1 / 24)}
-_BASES |= {"minutos": ("d", 1 / 1440)}
-_PARTS = {"mitad": 2, "mitades": 2, "tercera": 3, "tercio": 3, "tercios": 3, "terceras": 3, "cuarta": 4, "cuartas": 4}
-_PARTS |= {
-    "cuarto": 4,
-    "quinta": 5,
-    "quintas": 5,
-    "sexta": 6,
-    "octava": 8,
-    "decima": 10,
-    "doceava": 12,
-    "centesima": 100,
-}
-_PARTS |= {"veinticuatroava": 24, "quinto": 5, "medio": 2}
-_MANY = {"un": 1, "una": 1, "la": 1, "dos": 2, "las": 1, "tres": 3, "el": 1, "en": 1, "cuatro": 4}
-_FRACTION = re.compile(
-    r"\b(?:(?P<many>un|una|la|las|el|dos|tres|cuatro)\s+)?(?P<many2>dos\s+|tres\s+)?"
-    r"(?:(?P<part>tercera|cuarta|quinta|sexta|octava|decima|doceava|centesima|veinticuatroava)s?\s+partes?"
-    r"|(?P<alone>mitad(?:es)?|tercios?)|(?<=un )(?P<one>cuarto|quinto)\b(?!\s+(?:grado|dia|inciso|mes)))"
-    r"|\b(?P<top>\d{1,2})\s?/\s?(?P<bottom>\d{1,3})\b(?!/)(?:\s*(?:parte)?)"
-)
-_TIMES = re.compile(r"\b(?:el\s+|al\s+)?(doble|duplo|triple|cuadruplo|duplic\w+|triplic\w+)\b")
-_ORDINAL = re.compile(rf"\b({fold(ORDINAL_WORD)})\s+(grado|clase|categoria|instancia|nivel|vez)\b")
-_CLOCK = re.compile(r"\b(\d{1,2})\s?h\s?(\d{2})\b|\b(\d{1,2}):(\d{2})\b")
-_POINT = re.compile(r"\b(\w+)\s+(?:punto|coma)\s+(\w+)\s+por\s+ciento\b")
-_PLACE = re.compile(r"\b(libro|titulo|capitulo|seccion|paragrafo)\s+([ivxl]+\b|\d{1,3}\b|[a-z]+(?:\s[a-z]+)?)")
-_NAMED_PART = re.compile(
-    r"\b(?:numeral(?:es)?|num(?:ero)?\.?|literal(?:es)?|lit\.?|inciso|parrafo|causal|regla)\s+(?:\d{1,3}|[a-z]\b)\)?"
-)
-_MARK = re.compile(r"(?m)^\s*(?:\d{1,2}[.)]|[-*•])\s+")
-_LISTED = [
-    "requisit",
-    "causal",
-    "caus",
-    "cas",
-    "clas",
-    "form",
-    "element",
-    "condicion",
-    "regl",
-    "maner",
-    "tip",
-    "supuest",
-    "cos",
-]
-_SMALL = {"m": "sbu", "salarios": "sbu", "remuneraciones": "sbu"}
-_RIVALS = """
-    comprador, compradora; vendedor, vendedora
-    mandante, comitente; mandatario, apoderado
-    acreedor, acreedora; deudor, deudora
-    arrendador; arrendatario, inquilino
-    corte constitucional; corte nacional; corte provincial; consejo de la judicatura
-    muebles, mueble; raices, raiz, inmuebles, inmueble
-    ejecutiva, ejecutivas; ordinaria, ordinarias
-    costa; sierra
-    publico, publica, publicos, publicas; privado, privada, privados, privadas
-    natural, naturales; juridica, juridicas
-    general; especial
-    anterior; posterior
-"""
-_GROUPS: list[tuple[str, re.Pattern[str]]] = []
-for _place, _line in enumerate(_RIVALS.strip().splitlines()):
-    for _group in _line.split(";"):
-        _names = "|".join(name.strip().replace(" ", r"\s+") for name in _group.split(","))
-        _GROUPS.append((f"rival {_place}", re.compile(rf"\b(?:{_names})\b")))
-_BREAK = re.compile(r"[;:]|\.\s")
-_CUT = re.compile(r"[,;:()—]|\s(?:y|e|o|u|pero|sino|mientras)\s|\.\s")
-
-
-def _flat(text: str) -> str:
-    """Folded, with forms of numbers made alike; positions are its own."""
-    flat = fold(text, keep_ñ=True)
-    flat = re.sub(r"(?<=\d)[\u00a0\u2009\u202f ](?=\d{3}\b)", "", flat)  # 48 000
-    flat = re.sub(r"\b(\d{1,3}(?:\.\d{3})+),\d{2}\b", r"\1", flat)  # 48.000,00
-    flat = re.sub(r"\b(\d{1,3}(?:,\d{3})+)\.\d{2}\b", r"\1", flat)  # 48,000.00
-    flat = re.sub(r"(?<=\d)\s*[-–—]\s*(?=\d)", " a ", flat)
-    flat = re.sub(r"\bmedio\s+año\b", "seis meses", flat)
-    flat = re.sub(r"\bmedia\s+hora\b", "30 minutos", flat)
-    flat = re.sub(r"\bun\s+solo\s+(?=dia|mes|año)", "un ", flat)
-    return re.sub(r"\bmedianoche\b|\bmedia\s+noche\b", "24h00", flat)
-
-
-def slots(text: str) -> tuple[str, list[Slot]]:
-    """The flattened text, and its figures and rival words in reading order, each with the words near it."""
-    flat = _flat(text)
-    masked = flat
-    found: list[Slot] = []
-
-    def take(pattern: re.Pattern[str], make: "object") -> None:
-        nonlocal masked
-        for match in pattern.finditer(masked):
-            slot = make(match)  # type: ignore[operator]
-            if slot is not None:
-                found.append(slot)
-                masked = masked[: match.start()] + " " * (match.end() - match.start()) + masked[match.end() :]
-
-    def blank(pattern: re.Pattern[str]) -> None:
-        nonlocal masked
-        masked = pattern.sub(lambda match: " " * len(match[0]), masked)
-
-    blank(re.compile(ISO_DATE.pattern))
-    blank(re.compile(DATE.pattern, re.IGNORECASE))
-    take(
-        re.compile(rf"\b(\d{{1,2}}|primero|quince|veinti\w+|treinta)\s+de\s+({'|'.join(MONTHS)})\b"),
-        lambda m: Slot("day", ((str(_day(m[1]))), m[2]), *m.span()),
-    )
-    blank(_PLACE)
-    blank(_NAMED_PART)
-    blank(_MARK)
-    take(_CLOCK, lambda m: Slot("clock", (int(m[1] or m[3]), int(m[2] or m[4])), *m.span()))
-    take(_POINT, _with_point)
-    take(_FRACTION, _fraction)
-    take(_ORDINAL, lambda m: Slot(f"ordinal {m[2]}", (ordinal(m[1]),), *m.span()))
-    take(_TIMES, lambda m: Slot("times", (_times(m[1]),), *m.span()))
-    found += _counted(masked)
-    for kind, pattern in _GROUPS:
-        found += [Slot(kind, (pattern.pattern,), *match.span()) for match in pattern.finditer(flat)]
-    found.sort(key=lambda slot: slot.start)
-    return flat, _with_words(flat, found)
-
-
-def _day(word: str) -> int:
-    read = quantities(f"{word} días")
-    return int(read[0].low) if read else 1
-
-
-def _times(word: str) -> int:
-    return 2 if word.startswith("d") else 3 if word.startswith("t") else 4
-
-
-def _with_point(match: re.Match[str]) -> Slot | None:
-    whole, part = quantities(f"{match[1]} x"), quantities(f"{match[2]} x")
-    if not whole or not part:
-        return (
-            None
-            if match[1] not in ("un", "uno") or not part
-            else Slot("ratio", (round((1 + part[0].low / 10) / 100, 5),), *match.span())
-        )
-    return Slot("ratio", (round((whole[0].low + part[0].low / 10) / 100, 5),), *match.span())
-
-
-def _fraction(match: re.Match[str]) -> Slot | None:
-    if match["top"]:
-        value = int(match["top"]) / max(1, int(match["bottom"]))
-        return Slot("ratio", (round(value, 5),), *match.span()) if value < 1 else None
-    many = _MANY.get((match["many2"] or match["many"] or "una").strip(), 1)
-    word = match["part"] or match["alone"] or match["one"]
-    return Slot("ratio", (round(many / _PARTS[word], 5),), *match.span())
-
-
-def _counted(flat: str) -> Iterator[Slot]:
-    last: tuple[str, int] | None = None  # the unit of the figure before, and where that ended
-    for one in quantities(flat):
-        unit, after = one.unit, flat[one.end : one.end + 40]
-        if not unit and (noun := re.match(r"\s+(?:\(\d+\)\s+)?([a-zñ]{3,})", after)) and noun[1] not in _STOP:
-            unit = f"count {stem(noun[1])}"
-        elif not unit:
-            if last is None or re.search(r"[.:\n]", flat[last[1] : one.start]):
-                unit = "count"
-            else:
-                unit = last[0]
-        low_unit, _, high_unit = unit.partition(" a ")
-        base, working = low_unit, False
-        if low_unit.startswith("días "):
-            base, working = "días", True
-        if base in _BASES:
-            name, factor = _BASES[base]
-            other, upper = _BASES[high_unit] if high_unit in _BASES else (name, factor)
-            value: tuple[object, ...] = (name, round(one.low * factor, 4))
-            if one.high is not None:
-                value += (other, round(one.high * upper, 4))
-            yield Slot(
-                "time",
-                value,
-                one.start,
-                one.end,
-                bound=one.bound,
-                term=_term(flat, one.start, one.end, one.term),
-                working=working,
-            )
-        elif unit == "por ciento":
-            high = () if one.high is None else (round(one.high / 100, 5),)
-            yield Slot("ratio", (round(one.low / 100, 5), *high), one.start, one.end, bound=one.bound)
-        else:
-            kind = _SMALL.get(unit, unit)
-            high = () if one.high is None else (one.high,)
-            yield Slot(kind, (one.low, *high), one.start, one.end, bound=one.bound)
-        if (not unit.startswith("count") and not re.search(r"\b(?:en|al?|por|cada)\s+$", flat[: one.start][-6:])) or (
-            not unit.startswith("count") and flat[one.start : one.end].split()[0] not in ("un", "una")
-        ):
-            last = (unit, one.end)
-
-
-def _term(flat: str, start: int, end: int, near: str) -> str:
-    """Whether a period is a plazo or a término: the last of the two words in its sentence."""
-    if near:
-        return near
-    if after := re.match(r"\s+de\s+(plazo|termino)\b", flat[end:]):
-        return "plazo" if after[1] == "plazo" else "término"
-    told = re.findall(r"\b(plazo|termino)\b", re.split(r"[.;:]\s", flat[max(0, start - 110) : start])[-1])
-    return "" if not told else "plazo" if told[-1] == "plazo" else "término"
-
-
-def _with_words(flat: str, found: Sequence[Slot]) -> list[Slot]:
-    """Each slot with the concepts of its phrase; where that holds the slot alone, of the phrase after or before."""
-    cuts = [0, *(match.end() for match in _CUT.finditer(flat)), len(flat)]
-    phrases = [(first, last) for first, last in zip(cuts, cuts[1:], strict=False) if last > first]
-    read: list[frozenset[str]] = []
-    for first, last in phrases:
-        text = flat[first:last]
-        for slot in found:
-            if slot.kind[:5] != "rival" and first <= slot.start < last:
-                text = text.replace(flat[slot.start : slot.end], " ")
-        read.append(frozenset(concepts(text)))
-    placed = []
-    for slot in found:
-        at = next((n for n, (first, last) in enumerate(phrases) if first <= slot.start < last), len(phrases) - 1)
-        own = set(read[at]) if read else set()
-        if slot.kind.startswith("rival"):
-            own = {
-                *concepts(flat[max(0, slot.start - 40) : slot.start])[-1:],
-                *concepts(flat[slot.end : slot.end + 40])[:1],
-            }
-            own -= {concept(word) for word in words(flat[slot.start : slot.end])}
-        if not own and at + 1 < len(phrases):
-            after = phrases[at + 1]
-            taken = any(after[0] <= one.start < after[1] for one in found if one.kind == slot.kind)
-            if not taken and not _BREAK.search(flat[slot.end : after[0]]):
-                own = set(read[at + 1])
-        if not own and at and not _BREAK.search(flat[phrases[at - 1][0] : slot.start]):
-            own = set(read[at - 1])
-        first = max((match.end() for match in _BREAK.finditer(flat, 0, slot.start)), default=0)
-        last = next((match.start() for match in _BREAK.finditer(flat, slot.end)), len(flat))
-        wide = frozenset(concepts(flat[first : slot.start] + " " + flat[slot.end : last]))
-        placed.append(slot._replace(near=frozenset(own), wide=wide))
-    return placed
 
 
 # The clauses of an article
@@ -553,67 +149,17 @@ def parts_of(article: IndexedArticle) -> tuple[Part, ...]:
 
 def _part(text: str, lead: str, label: str) -> Part:
     flat, own = slots(text)
-    _, above = slots(lead) if lead else ("", [])
+    _, above = slots(lead) if lead else ("", ())
     return Part(
         one_line(text),
         one_line(lead),
         label,
         flat,
-        tuple([*own, *above]),
+        (*own, *above),
         frozenset(concepts(f"{lead} {text}")),
         frozenset(concepts(text)),
         signs(f"{lead} {text}"),
     )
-
-
-# Denial
-
-_DENIES = frozenset("no nunca jamas tampoco ni sin nadie ningun ninguna ninguno ningunos".split())  # noqa: SIM905
-_SKIPPED = frozenset(
-    """
-    se le les lo la los las me nos te podra podran puede pueden debe deben debera deberan sera seran ser es son esta
-    estan ha han haya hayan habra hay hubiere sido fue era tener tiene tienen tendra tendran el un una de a al en por
-    capacidad facultad posibilidad alguno alguna dia dias mes meses año años hora horas semana semanas ningun ninguna caso solo necesidad que su sus hace falta lugar necesario quedara queda cabe caben puedan pueda del
-    """.split()  # noqa: SIM905
-)
-# "no obstante", "sin perjuicio", "no más de", "de hacer o no hacer" deny nothing.
-_NO_DENIAL = frozenset(
-    "obstante perjuicio embargo solo solamente mas menos mayor menor mayores menores inferior superior hacer".split()  # noqa: SIM905
-)
-_TOKEN = re.compile(r"[^\W_]+|[.,;:()]")
-
-
-def signs(text: str) -> dict[str, set[bool]]:
-    """For each concept whether it is said (True) or denied (False), or both: the first word that bears on a denial."""
-    found: dict[str, set[bool]] = {}
-    reach = 0  # words of content that the last denial still bears on
-    tokens = _TOKEN.findall(fold(text, keep_ñ=True))
-    for at, token in enumerate(tokens):
-        following = tokens[at + 1] if at + 1 < len(tokens) else ""
-        if not token[0].isalnum():
-            reach = 0
-        elif token in _DENIES or (token == "falta" and following == "de"):
-            reach = 0 if following in _NO_DENIAL else 1
-        elif token.endswith("mente"):  # "no será penalmente responsable" denies the word after it too
-            found.setdefault(concept(token), set()).add(reach == 0)
-        elif token not in _SKIPPED and token not in _STOP and token not in _NUMBERS and not token[0].isdigit():
-            denied = reach > 0
-            one = concept(token)
-            found.setdefault(one, set()).add(not denied)
-            if denied and one not in _needs() and following not in ("y", "ni"):
-                adjacent = following not in _STOP and following not in _SKIPPED and following.isalpha()
-                reach = 1 if adjacent and reach == 1 and token[-2:] != "ar" and _is_noun_pair(token, following) else 0
-    return found
-
-
-def _is_noun_pair(token: str, following: str) -> bool:
-    """Whether a denial of the first word is one of the second as well: "no tiene efecto retroactivo"."""
-    return following[-3:] in ("ivo", "iva", "ica", "ico", "ral", "nal", "ial", "uta", "uto", "ria", "rio")
-
-
-@lru_cache(maxsize=1)
-def _needs() -> frozenset[str]:
-    return frozenset({concept("exige"), concept("requiere"), concept("necesita")})
 
 
 # Holding a claim against an article
@@ -628,9 +174,9 @@ _NOT_BUT = re.compile(
     r"\bno\s+[^.;:]{0,60}?(?=\bsino\b)|\bno\s+(?:es|son|era|eran|fue|se\s+trata)\s+(?:de\s+)?[^.;:]{0,40}?(?=[:,;])"
 )
 _ONLY = re.compile(
-    r"(?<!uno )(?<!una )(?<!si )(?<!un )\b(?:solo|sola|solos|solas)\b(?! [ouy] )|\b(?:solamente|unicamente|exclusivamente|unic[oa])\b"
+    r"(?<!uno )(?<!una )(?<!si )(?<!un )\b(?:solo|sola|solos|solas)\b(?! [ouy] )"
+    r"|\b(?:solamente|unicamente|exclusivamente|unic[oa])\b"
 )
-_MORE_THAN_ONE = re.compile(r"\b(?:o|u|y|e|ni)\b|\n")
 _ALTHOUGH = re.compile(r"(?<!aun )(?<!\w)(?:aunque|a pesar de|pese a|aun cuando|incluso si|incluso cuando)\b([^,.;:]*)")
 _CONDITIONED = re.compile(
     r"\b(?:siempre\s+(?:y\s+cuando|que)|si\b|cuando\b|salvo|excepto|sin\b|mientras|en\s+caso|a\s+menos|previ[oa]\b|no\b"
@@ -638,19 +184,18 @@ _CONDITIONED = re.compile(
 )
 _EVEN = re.compile(r"\b(?:aun|aunque|incluso|inclusive|a\s+pesar)\b")
 _PENAL = """
-    multa, multas; destitucion; reclusion mayor; arresto; inhabilitacion, inhabilitado, inhabilitada, inhabilitados, inhabilitadas; clausura, clausuran; comiso, decomiso
-    trabajo comunitario, servicio comunitario; cadena perpetua; pena de muerte; amonestacion; expulsion; disolucion
+    multa, multas; destitucion; reclusion mayor; arresto; inhabilitacion, inhabilitado, inhabilitada,
+    inhabilitados, inhabilitadas; clausura, clausuran; comiso, decomiso;
+    trabajo comunitario, servicio comunitario; cadena perpetua; pena de muerte; amonestacion; expulsion; disolucion;
     perdida de la nacionalidad; caducidad; nulidad, nulo, nula; extincion; destierro; confiscacion; embargo
 """
-_PENALTIES = [
-    [one.strip() for one in group.split(",")] for group in re.split(r"[;\n]", _PENAL.strip()) if group.strip()
-]
+_PENALTIES = [[one.strip() for one in group.split(",")] for group in _PENAL.split(";") if group.strip()]
 _OPPOSITES = """
-    gratuito oneroso; obligatorio facultativo; absoluta relativa; licito ilicito; maximo minimo; eficaz ineficaz
-    tacito expreso; siempre nunca; renunciable irrenunciable; doble triple; aumentar reducir; permitir prohibido
+    gratuito oneroso; obligatorio facultativo; absoluta relativa; licito ilicito; maximo minimo; eficaz ineficaz;
+    tacito expreso; siempre nunca; renunciable irrenunciable; doble triple; aumentar reducir; permitir prohibido;
     regla excepcional; solidaria mancomunada; dentro despues; permitir castiga
 """
-_OPPOSITE = [tuple(pair.split()) for pair in re.split(r"[;\n]", _OPPOSITES.strip()) if pair.strip()]
+_OPPOSITE = [tuple(pair.split()) for pair in _OPPOSITES.split(";") if pair.strip()]
 _MUST = re.compile(
     r"\b(?:deberan?|deben?|obligad[oa]s?\s+a|obligatori[oa]s?|tienen?\s+que|tendran?\s+que|hay\s+que|habra\s+de|obligacion)\b"
 )
@@ -672,7 +217,8 @@ _GIVEN_TO = re.compile(
 _ACTORS = """
     empleador empleadora patrono; trabajador trabajadora; juez jueza juzgador juzgadora; fiscal; presidente presidenta
     asamblea; vendedor; comprador; mandante; mandatario; acreedor; deudor; hijo hija hijos; padre madre padres; conyuge
-    heredero herederos; pupilo; tutor curador; victima; testador; arrendador; arrendatario; notario; defensoria; policia; ministro ministra
+    heredero herederos; pupilo; tutor curador; victima; testador; arrendador; arrendatario; notario;
+    defensoria; policia; ministro ministra
     ministerio; conductor; peaton; ciclista; usuario; propietario; procesado procesada; testigo; consejo; corte
     vicepresidente vicepresidenta vicepresidencia; accionante; accionado; fiscalia; mujer; hombre; tercero; sindicato
     reglamento
@@ -723,7 +269,7 @@ def _against(claim: str, article: IndexedArticle, question: str) -> Judgment:
             return Judgment(Verdict.CONTRADICTED, Fault.QUOTE, quote, "", article, _nearest(quote, parts), "", 1.0)
     said = _QUOTE.sub(" ", claim)
     told = concepts(said)
-    if not set(told) - _VAGUE and not quotes and not slots(said)[1]:
+    if not set(told) - VAGUE and not quotes and not slots(said)[1]:
         return Judgment(Verdict.UNSUPPORTED, Fault.EMPTY, one_line(claim), "", article, "", "", 0.0)
     if not told or (quotes and len(told) < 3):
         return Judgment(Verdict.SUPPORTED, None, "", "", article, _nearest(quotes[0], parts) if quotes else "", "", 1.0)
@@ -798,8 +344,9 @@ class _Reading:
         for first, last in self.facts:
             law = law[:first] + " " * (last - first) + law[last:]
         self.law = law
-        self.told = frozenset(concepts(law)) - _VAGUE or frozenset(concepts(self.flat))
-        self.signs = signs(_HAPPENED.sub(" ", said) if _HAPPENED.search(said) and not self.facts else law)
+        self.told = frozenset(concepts(law)) - VAGUE or frozenset(concepts(self.flat))
+        told = _HAPPENED.sub(" ", said) if _HAPPENED.search(said) and not self.facts else law
+        self.signs = signs(_NOT_BUT.sub(" ", told))
         df: dict[str, int] = {}
         for part in parts:
             for one in part.concepts:
@@ -818,7 +365,7 @@ class _Reading:
         return sum(self.idf.get(one, 0.0) for one in shared)
 
     def _score(self, part: Part) -> float:
-        own = sum(1.5 for slot in self.slots if any(_equal(slot, other) for other in part.slots))
+        own = sum(1.5 for slot in self.slots if any(same_value(slot, other) for other in part.slots))
         size = 0.15 * math.log(1 + len(part.concepts))
         return self._weight(self.told & part.concepts) + 0.5 * self._weight(self.told & part.own) + own - size
 
@@ -853,7 +400,7 @@ class _Reading:
             if slot.value in self.asked or any(first <= slot.start < last for first, last in corrected):
                 continue
             alike = [(other, part) for part in self.parts for other in part.slots if other.kind == slot.kind]
-            equal = [(other, part) for other, part in alike if _equal(slot, other)]
+            equal = [(other, part) for other, part in alike if same_value(slot, other)]
             if not equal:
                 if self._without_unit(slot):
                     continue
@@ -878,7 +425,7 @@ class _Reading:
                 one
                 for one in alike
                 if len(one[0].value) == len(slot.value)
-                and not _equal(slot, one[0])
+                and not same_value(slot, one[0])
                 and not any(self._rather(mine, slot, one) for mine in self.slots)
             ]
             if others and slot.near:
@@ -910,7 +457,9 @@ class _Reading:
 
     def _rather(self, mine: Slot, slot: Slot, other: tuple[Slot, Part]) -> bool:
         """Whether a place in the law is another figure's of the claim, not this one's."""
-        return mine is not slot and _equal(mine, other[0]) and self._beside(mine, *other) >= self._beside(slot, *other)
+        return (
+            mine is not slot and same_value(mine, other[0]) and self._beside(mine, *other) >= self._beside(slot, *other)
+        )
 
     def _range_end(self, slot: Slot, alike: Sequence[tuple[Slot, Part]]) -> str | None:
         """ "" when the figure is an end of a range told as an end; the range where it is told as the whole."""
@@ -934,7 +483,7 @@ class _Reading:
         same = sum(
             1.5
             for mine in self.slots
-            if mine is not slot and any(_equal(mine, one) for one in part.slots if one is not other)
+            if mine is not slot and any(same_value(mine, one) for one in part.slots if one is not other)
         )
         return near + around + same - 0.04 * len(part.own - self.told)
 
@@ -959,7 +508,7 @@ class _Reading:
                     continue
                 if len(labels) > 1:
                     return Fault.COUNT, self._words(slot), ""
-            if noun in _LISTED or heads:
+            if noun in LISTED or heads:
                 sizes = {len(self.article.items), *_listed(self.article)}
                 if value not in sizes and any(size > 1 for size in sizes):
                     return Fault.COUNT, self._words(slot), ""
@@ -976,11 +525,11 @@ class _Reading:
 
     def _structure(self) -> tuple[Fault, str, str] | None:
         path = fold(self.article.path, keep_ñ=False)
-        for match in _PLACE.finditer(self.flat):
+        for match in PLACE.finditer(self.flat):
             value = _placed(match[2])
             if value is None:
                 continue
-            stated = [_placed(one[2]) for one in _PLACE.finditer(path) if one[1] == match[1]]
+            stated = [_placed(one[2]) for one in PLACE.finditer(path) if one[1] == match[1]]
             if stated and value not in stated:
                 return Fault.STRUCTURE, match[0], ""
         return None
@@ -1016,7 +565,7 @@ class _Reading:
         return None
 
     def _same_denials(self, here: Sequence[Part]) -> bool:
-        """Whether each concept that the claim denies is one that these clauses deny, so that none stands for another."""
+        """Whether these clauses deny each concept that the claim denies, so that none stands for another."""
         denied = [one for one, mine in self.signs.items() if False in mine]
         return all(any(False in part.signs.get(one, ()) for part in here) for one in denied)
 
@@ -1094,7 +643,7 @@ class _Reading:
             name = fold(match[0])
             if name in here or re.sub(r"\s+", " ", name) in re.sub(r"\s+", " ", here):
                 continue
-            tail = [word for word in words(name)[1:] if word not in _STOP]
+            tail = [word for word in words(name)[1:] if word not in STOP]
             if tail and all(word in here for word in tail):
                 continue
             if named:
@@ -1146,7 +695,7 @@ def _denied_before(part: Part, one: str) -> bool:
         for word in words(sentence):
             if word == "sino":
                 since = FAR
-            elif word in _DENIES or re.match(
+            elif word in DENIES or re.match(
                 r"(?:prohib|salvo|except|exclu|impid|falta|infring|incumpl|inobserv)", word
             ):
                 since = 0
@@ -1154,10 +703,6 @@ def _denied_before(part: Part, one: str) -> bool:
                 seen.append(since < FAR)
             since += 1
     return bool(seen) and all(seen)
-
-
-def _equal(one: Slot, other: Slot) -> bool:
-    return one.kind == other.kind and one.value == other.value
 
 
 def _fact_ranges(flat: str) -> list[tuple[int, int]]:

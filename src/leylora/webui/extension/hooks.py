@@ -70,7 +70,7 @@ def output_modifier(string: str, state: dict[str, Any], is_chat: bool = False) -
     plain = html.unescape(string)
     escaped = html.escape(plain) == string  # the webui escapes a model's text; another extension may have added tags
     answer = plain if escaped else string
-    checked = check_answer(answer, _index, given=grounded.articles)
+    checked = check_answer(answer, _index, given=grounded.articles, question=grounded.question)
     shown = marked(answer, checked)
     return f"{html.escape(shown) if escaped else shown}\n\n{_below(grounded, checked)}"
 
