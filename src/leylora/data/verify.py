@@ -1,12 +1,10 @@
 """Does a training row say only what the law says? The rules for rows, over the one checker of `leylora.grounding`.
 
 `verify_answer` compares an answer with the laws of a build. It must end in one canonical citation that exists, to an
-article in force. What it quotes (« ») must be there word for word; every number, penalty, deadline, amount, date,
-numeral, law and article it names outside the quotes must be the article's own, which is stricter than what
-`leylora.grounding.checker` asks of an answer. `verify_row` also checks the prompt against the
-laws and the answer against its question.
-
-It cannot see a wrong paraphrase without numbers or names; that is why rows quote.
+article in force, and the one checker must find nothing against it. What it quotes (« ») must be there word for word;
+every number, penalty, deadline, amount, date, numeral, law and article it names outside the quotes must be the
+article's own, which is stricter than what the checker asks of an answer. `verify_row` also checks the prompt against
+the laws and the answer against its question.
 """
 
 import re
@@ -15,7 +13,7 @@ from typing import NamedTuple
 
 from leylora.data.conversation import Conversation
 from leylora.data.law_text import fines, penalties
-from leylora.grounding.checker import Kind, named_articles
+from leylora.grounding.checker import Kind, check_answer, named_articles
 from leylora.grounding.citations import COUNTRIES, CitationIndex, IndexedArticle, IndexedLaw, parse_citations
 from leylora.grounding.claims import Fault
 from leylora.grounding.prompt import (
@@ -101,6 +99,9 @@ def verify_answer(answer: str, laws: CitableLaws, supplied: Sequence[Passage] = 
     loose = COUNTED.sub("", QUOTE.sub(" ", LISTED.sub("", said)))
     faults += quote_faults(QUOTE.findall(said), article, part)
     faults += own_words_faults(loose, article, laws.index, part)
+    if not faults:  # what the strict reading lets pass is held against its clause, as the chat does
+        for cited_ in check_answer(answer, laws.index, given=None):
+            faults += [RowFault(one.kind.value, one.words) for one in cited_.findings if isinstance(one.kind, Fault)]
     return [*faults, *_enumeration(said, article)]
 
 

@@ -379,6 +379,8 @@ def _judged(
     said = _EMPHASIS.sub(lambda match: " " * len(match[0]), said) if "*" in said or "_" in said else said
     if not any(len(word) > 1 for word in words(said)):
         return None  # a citation alone says nothing of the law
+    if _ADVICE.match(fold(said)):
+        return None
     judged = judge(said, articles, question=question)
     if not strict and judged.fault in (Fault.EMPTY, Fault.ELSEWHERE):
         return None
@@ -397,6 +399,9 @@ def marked(answer: str, checked: Sequence[CheckedCitation]) -> str:
     return answer
 
 
+_ADVICE = re.compile(
+    r"\W*(?:verifique|consulte|revise|compruebe|confirme|acuda|pida|busque|recuerde|lea|vea|vease|veanse|compare)\b"
+)
 # Which article is meant, and whether it may be cited
 
 _EMPHASIS = re.compile(r"[*_]+|(?<=\s)[\"“«](?=(?:C[óo]d|Ley|Const))")
@@ -438,7 +443,12 @@ def _citations(
     flat = fold(read)
     found: list[CheckedCitation] = []
     last: Citation | None = None
-    parsed = parse_citations(read, laws)
+    quoted = quotations(read)
+    parsed = [
+        one
+        for one in parse_citations(read, laws)
+        if not any(first < one.span[0] and one.span[1] <= last for first, last in quoted)  # the law's own references
+    ]
     sentences = _sentences(read, {citation.span for citation in parsed})
     for citation in parsed:
         citation = _named_elsewhere(_resolved(citation, flat, last, known), read)
@@ -449,6 +459,7 @@ def _citations(
             and (named := _beside(citation, read, flat, laws, sentences))
         ):
             citation = replace(citation, law_id=named)
+        citation = _with_dot(citation, read, known)
         if citation.law_id is None and law_id and not citation.law_text:
             citation = replace(citation, law_id=law_id)
         meant = replace(citation, edition=citation.edition or edition)
@@ -465,6 +476,15 @@ def _citations(
         found.append(replace(one, findings=(fault,) if fault else ()))
         last = citation if citation.law_id or citation.law_text else last
     return found
+
+
+def _with_dot(citation: Citation, text: str, known: CitationIndex) -> Citation:
+    """ "artículo 422.1" read before its law was known: an article of that number, where the law has one."""
+    dotted = f"{citation.article}.{citation.numeral}"
+    law = known.law(citation)
+    if law and citation.numeral and dotted in law and dotted in text[slice(*citation.span)]:
+        return replace(citation, article=dotted, numeral=None)
+    return citation
 
 
 def _beside(
@@ -604,8 +624,10 @@ def _claims(
         own = [one for one in own if not _referred(one, own)]
         spans = sorted({one.span for one in own})
         groups: list[list[tuple[int, int]]] = []
+        cites = {span: {one.citation.article for one in own if one.span == span} for span in spans}
         for span in spans:
-            if groups and _JOINED.fullmatch(text[groups[-1][-1][1] : span[0]].lstrip(")")):
+            same = groups and cites[groups[-1][-1]] == cites[span]  # "Consta en el artículo 7: «…» (Art. 7, …)"
+            if same or (groups and _JOINED.fullmatch(text[groups[-1][-1][1] : span[0]].lstrip(")"))):
                 groups[-1].append(span)
             else:
                 groups.append([span])
@@ -647,6 +669,7 @@ def _lead_start(text: str, end: int, following: int) -> int:
 
 def _sentences(answer: str, spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
     """Half-open ranges; a citation is never cut, and one alone in brackets goes with what it follows."""
+    spans = spans | set(quotations(answer))
     found, start = [], 0
     for match in _SENTENCE.finditer(answer):
         inside = any(first < match.end() and match.start() < last for first, last in spans)
@@ -658,6 +681,14 @@ def _sentences(answer: str, spans: set[tuple[int, int]]) -> list[tuple[int, int]
             found.append((start, match.start()))
             start = match.end()
     return [(first, last) for first, last in (*found, (start, len(answer))) if words(answer[first:last])]
+
+
+_QUOTED = re.compile(r"«[^«»]{20,}»|“[^“”]{20,}”|\"[^\"]{20,2000}?\"(?!\w)")
+
+
+def quotations(text: str) -> list[tuple[int, int]]:
+    """Where a text quotes at some length: nothing in there is cut, and no citation there is the text's own."""
+    return [match.span() for match in _QUOTED.finditer(text)]
 
 
 def _blanked(text: str, spans: set[tuple[int, int]]) -> str:

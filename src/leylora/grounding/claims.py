@@ -262,7 +262,7 @@ _GRAVITY = (
 def _against(claim: str, article: IndexedArticle, question: str) -> Judgment:
     parts = parts_of(article)
     quotes = [next(group for group in match.groups() if group) for match in _QUOTE.finditer(claim)]
-    text = f"{article.rubric}. {article.body}"
+    text = f"{article.rubric}. {article.body} {article.path}"
     row = f" {' '.join(words(text))} "
     for quote in quotes:
         if not quoted(quote, row):
@@ -278,7 +278,7 @@ def _against(claim: str, article: IndexedArticle, question: str) -> Judgment:
     reading = _Reading(said, question, article, parts)
     fault = reading.fault()
     best = reading.best
-    if fault is not None:
+    if fault is not None and not (quotes and fault[0] is Fault.ELSEWHERE):  # a true quotation is about the article
         kind, claimed, law = fault
         verdict = Verdict.UNSUPPORTED if kind in (Fault.ELSEWHERE, Fault.EMPTY) else Verdict.CONTRADICTED
         return Judgment(verdict, kind, claimed, law, article, best.whole, best.label, reading.fit)

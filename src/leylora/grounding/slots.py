@@ -111,14 +111,14 @@ _FIGURE = re.compile(  # something that one of the readers of figures may take
     r"|duplic\w*|triple|triplic\w*|grado|clase|categoria|instancia|nivel|vez)\b"
 )
 _DAY = re.compile(rf"\b(\d{{1,2}}|primero|quince|veinti\w+|treinta)\s+de\s+({'|'.join(MONTHS)})\b")
-_DATES = (re.compile(ISO_DATE.pattern), re.compile(DATE.pattern, re.IGNORECASE))
+_DATE = re.compile(DATE.pattern, re.IGNORECASE)
 BREAK = re.compile(r"[;:]|\.\s")
 _CUT = re.compile(r"[,;:()—]|\s(?:y|e|o|u|pero|sino|mientras)\s|\.\s")
 
 
 def _flat(text: str) -> str:
     """Folded, with forms of numbers made alike; positions are its own."""
-    flat = fold(text, keep_ñ=True)
+    flat = ISO_DATE.sub(lambda match: " " * len(match[0]), fold(text, keep_ñ=True))
     flat = re.sub(r"(?<=\d)[\u00a0\u2009\u202f ](?=\d{3}\b)", "", flat)  # 48 000
     flat = re.sub(r"\b(\d{1,3}(?:\.\d{3})+),\d{2}\b", r"\1", flat)  # 48.000,00
     flat = re.sub(r"\b(\d{1,3}(?:,\d{3})+)\.\d{2}\b", r"\1", flat)  # 48,000.00
@@ -149,8 +149,7 @@ def slots(text: str) -> tuple[str, tuple[Slot, ...]]:
         masked = pattern.sub(lambda match: " " * len(match[0]), masked)
 
     if _FIGURE.search(flat):
-        for pattern in _DATES:
-            blank(pattern)
+        blank(_DATE)
         take(_DAY, lambda m: Slot("day", (str(_day(m[1])), m[2]), *m.span()))
         for pattern in (PLACE, _NAMED_PART, _MARK):
             blank(pattern)
