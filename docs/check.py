@@ -7,7 +7,7 @@ from pathlib import Path
 
 from leylora import console
 
-BOTH_LANGUAGES = ("README", "assistant", "chat", "data", "training", "webui")  # what users in Ecuador read
+BOTH_LANGUAGES = ("README", "chat", "checking", "data", "training", "webui")  # what users in Ecuador read
 WORDS = Path("docs/words.txt")  # accepted besides the dictionary: names, and terms this field leaves in English
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|<(?:img|a)\b[^>]*?(?:src|href)=\"([^\"]+)\"")
