@@ -169,9 +169,10 @@ _ELLIPSIS = re.compile(r"[\[(]?(?:…|\.{3})[\])]?")
 _FACTS = re.compile(
     r"^(?:si\s+|como\s+|cuando\s+)?(?:a\s+)?(?:usted|ud|ustedes|yo|mi|mis|me|nos|nuestr[oa]s?|su|sus|tu|te|vos)\b"
 )
+_THEREFORE = re.compile(r",?\s+(?:asi que|por eso|por lo tanto|por tanto|entonces|de modo que|por ello|luego)\b")
 _HAPPENED = re.compile(r"\b[Nn]o\s+(?:se\s+|le\s+|lo\s+|la\s+)?\w+(?:ó|aron|ieron|aste|iste)\b")
 _NOT_BUT = re.compile(
-    r"\bno\s+[^.;:]{0,60}?(?=\bsino\b)|\bno\s+(?:es|son|era|eran|fue|se\s+trata)\s+(?:de\s+)?[^.;:]{0,40}?(?=[:,;])"
+    r"\bno\s+[^.;:]{0,60}?(?=\bsino\b)|\bno\s+(?:es|son|era|eran|fue|se\s+trata)\s+(?:de\s+)?[^.;:]{0,40}?(?=[:;])"
 )
 _ONLY = re.compile(
     r"(?<!uno )(?<!una )(?<!si )(?<!un )\b(?:solo|sola|solos|solas)\b(?! [ouy] )"
@@ -202,7 +203,7 @@ _MUST = re.compile(
 _MAY = re.compile(r"\b(?:podran?|pueden?|facultad|facultativ[oa]s?|permite|permitid[oa]s?|si\s+quiere)\b")
 _BAN = re.compile(
     r"\b(?:no|nunca|tampoco|nadie|ningun\s+\w+)\s+(?:se\s+|le\s+|les\s+)?(?:podran?|pueden?|deberan?|deben?)\b|\bprohib\w+"
-    r"|\ben\s+ningun\s+caso\s+(?:se\s+)?(?:podran?|pueden?)\b"
+    r"|\ben\s+ningun\s+caso\b[^.;:,]{0,70}?\b(?:podran?|pueden?|debera?n?)\b"
 )
 _BOUND = re.compile(  # "no podrá exceder de": a limit, not a ban
     r"\bno\s+(?:se\s+)?(?:podran?|pueden?|deberan?|deben?)\s+(?:ser\s+(?:mayor|menor|superior|inferior)|exced|pasar|bajar|durar)\w*"
@@ -493,6 +494,7 @@ class _Reading:
                 continue
             noun = slot.kind.partition(" ")[2]
             value = slot.value[0]
+            raw = (value, slot.value[1] if len(slot.value) > 1 else None)
             everywhere = [other for part in self.parts for other in part.slots if other.kind.startswith("count")]
             same_noun = [other for other in everywhere if other.kind == slot.kind and noun]
             if any(other.value == slot.value for other in same_noun):
@@ -515,6 +517,8 @@ class _Reading:
                 continue
             if any(other.value[0] == value for part in self.parts for other in part.slots):
                 continue
+            if not noun and any((one.low, one.high) == raw for one in quantities(self.article.body)):
+                continue  # its unit stands in another sentence
             if isinstance(value, float) and value <= 1:
                 continue
             sizes = {len(self.article.items), *_listed(self.article)}
@@ -548,9 +552,21 @@ class _Reading:
                     continue
                 if _BAN.search(self.law) and any(_BAN.search(fold(part.whole)) for part in beside):
                     continue
-                if not any(_denied_before(part, one) for part in here):
+                other = any(
+                    len(_excepted(part) & self.told) > 1
+                    or _ONLY.search(fold(part.whole))
+                    or self._denied_otherwise(one, part)
+                    for part in here
+                )
+                if not other and not any(_denied_before(part, one) for part in here):
                     return Fault.NEGATION, one, ""
-            elif here and all(part.signs[one] == {False} for part in here) and not guarded and self._same_denials(here):
+            elif (
+                here
+                and all(part.signs[one] == {False} for part in here)
+                and not guarded
+                and not _denied_within(self.law, one, NEAR)
+                and self._same_denials(here)
+            ):
                 return Fault.NEGATION, one, ""
         if denies or guarded:
             return None
@@ -563,6 +579,12 @@ class _Reading:
             if told and self._score(part) >= 0.5 * self.score:
                 return Fault.NEGATION, " ".join(sorted(told)), ""
         return None
+
+    def _denied_otherwise(self, one: str, part: Part) -> bool:
+        """Whether a clause denies in other words what the claim denies of a concept: the same beside the denial."""
+        mine = [phrase for phrase in _denied_phrases(self.law) if one in phrase]
+        theirs = [phrase for phrase in _denied_phrases(part.whole) if one not in phrase]
+        return any(len(phrase & other) >= min(2, len(phrase) - 1) > 0 for phrase in mine for other in theirs)
 
     def _same_denials(self, here: Sequence[Part]) -> bool:
         """Whether these clauses deny each concept that the claim denies, so that none stands for another."""
@@ -613,8 +635,10 @@ class _Reading:
 
     def _only(self) -> tuple[Fault, str, str] | None:
         match = _ONLY.search(self.law)
-        if match is None or re.search(
-            r"\bno\s+(?:solo|solamente|unicamente)\b|\buna\s+sola\b|\bun\s+solo\b|\bes\s+solo\b", self.law
+        if (
+            match is None
+            or _EXCEPT.search(self.law)
+            or re.search(r"\bno\s+(?:solo|solamente|unicamente)\b|\buna\s+sola\b|\bun\s+solo\b|\bes\s+solo\b", self.law)
         ):
             return None
         law = fold(self.best.whole)
@@ -632,7 +656,9 @@ class _Reading:
                 if not dropped & part.concepts or _EVEN.search(text):
                     continue
                 conditions = (text[one.start() : one.end() + 80] for one in _CONDITIONED.finditer(text))
-                if any(dropped & set(concepts(condition)) for condition in conditions):
+                shared = set().union(*(dropped & set(concepts(condition)) for condition in conditions))
+                rare = [one for one in shared if sum(one in other.concepts for other in self.parts) == 1]
+                if len(shared) > 1 or rare:
                     return Fault.ALTHOUGH, match[0], ""
         return None
 
@@ -661,21 +687,23 @@ class _Reading:
         return None
 
     def _elsewhere(self) -> tuple[Fault, str, str] | None:
-        if len(self.told) >= 2 and self.fit < LEAST_FIT:
+        if len(self.told) >= 3 and self.fit < LEAST_FIT:
             return Fault.ELSEWHERE, " ".join(self.missing[:4]), ""
         return None
 
 
 LEAST_FIT = 0.2
+NEAR = 7  # words within which a denial may bear on a word that it does not stand next to
 FAR = 20  # words over which a denial reaches in a list
 MARGIN, MARGIN_WITHIN = 2.0, 0.6
 """By how much another place in the law must fit a figure better: another clause, another phrase of the same."""
 
 
 _BETWEEN_AGES = re.compile(r"\bmayor\w*\s+(?:de|a)\s+(\w+)(?:\s+años)?\s+y\s+menor\w*\s+(?:de|a)\s+(\w+)")
+_DENYING = re.compile(r"prohib|salvo|except|exclu|impid|falta|infring|incumpl|inobserv|neg[aoó]|nieg|rehus|rechaz")
 _EXCEPT = re.compile(r"\b(?:salvo|excepto|exceptu\w+|excepcion|a menos|fuera de|exclu\w+)\b")
 _EXCEPTED = re.compile(
-    r"\b(?:excepto|salvo(?! que)|exceptuan|exceptuanse|a excepcion de|con excepcion de|no comprende)\b([^.;\n]*)"
+    r"\b(?:excepto|salvo|exceptuan|exceptuanse|a excepcion de|con excepcion de|no comprende)\b([^.;\n]*)"
 )
 
 
@@ -687,20 +715,28 @@ def _excepted(part: Part) -> set[str]:
     return found
 
 
+def _denied_phrases(text: str) -> list[set[str]]:
+    """The concepts of each phrase of a text in which something is denied."""
+    phrases = re.split(r"[,;:.()]", fold(text))
+    return [set(concepts(one)) for one in phrases if any(word in DENIES or _DENYING.match(word) for word in words(one))]
+
+
 def _denied_before(part: Part, one: str) -> bool:
     """Whether a denial, ban or exception stands, not far, before each place in a clause that has this concept."""
+    return _denied_within(fold(part.whole), one, FAR)
+
+
+def _denied_within(text: str, one: str, reach: int) -> bool:
     seen = []
-    for sentence in re.split(r"[;:.]", fold(part.whole)):
-        since = FAR
+    for sentence in re.split(r"[;:.]", text):
+        since = reach
         for word in words(sentence):
             if word == "sino":
-                since = FAR
-            elif word in DENIES or re.match(
-                r"(?:prohib|salvo|except|exclu|impid|falta|infring|incumpl|inobserv)", word
-            ):
+                since = reach
+            elif word in DENIES or _DENYING.match(word):
                 since = 0
             elif concept(word) == one:
-                seen.append(since < FAR)
+                seen.append(since < reach)
             since += 1
     return bool(seen) and all(seen)
 
@@ -717,6 +753,8 @@ def _fact_ranges(flat: str) -> list[tuple[int, int]]:
             whole = match.group().strip() in (";", ":") and match.end() < len(flat)
             if whole:
                 found.append((at, match.start()))
+            elif so := _THEREFORE.search(piece):
+                found.append((at, at + so.start()))
             elif piece.startswith(("si ", "como ", "cuando ")) and comma > 0:
                 found.append((at, at + comma))
         start = match.end()

@@ -203,6 +203,8 @@ def _counted(flat: str) -> Iterator[Slot]:
             unit = f"count {stem(noun[1])}"
         elif not unit:
             unit = "count" if last is None or re.search(r"[.:\n]", flat[last[1] : one.start]) else last[0]
+        if (unit == "veces" and one.low == 1) or (flat[one.end :].startswith(" vez") and one.low == 1):
+            continue  # "una vez cumplida": no count
         low_unit, _, high_unit = unit.partition(" a ")
         base, working = low_unit, False
         if low_unit.startswith("días "):

@@ -48,8 +48,8 @@ _SAME = """
     prohibido prohibe prohibicion prohibese
     permiso autorizacion licencia
     permitir autorizar permitido permitira
-    embargar embargable inembargable
-    renunciar renunciable irrenunciable
+    embargar embargable
+    renunciar renunciable
     acceder acceso
     gratis gratuito gratuita
     escrito escritura
@@ -72,7 +72,7 @@ _SAME = """
     mitad iguales
     aumentar aumentada aumentado incrementar incrementada recargo
     reducir reducida reduccion disminuir
-    durar dura duracion vigencia periodo permanecera
+    durar dura duracion vigencia periodo permanecera exceder exceda pasar pase
     nocturno nocturna noche
     vacacion vacaciones descanso
     enfermedad enfermo
@@ -128,8 +128,20 @@ def _same() -> dict[str, str]:
 @lru_cache(maxsize=50_000)
 def concept(word: str) -> str:
     """What a folded word is compared by: its stem, or that of the law's word for it."""
-    one = _stem(word)
+    one = _stem(without_prefix(word))
     return _same().get(one, one)
+
+
+def without_prefix(word: str) -> str:
+    """ "renunciable" of "irrenunciable", which denies it; other words as they are."""
+    match = _DENIED.fullmatch(word)
+    return match[1] if match else word
+
+
+_DENIED = re.compile(
+    r"(?:in|im|ir)((?:renunci|embarg|alien|deleg|apel|imput|aplic|revoc|enajen|impugn)ables?"
+    r"|(?:prescript|transfer|transmis|admis|divis)ibles?)"
+)
 
 
 def _stem(word: str) -> str:
@@ -172,6 +184,10 @@ _SKIPPED = frozenset(
 _NO_DENIAL = frozenset(
     "obstante perjuicio embargo solo solamente mas menos mayor menor mayores menores inferior superior hacer".split()  # noqa: SIM905
 )
+_REFUSES = re.compile(r"(?:neg(?:a|o|are|aren|ase|ar|arse)|nieg\w*|rehus\w*|rechaz\w*)$")
+_LIMIT = re.compile(
+    r"mas|menos|mayor(?:es)?|menor(?:es)?|exced\w*|superior(?:es)?|inferior(?:es)?|pas(?:ar|ara|e|a)|bajar?a?"
+)
 _TOKEN = re.compile(r"[^\W_]+|[.,;:()]")
 
 
@@ -184,12 +200,13 @@ def signs(text: str) -> dict[str, set[bool]]:
         following = tokens[at + 1] if at + 1 < len(tokens) else ""
         if not token[0].isalnum():
             reach = 0
-        elif token in DENIES or (token == "falta" and following == "de"):
-            reach = 0 if following in _NO_DENIAL else 1
+        elif token in DENIES or (token == "falta" and following == "de") or _REFUSES.match(token):
+            bounds = following in _NO_DENIAL or any(_LIMIT.fullmatch(one) for one in tokens[at + 1 : at + 5])
+            reach = 0 if bounds else 1
         elif token.endswith("mente"):  # "no será penalmente responsable" denies the word after it too
             found.setdefault(concept(token), set()).add(reach == 0)
         elif token not in _SKIPPED and token not in STOP and token not in _NUMBERS and not token[0].isdigit():
-            denied = reach > 0
+            denied = (reach > 0) != (without_prefix(token) != token)
             one = concept(token)
             found.setdefault(one, set()).add(not denied)
             if denied and one not in _needs() and following not in ("y", "ni"):
