@@ -119,6 +119,15 @@ def test_counts_of_citations() -> None:
     assert grade(item, answer("No consta en estos artículos."), inventory).score == 0
 
 
+def test_an_answer_that_the_cited_article_contradicts_is_flagged() -> None:
+    item, inventory = question(), KnownArticles([], [law()])
+    said = (law()["3"].body.rstrip("."), "Son cuarenta días de cárcel")
+    fine, wrong = (grade(item, answer(f"{one} (artículo 3)."), inventory) for one in said)
+    assert "contradicted" not in fine.flags
+    assert "contradicted" in wrong.flags
+    assert "contradicted" in wrong.reasons
+
+
 @pytest.mark.parametrize(
     ("keys", "text", "score"),
     [

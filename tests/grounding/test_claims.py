@@ -283,3 +283,10 @@ def test_every_fault_has_a_sentence_in_both_languages() -> None:
             assert "{" not in sentence
         del fault
     assert len(seen) > 12
+
+
+def test_the_next_article_is_the_one_after_the_last_cited() -> None:
+    text = "El art. 3 LCAS pide una garantía. El artículo siguiente da un término de tres días para apelar."
+    assert verdicts(text) == ["supported", "supported"]
+    assert verdicts(text.replace("tres", "nueve")) == ["supported", "contradicted"]
+    assert len(check_text("El artículo siguiente da un término de tres días.", KNOWN).citations) == 0

@@ -22,6 +22,7 @@ from leylora.errors import LeyloraError
 from leylora.evaluation.results import Answer, CitationVerdict, CitedArticle, Flag, Item, Mark, Reason
 from leylora.grounding.checker import CheckedCitation, Kind, check_answer
 from leylora.grounding.citations import CitationIndex, parse_citations
+from leylora.grounding.claims import Fault
 from leylora.grounding.prompt import NO_SUCH_ARTICLE, is_abstention
 from leylora.grounding.quantities import quantities
 from leylora.laws.catalog import catalog, find_in_catalog
@@ -69,6 +70,7 @@ def grade(item: Item, answer: Answer, known: "KnownArticles") -> Mark:
         found |= score_text(item, text)
         declined, foreign = bool(found.get("abstained")), not found["empty"] and not found["spanish"]
         invented = bool(found.get("cited_invented"))
+        contradicted = item.suite == "law" and not declined and contradicts(text, item, known)
         shown: list[tuple[Flag, bool]] = [
             ("unfinished", found["unfinished"]),
             ("degenerate", found["degenerate"]),
@@ -76,9 +78,11 @@ def grade(item: Item, answer: Answer, known: "KnownArticles") -> Mark:
             ("not-spanish", foreign),
             ("abstained", declined),
             ("invented-citation", invented),
+            ("contradicted", contradicted),
         ]
         lost: list[tuple[Reason, bool]] = [
             ("invented-citation", invented),
+            ("contradicted", contradicted),
             ("should-abstain", item.abstain and not declined),
             ("should-not-abstain", not item.abstain and declined),
             ("wrong-figure", found.get("number_exact") is False and not declined),
@@ -192,6 +196,15 @@ def citations(text: str, item: Item, known: KnownArticles) -> list[CitedArticle]
                 verdict=_verdict(one, law_id, item, known),
             )
     return list(found.values())
+
+
+def contradicts(text: str, item: Item, known: KnownArticles) -> bool:
+    """Whether an article that an answer cites says otherwise than the answer, as the one checker reads them."""
+    ids = {law.id for law in known.index.known}
+    own = item.law_id if item.law_id in ids else known.here.get(item.law_id, item.law_id)
+    question = item.messages[-1]["content"]
+    checked = check_answer(text, known.index, given=None, law_id=own, edition=item.edition, question=question)
+    return any(isinstance(fault.kind, Fault) for one in checked for fault in one.findings)
 
 
 def _verdict(one: CheckedCitation, law_id: str, item: Item, known: KnownArticles) -> CitationVerdict:

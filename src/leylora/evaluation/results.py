@@ -28,10 +28,20 @@ from leylora.files import read_json, read_jsonl
 LEVEL = 0.05  # of every test of significance
 SCHEMA = 2
 JUDGE_FILE = "judge.json"
-Flag = Literal["unfinished", "degenerate", "not-spanish", "empty", "abstained", "invented-citation", "letter-answer"]
+Flag = Literal[
+    "unfinished",
+    "degenerate",
+    "not-spanish",
+    "empty",
+    "abstained",
+    "invented-citation",
+    "contradicted",
+    "letter-answer",
+]
 Reason = Literal[  # why an answer lost points
     "wrong-option",
     "invented-citation",
+    "contradicted",
     "missing-citation",
     "should-abstain",
     "should-not-abstain",

@@ -475,7 +475,31 @@ def _citations(
         fault = _fault(one, given, text)
         found.append(replace(one, findings=(fault,) if fault else ()))
         last = citation if citation.law_id or citation.law_text else last
-    return found
+    return sorted([*found, *_next_to(text, found, known, given)], key=lambda one: one.span)
+
+
+_NEXT = re.compile(r"\b(?:art[íi]culo\s+(siguiente|anterior)|(siguiente|anterior)\s+art[íi]culo)\b", re.IGNORECASE)
+
+
+def _next_to(
+    text: str, found: Sequence[CheckedCitation], known: CitationIndex, given: Sequence[IndexedArticle] | None
+) -> Iterator[CheckedCitation]:
+    """ "El artículo siguiente": the neighbour of the article cited last in the same paragraph, if it exists here."""
+    quoted = quotations(text)
+    for match in _NEXT.finditer(text):
+        before = [one for one in found if one.span[1] <= match.start() and one.article]
+        inside = any(first < match.start() < last for first, last in quoted)
+        if inside or not before or "\n\n" in text[before[-1].span[1] : match.start()]:
+            continue
+        article = before[-1].article
+        assert article is not None
+        numbers = article.law.numbers
+        place = numbers.index(article.number) + (1 if "siguiente" in match[0].lower() else -1)
+        if 0 <= place < len(numbers):
+            citation = Citation(article.law.id, numbers[place], None, None, match.span(), edition=article.law.edition)
+            one = CheckedCitation(match[0], match.span(), citation, article.law, known.find(citation))
+            fault = _fault(one, given, text)
+            yield replace(one, findings=(fault,) if fault else ())
 
 
 def _with_dot(citation: Citation, text: str, known: CitationIndex) -> Citation:

@@ -15,7 +15,7 @@ from leylora.evaluation.results import Answer, CitedArticle, Item, Mark, Results
 LONGEST = 1200  # characters of an answer that the page shows; three times as many of a question
 BUDGET = 1_300_000  # bytes of HTML for all answers, roughly: a page is to stay under 2 MB
 EACH = 4  # examples of each kind in the gallery
-FAILURES = ("invented-citation", "not-spanish", "degenerate", "unfinished", "empty")
+FAILURES = ("invented-citation", "contradicted", "not-spanish", "degenerate", "unfinished", "empty")
 FREE = "prompts"  # the suite of free prompts, which are not graded
 
 Place = tuple[str, str, str, str]  # model, variant, suite, item
