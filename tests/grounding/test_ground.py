@@ -119,3 +119,30 @@ def test_real_bodies_are_not_touched(tmp_path: Path) -> None:
     body = "Si pesa < 5 kg o > 3 kg [sic] — «perro» (art. 4) 50 % <no aplica>.\n1. Uno.\n2. Dos."
     index = index_of(tmp_path, law("perros", "Ley de Perros", "LPER", DOGS | {"3": ("Peso", body)}, date(2024, 8, 15)))
     assert body in ground("LPER 3", index).prompt
+
+
+def test_three_outcomes(index: LawIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ground("¿Qué multa paga quien no recoge los desechos?", index)
+    assert (asked.outcome, asked.reply) == ("grounded", "")
+    assert ground("¿Cómo se prepara un ceviche?", index).outcome == "nothing"
+    monkeypatch.setattr("leylora.grounding.ground.LIKELY", 2.0)
+    maybe = ground("¿Qué multa paga quien no recoge los desechos?", index)
+    assert maybe.outcome == "maybe"
+    assert maybe.sources == ()
+    assert maybe.offered[0].article.number == "4"
+    assert maybe.reply.startswith("Quizá sea esto: Art. 4, Ley de Perros, ed. 2024-08-15 (Multa)")
+    named = ground("art. 4 LPER", index)
+    assert named.outcome == "grounded"  # an article that is named needs no chance
+
+
+def test_what_only_vectors_find_is_handed_over(index: LawIndex) -> None:
+    four = next(hit for hit in index.search("LPER 4") if hit.direct).article
+    key = next(key for key in range(1, 20) if index.article_of(key) == four)
+    index.ranker = lambda question: {key: 0.9, key + 1: 0.7}
+    try:
+        found = ground("¿cuánta platita me cobran?", index)
+        assert [hit.article.number for hit in found.sources] == ["4"]
+        index.ranker = lambda question: {key: 0.8, key + 1: 0.79}
+        assert ground("¿cuánta platita me cobran?", index).outcome == "nothing"
+    finally:
+        index.ranker = None

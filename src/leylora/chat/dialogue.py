@@ -23,6 +23,7 @@ from leylora.grounding.index import open_laws
 from leylora.grounding.search import LawIndex
 from leylora.laws.catalog import catalog
 from leylora.models.bases import Load
+from leylora.models.embedding import attach
 from leylora.models.generate import Finish, Piece, TooLongError
 from leylora.models.load import silence_libraries
 from leylora.models.presets import MAX_NEW_TOKENS, Sampling, preset, preset_for
@@ -113,6 +114,8 @@ def open_chat(
     if preset_name:
         preset(preset_name)
     index = None if laws is None else open_laws(laws, catalog())
+    if index is not None:
+        attach(index)
     base, variants, first = choose(model, adapter, lora)
     silence_libraries()
     console.note(f"Loading {base} ({load}) with {len(variants) - 1} adapters …")

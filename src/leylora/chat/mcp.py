@@ -22,6 +22,7 @@ from leylora.grounding.search import LawIndex, read_query
 from leylora.laws.catalog import catalog
 from leylora.laws.diff import compare, shortened, word_diff
 from leylora.laws.law import Law
+from leylora.models.embedding import attach
 from leylora.text import fold
 
 ABOUT = (
@@ -39,6 +40,7 @@ def server(folder: Path | None) -> MCPServer:
         LeyloraError: the folder holds no parsed law.
     """
     index = open_laws(folder, catalog())
+    attach(index)
     mcp = MCPServer("leylora", instructions=ABOUT, version=__version__, log_level="WARNING")
 
     @mcp.tool()

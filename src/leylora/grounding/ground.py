@@ -3,9 +3,11 @@
 When the laws have nothing on it, the model is not asked: `Grounded.reply` says so, in the words that training taught.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from .citations import COUNTRIES, IndexedArticle, IndexedLaw
 from .prompt import (
@@ -21,7 +23,13 @@ from .prompt import (
 from .search import Hit, LawIndex, excerpt, read_query
 
 NOTHING_FOUND = "No encuentro ningún artículo sobre eso."
+PERHAPS = "Quizá sea esto:"
+Outcome = Literal["grounded", "maybe", "nothing"]
 RELEVANT = 0.4  # least score of the best article; calibrated by benchmarks/retrieval.py on development questions
+LIKELY, POSSIBLE = 0.4, 0.2  # chances from which on the model is asked, and the person
+STEEP = 12.0  # by words alone the chance is LIKELY at RELEVANT and falls this fast below it
+BY_BOTH = (-38.2, 1.18, 43.9)  # constant, weight of the words' score, weight of e5's cosine
+ALIKE = 0.02  # by how much the similarity of a further article may lie below the best one's
 BESIDE = 0.5  # least score of a further article, as a share of the best one's
 LARGEST_SHARE = 0.6  # of the budget that one article may take while others wait
 SMALLEST = 400  # characters below which an excerpt says too little
@@ -48,6 +56,12 @@ class Grounded:
     prompt: str
     sources: tuple[Hit, ...]
     reply: str = ""
+    offered: tuple[Hit, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the model is asked, the person is asked what she means, or nothing was found."""
+        return "grounded" if self.sources else "maybe" if self.offered else "nothing"
 
     @property
     def articles(self) -> list[IndexedArticle]:
@@ -69,39 +83,59 @@ def ground(
         previous: the question before this one; searched together with it when it alone finds nothing ("¿y la multa?").
         system: the user's own system prompt, put after the training's.
     """
-    reply, hits = _find(question, index, limit)
-    if not hits and previous and reply.startswith(NOTHING_FOUND):
-        reply, hits = _find(f"{previous} {question}", index, limit)
+    reply, hits, offered = _find(question, index, limit)
+    if not hits and previous and reply.startswith((NOTHING_FOUND, PERHAPS)):
+        with_both = _find(f"{previous} {question}", index, limit)
+        if with_both[1] or not offered:
+            reply, hits, offered = with_both
     chosen, given = _fit(question, hits, budget)
     laws = list(dict.fromkeys(hit.article.law for hit in chosen)) or list(index.laws)
     turn = law_system_prompt(laws) + (f" {system}" if system else "")
-    return Grounded(question, turn, grounded_prompt(question, given), tuple(chosen), "" if chosen else reply)
+    answer = "" if chosen else reply
+    return Grounded(question, turn, grounded_prompt(question, given), tuple(chosen), answer, tuple(offered))
 
 
-def _find(question: str, index: LawIndex, limit: int) -> tuple[str, list[Hit]]:
-    """Why there is no article worth showing, or "", and the articles."""
+def _find(question: str, index: LawIndex, limit: int) -> tuple[str, list[Hit], list[Hit]]:
+    """Why there is no article worth showing, or "", the articles, and those that may only be meant."""
     asked = read_query(question, index.known)
     here = {law.id: law for law in index.laws}
     if _ABROAD.search(question):
-        return f"{OTHER_COUNTRY} {_editions(index.laws)}", []
+        return f"{OTHER_COUNTRY} {_editions(index.laws)}", [], []
     if asked.law_ids and not asked.law_ids & here.keys():
-        return f"{UNKNOWN_LAW} Tengo: {_editions(index.laws)}", []
+        return f"{UNKNOWN_LAW} Tengo: {_editions(index.laws)}", [], []
     hits = index.search(question, limit)
     for cited in asked.citations:
         law = index.law(cited)
         if law and law.numbers and cited.edition and law.edition != cited.edition:
-            return f"{OTHER_EDITION} Tengo esta: {_editions([law])}", []
+            return f"{OTHER_EDITION} Tengo esta: {_editions([law])}", [], []
     direct = any(hit.direct for hit in hits)
     missing = next((cited for cited in asked.citations if cited.law_id in here), None)
     if missing and not direct:
         law = here[missing.law_id or ""]
-        return f"{NO_SUCH_ARTICLE} No consta el {missing.article}. {_editions([law])}", []
+        return f"{NO_SUCH_ARTICLE} No consta el {missing.article}. {_editions([law])}", [], []
     best = max((hit.score for hit in hits), default=0.0)
+    alike = max((hit.similarity for hit in hits), default=0.0)
+    beside = [hit for hit in hits if hit.score >= BESIDE * best > 0 or hit.similarity >= alike - ALIKE > 0]
     if direct:
-        return "", [hit for hit in hits if hit.direct or hit.score >= max(RELEVANT, BESIDE * best)]
-    if best < RELEVANT:
-        return f"{NOTHING_FOUND} Tengo: {_editions(index.laws)}", []
-    return "", [hit for hit in hits if hit.score >= BESIDE * best]
+        near = [hit for hit in beside if hit.score >= RELEVANT or hit.similarity >= alike - ALIKE > 0]
+        return "", [hit for hit in hits if hit.direct or hit in near], []
+    sure = chance(best, alike)
+    if beside and sure >= LIKELY:
+        return "", beside, []
+    if beside and sure >= POSSIBLE:
+        named = "; ".join(
+            f"{hit.article.citation}{f' ({hit.article.rubric})' if hit.article.rubric else ''}" for hit in beside[:2]
+        )
+        return f"{PERHAPS} {named}. ¿Es eso? Pregunte por el artículo, o dígalo de otra manera.", [], beside[:2]
+    return f"{NOTHING_FOUND} Tengo: {_editions(index.laws)}", [], []
+
+
+def chance(score: float, similarity: float) -> float:
+    """How likely the first articles answer, by the best score of words and, if there is an embedding model, by the
+    highest cosine; a logistic regression on the development questions (benchmarks/retrieval.py)."""
+    if not similarity:
+        return 1 / (1 + math.exp(-STEEP * (score - RELEVANT)) * (1 - LIKELY) / LIKELY)
+    return 1 / (1 + math.exp(-(BY_BOTH[0] + BY_BOTH[1] * min(score, 2.0) + BY_BOTH[2] * similarity)))
 
 
 def _editions(laws: Sequence[IndexedLaw]) -> str:

@@ -23,6 +23,7 @@ from .search import VERSION, LawIndex, pieces, terms
 
 LAWS = Path("data/build/laws")
 DEMO_LAWS = Path("data/build/demo/laws")
+EMBEDDED = 600  # characters of a passage that are embedded: nine in ten are shorter
 INDEX_FILE = "index.sqlite"
 OPENING = 5  # words of the body, in place of a missing rubric
 _DEFINITION = re.compile(
@@ -37,7 +38,8 @@ CREATE TABLE articles (
     parts TEXT, stems TEXT, defines TEXT, struck TEXT
 );
 CREATE UNIQUE INDEX by_number ON articles (law, number);
-CREATE TABLE passages (key INTEGER PRIMARY KEY, article INTEGER, first INTEGER, last INTEGER);
+CREATE TABLE passages (key INTEGER PRIMARY KEY, article INTEGER, first INTEGER, last INTEGER, digest TEXT);
+CREATE TABLE vectors (model TEXT, digest TEXT, vector BLOB, PRIMARY KEY (model, digest)) WITHOUT ROWID;
 CREATE VIRTUAL TABLE words USING fts5 (rubric, path, body, content='', tokenize="unicode61 remove_diacritics 0");
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row);
 """
@@ -103,12 +105,29 @@ def build_index(folder: Path, names: Iterable[Named], path: Path) -> Path:
                     db.execute("INSERT INTO laws VALUES (?, ?, ?, ?, ?, ?, ?)", (key, *facts))
                 _write_articles(db, known, [article for _, articles in read for article in articles])
             db.execute("INSERT INTO words (words) VALUES ('optimize')")
+            _keep_vectors(db, path)
             db.commit()
         Path(name).chmod(0o644)
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
     return path
+
+
+def embedded_text(article: IndexedArticle, first: int, last: int) -> str:
+    """What an embedding model is given of a passage: law, place and rubric, then its words."""
+    head = ". ".join(filter(None, (article.law.name, article.path.replace(" > ", ". "), article.rubric)))
+    return f"{head}. {article.body[first:last][:EMBEDDED]}"
+
+
+def _keep_vectors(db: sqlite3.Connection, old: Path) -> None:
+    """Take over from the index that is replaced the vectors of passages that are still there."""
+    if not old.is_file():
+        return
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{old.resolve().as_uri()}?mode=ro", uri=True)) as before:
+        here = {mark for (mark,) in db.execute("SELECT digest FROM passages")}
+        kept = (row for row in before.execute("SELECT model, digest, vector FROM vectors") if row[1] in here)
+        db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)", kept)
 
 
 def fingerprint(folder: Path, names: Iterable[Named]) -> str:
@@ -154,7 +173,8 @@ def _write_articles(db: sqlite3.Connection, known: list[IndexedLaw], articles: l
         db.execute(f"INSERT INTO articles VALUES ({', '.join('?' * len(values))})", values)
         for first, last in pieces(article.body):
             passage_key += 1
-            db.execute("INSERT INTO passages VALUES (?, ?, ?, ?)", (passage_key, key, first, last))
+            mark = hashlib.sha256(embedded_text(article, first, last).encode()).hexdigest()[:32]
+            db.execute("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", (passage_key, key, first, last, mark))
             db.execute(
                 "INSERT INTO words (rowid, rubric, path, body) VALUES (?, ?, ?, ?)",
                 (passage_key, " ".join(rubric), " ".join(place), " ".join(terms(article.body[first:last]))),
