@@ -79,6 +79,20 @@ def test_what_is_said_of_the_search_was_measured(readme: str) -> None:
     assert abs(measured["paraphrase"]["recall@5"] - 0.2) < 0.03
     assert "96 %" in text
     assert "two of ten" in text or "dos de cada diez" in text
+    both = read_json(ROOT / "benchmarks" / "retrieval.json")["test_half"]["leylora, with embeddings"]
+    assert abs(both["own words"]["recall@5"] - 0.98) < 0.01
+    assert abs(both["paraphrase"]["recall@5"] - 0.33) < 0.04
+    assert "98 %" in text
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_what_is_said_of_the_checker_was_measured(readme: str) -> None:
+    text = (ROOT / readme).read_text("utf-8")
+    measured = read_json(ROOT / "benchmarks" / "claims.json")["halves"]["test"]["leylora"]
+    count = measured["caught"]["n"] + measured["false_alarms"]["n"]
+    assert f" {count} " in text
+    assert f"{measured['caught']['value']:.0%}".replace("%", " %") in text
+    assert f"{measured['false_alarms']['value']:.0%}".replace("%", " %") in text
 
 
 @pytest.mark.slow
@@ -88,6 +102,7 @@ def test_the_three_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     Demo("tiny-mistral", quick=True).prepare()
     (tmp_path / "pdfs").mkdir()
     shutil.copy(SAMPLES / "ley-de-muestra.pdf", "pdfs/ley.pdf")
+    (tmp_path / "escrito.txt").write_text("Los libros se devuelven.", "utf-8")
     for dataset in ("tiny-instructions", "tiny-law"):
         shutil.rmtree(BUILD / dataset)
     install = fresh_install(tmp_path / "webui")
@@ -99,6 +114,7 @@ def test_the_three_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         "data/build/instructions": "data/build/tiny-instructions",
         "data/build/law ": "data/build/tiny-law ",
         "scripts/": f"{ROOT}/scripts/",
+        "demanda.docx": "escrito.txt",
         "~/text-generation-webui": str(install),
         "mistralai/Mistral-7B-v0.1": "data/build/models/tiny-mistral",
     }
@@ -122,7 +138,7 @@ def test_the_three_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         done = subprocess.run(words, capture_output=True, text=True, check=False, env=one_thread, input="")
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         ran.append(Path(words[1]).name)
-    assert len(ran) == 13
+    assert len(ran) == 14
     assert {path.name for path in (install / "user_data" / "loras").iterdir()} == {"tiny-mistral-combined"}
     assert (tmp_path / "data/build/laws").is_dir()
 
