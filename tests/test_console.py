@@ -79,7 +79,8 @@ def test_control_characters_of_a_name_do_not_reach_the_terminal(capsys: pytest.C
 
 
 SLOW = """
-import sys, time, typer
+import signal, sys, time, typer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background hands down that it is ignored
 from pathlib import Path
 from leylora import console
 from leylora.folders import staged_folder

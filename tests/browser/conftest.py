@@ -20,7 +20,9 @@ QUIET = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(
+    scope="module"
+)  # playwright's event loop runs in this thread: past the page tests it would break asyncio
 def browser() -> "Iterator[Browser]":
     """A headless Chromium; tests that ask for it are skipped where it is not installed."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
