@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,19 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         return folder / family
 
     return make
+
+
+@pytest.fixture
+def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses on six held-out rows of a dataset: enough to see that all is measured."""
+    from leylora import combining
+    from leylora.evaluation import loss, weight_search
+
+    def six(*where: Any, **how: Any) -> Any:
+        return loss.held_out_rows(*where, **{**how, "most": 6})
+
+    monkeypatch.setattr(combining, "held_out_rows", six)
+    monkeypatch.setattr(weight_search, "held_out_rows", six)
 
 
 @pytest.fixture(scope="session")

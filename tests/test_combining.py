@@ -196,6 +196,7 @@ def test_unknown_families_and_a_model_of_ones_own() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_rows")
 def test_every_way_leads_to_one_adapter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

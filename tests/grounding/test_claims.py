@@ -15,7 +15,7 @@ from leylora.grounding.wording import concept, concepts, signs
 
 LANGUAGES: tuple[Literal["es", "en"], ...] = ("es", "en")
 HOUSES = IndexedLaw(
-    "casas", "Ley de Casas", "LCAS", (), "2024-01-01", (), ("1", "2", "3", "4", "5", "6", "7", "8", "9")
+    "casas", "Ley de Casas", "LCAS", (), "2024-01-01", (), ("1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11")
 )
 CONST = IndexedLaw("carta", "Constitución de Muestra", "CMU", (), "2020-01-01", (), ("1",))
 BODIES = {
@@ -44,6 +44,18 @@ BODIES = {
     "7": ("Vigencia", "La prescripción es de tres años para los muebles y de cinco para los raíces."),
     "8": ("Comiso", "Se perderá la casa, y el dueño pagará cien dólares."),
     "9": ("Viejo", ""),
+    "10": (
+        "Obra",
+        "La obra se hará entre las 19H00 y las 22H00. El constructor avisará a los vecinos con tres días de aviso. "
+        "Deberá emplearse, por lo menos, el cinco por ciento de madera y cuando más el quince por ciento. Se "
+        "deberá pagar en dinero o en especie. El permiso durará un quinquenio, y en el segundo mes se revisará.",
+    ),
+    "11": (
+        "Embargo",
+        "La casa será inembargable, salvo para el pago de alimentos.\nLa garantía no podrá ser sino en dinero.\nLos "
+        "acuerdos se toman con cinco votos, excepto la expulsión, que necesita siete votos.\nSe juzga sobre la base de "
+        "la queja del vecino. Las reglas del Título II, Libro Tercero de este Código se aplican al cónyuge.",
+    ),
 }
 STRUCK = BODIES["8"][1].index("Se perderá la casa"), len("Se perderá la casa")
 
@@ -87,6 +99,17 @@ RIGHT = [
     ("7", "Prescribe en 3 años para los muebles y en 5 para los inmuebles."),
     ("2", "«El arrendador entregará la casa […] dentro de quince días»."),
     ("1", "El artículo 1, del Título XI, castiga el ruido de noche."),
+    ("10", "La obra se hace de las siete de la noche a las diez de la noche."),
+    ("10", "Entre el 5-15 % tiene que ser madera."),
+    ("10", "El pago puede hacerse en dinero o en especie."),
+    ("10", "El permiso de la obra dura cinco años y se revisa en el segundo mes."),
+    ("10", "Usted pidió hace 2 años el permiso; como dura un quinquenio, le quedan 3 años."),
+    ("11", "La garantía se da solo en dinero."),
+    ("11", "Para la expulsión se necesitan siete votos."),
+    ("11", "Los acuerdos se toman con 5 votos."),
+    ("11", "Sin queja del vecino no se juzga."),
+    ("11", "Se aplican al cónyuge las reglas del Título II del Libro III."),
+    ("5", "A nadie se le puede dejar andar sueltos a los perros."),
 ]
 WRONG_ONES = [
     ("1", "La multa por el ruido es de diez a cincuenta dólares.", Fault.FIGURE),
@@ -107,6 +130,13 @@ WRONG_ONES = [
     ("6", "El dueño recibe la cuarta parte de la cosecha.", Fault.FIGURE),
     ("6", "El inquilino recibe el resto de la cosecha y la fruta.", Fault.NEGATION),
     ("7", "Prescribe en cinco años para los muebles y en tres para los raíces.", Fault.OTHER_CLAUSE),
+    ("10", "La obra se hace de las seis de la noche a las diez de la noche.", Fault.FIGURE),
+    ("10", "Entre el 5-25 % tiene que ser madera.", Fault.FIGURE),
+    ("10", "El permiso de la obra dura seis años.", Fault.FIGURE),
+    ("10", "El permiso de la obra se revisa en el tercer mes.", Fault.FIGURE),
+    ("10", "El constructor, si quiere, avisa a los vecinos con tres días de aviso.", Fault.MODALITY),
+    ("11", "La casa no se embarga en ningún caso, ni siquiera para pagar alimentos.", Fault.NEGATION),
+    ("11", "Se aplican al cónyuge las reglas del Título IV del Libro III.", Fault.STRUCTURE),
     ("1", "Los barcos pagan impuestos aduaneros al puerto.", Fault.ELSEWHERE),
     ("1", "Por supuesto.", Fault.EMPTY),
 ]
@@ -257,6 +287,10 @@ def test_rubric_repealed_struck_and_missing() -> None:
     assert verdicts("El art. 99 LCAS manda pintar.") == ["nonexistent"]
     assert verdicts("El numeral 7 del art. 3 LCAS pide la cédula.") == ["nonexistent"]
     assert verdicts("Sí. (Art. 1, LCAS)") == ["unsupported"]
+    assert verdicts("El numeral 2 del art. 3 LCAS pide la cédula.") == ["supported"]
+    assert verdicts("El numeral 1 del art. 3 LCAS pide presentar la cédula.") == ["contradicted"]
+    assert verdicts("Presentar la cédula es la regla 1a. del art. 3 LCAS.") == ["contradicted"]
+    assert verdicts("El art. 1 de la LCAS (Ruido con fuegos del barrio) multa el ruido de noche.") == ["contradicted"]
 
 
 def test_without_a_citation_the_articles_supplied_are_asked() -> None:

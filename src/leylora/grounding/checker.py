@@ -381,7 +381,10 @@ def _judged(
         return None  # a citation alone says nothing of the law
     if _ADVICE.match(fold(said)):
         return None
-    judged = judge(said, articles, question=question)
+    cited = [one.citation.part for one in rests_on if first <= one.span[0] < last and one.article is not None]
+    ground = _GROUND.search(fold(said)) if len(cited) == 1 and not cited[0] else None
+    part = ground[1] if ground else cited[0] if len(cited) == 1 else ""
+    judged = judge(said, articles, question=question, part=part)
     if not strict and judged.fault in (Fault.EMPTY, Fault.ELSEWHERE):
         return None
     return judged
@@ -402,6 +405,7 @@ def marked(answer: str, checked: Sequence[CheckedCitation]) -> str:
 _ADVICE = re.compile(
     r"\W*(?:verifique|consulte|revise|compruebe|confirme|acuda|pida|busque|recuerde|lea|vea|vease|veanse|compare)\b"
 )
+_GROUND = re.compile(r"\b(?:causal|causa|regla)\s+(?:numero\s+|n\.?[°º]\s*)?(\d{1,2})[ao.ªº]*(?!\w)")
 # Which article is meant, and whether it may be cited
 
 _EMPHASIS = re.compile(r"[*_]+|(?<=\s)[\"“«](?=(?:C[óo]d|Ley|Const))")
@@ -615,7 +619,7 @@ def _titled(words_: str, article: IndexedArticle) -> bool:
     if re.match(r"(?:Código|Ley|Constitución|Reglamento|Registro)", words_):
         return True
     if article.rubric:
-        return bool(told & set(concepts(article.rubric)))
+        return len(told & set(concepts(article.rubric))) * 2 >= len(told)
     return len(told & set(concepts(article.body))) * 2 >= len(told)
 
 

@@ -202,7 +202,7 @@ _MUST = re.compile(
 )
 _MAY = re.compile(r"\b(?:podran?|pueden?|facultad|facultativ[oa]s?|permite|permitid[oa]s?|si\s+quiere)\b")
 _BAN = re.compile(
-    r"\b(?:no|nunca|tampoco|nadie|ningun\s+\w+)\s+(?:se\s+|le\s+|les\s+)?(?:podran?|pueden?|deberan?|deben?)\b|\bprohib\w+"
+    r"\b(?:no|nunca|tampoco|nadie|ningun\s+\w+)\s+(?:se\s+)?(?:les?\s+|lo\s+|la\s+)?(?:podran?|pueden?|deberan?|deben?)\b|\bprohib\w+"
     r"|\ben\s+ningun\s+caso\b[^.;:,]{0,70}?\b(?:podran?|pueden?|debera?n?)\b"
 )
 _BOUND = re.compile(  # "no podrá exceder de": a limit, not a ban
@@ -232,13 +232,14 @@ _HEADS = re.compile(
 )
 
 
-def judge(claim: str, articles: Sequence[IndexedArticle], *, question: str = "") -> Judgment:
+def judge(claim: str, articles: Sequence[IndexedArticle], *, question: str = "", part: str = "") -> Judgment:
     """Hold one claim, its citations taken away, against the articles it rests on.
 
     With several articles, it holds if one of those it is about has it. ``question``: what was asked, whose figures and
-    facts are the asker's.
+    facts are the asker's. ``part``: the item of the one article that is cited ("7", "7.a"); what another item says
+    instead is a fault.
     """
-    judged = [_against(claim, article, question) for article in articles]
+    judged = [_against(claim, article, question, part if len(articles) == 1 else "") for article in articles]
     if not judged:
         return Judgment(Verdict.UNCLEAR)
     most = max(one.fit for one in judged)
@@ -260,7 +261,7 @@ _GRAVITY = (
 )
 
 
-def _against(claim: str, article: IndexedArticle, question: str) -> Judgment:
+def _against(claim: str, article: IndexedArticle, question: str, cited: str) -> Judgment:
     parts = parts_of(article)
     quotes = [next(group for group in match.groups() if group) for match in _QUOTE.finditer(claim)]
     text = f"{article.rubric}. {article.body} {article.path}"
@@ -277,7 +278,7 @@ def _against(claim: str, article: IndexedArticle, question: str) -> Judgment:
     if not parts:
         return Judgment(Verdict.UNCLEAR, None, "", "", article)
     reading = _Reading(said, question, article, parts)
-    fault = reading.fault()
+    fault = reading.fault() or reading.other_item(cited)
     best = reading.best
     if fault is not None and not (quotes and fault[0] is Fault.ELSEWHERE):  # a true quotation is about the article
         kind, claimed, law = fault
@@ -375,6 +376,7 @@ class _Reading:
             self._figures,
             self._counts,
             self._structure,
+            self._absolute,
             self._negation,
             self._modality,
             self._who,
@@ -416,6 +418,8 @@ class _Reading:
                     continue
                 if slot.kind == "time" and self._within(slot):
                     continue
+                if self._both_ends(slot) or self._reckoned(slot):
+                    continue
                 if slot.kind == "ratio" and slot.value == (0.5,) and "iguales" in fold(self.article.body):
                     continue
                 if slot.kind == "day" and not alike:
@@ -447,6 +451,21 @@ class _Reading:
         """Whether the law has the number and leaves the unit to be understood: "no exceda de cuatro en un día"."""
         raw = {one.low for one in quantities(self.flat[slot.start : slot.end])}
         return any(other.kind == "count" and other.value[0] in raw for part in self.parts for other in part.slots)
+
+    def _both_ends(self, slot: Slot) -> bool:
+        """Whether a range's ends stand one by one in a clause: "por lo menos el 5 % y cuando más el 15 %"."""
+        size = len(slot.value) // 2
+        if len(slot.value) != (4 if slot.kind == "time" else 2) or slot.kind in ("clock", "day"):
+            return False
+        ends = {slot.value[:size], slot.value[size:]}
+        return any(ends <= {one.value for one in part.slots if one.kind == slot.kind} for part in self.parts)
+
+    def _reckoned(self, slot: Slot) -> bool:
+        """Whether a figure may be reckoned from the person's own: her years of work and a month for each."""
+        facts = self.flat[self.facts[0][0] : self.facts[0][1]] if self.facts else ""
+        return slot.kind in ("time", "dólares", "sbu") and any(
+            one.kind in ("time", "dólares") for one in slots(facts)[1]
+        )
 
     def _within(self, slot: Slot) -> bool:
         """Whether a figure is a fact that falls between two bounds of a clause: "un trabajador de diecisiete años"."""
@@ -528,7 +547,7 @@ class _Reading:
         return None
 
     def _structure(self) -> tuple[Fault, str, str] | None:
-        path = fold(self.article.path, keep_ñ=False)
+        path = fold(f"{self.article.path}\n{self.article.body}", keep_ñ=False)
         for match in PLACE.finditer(self.flat):
             value = _placed(match[2])
             if value is None:
@@ -539,6 +558,8 @@ class _Reading:
         return None
 
     def _negation(self) -> tuple[Fault, str, str] | None:
+        if _NOT_WITHOUT.search(self.law):
+            return None
         near = [part for part in self.parts if self._score(part) >= 0.8 * self.score]
         denies = any(False in one for one in self.signs.values())
         guarded = _ONLY.search(self.law) or _BAN.search(self.law) or _FREE.search(self.law) or _EXCEPT.search(self.law)
@@ -572,13 +593,46 @@ class _Reading:
             return None
         for part in self.parts:
             excepted = _excepted(part)
-            others = frozenset().union(
-                *(other.concepts - (excepted if other is part else set()) for other in self.parts)
-            )
+            if not excepted or self._tells_exception(part):
+                continue
+            others = set(concepts(_EXCEPTED.sub(" ", fold(part.whole))))
+            others = others.union(*(other.concepts for other in self.parts if other is not part))
             told = {one for one in excepted - others if one in self.told}
             if told and self._score(part) >= 0.5 * self.score:
                 return Fault.NEGATION, " ".join(sorted(told)), ""
         return None
+
+    def other_item(self, cited: str) -> tuple[Fault, str, str] | None:
+        """Another item of the list than the one cited, which says clearly less of the claim."""
+        own = [part for part in self.parts if cited and f"{part.label}.".startswith(f"{cited}.")]
+        if not own or not self.best.label or self.best in own or f"{cited}.".startswith(f"{self.best.label}."):
+            return None
+        told = max(self._score(part) for part in own)
+        if self.score - told > OTHER_ITEM and self._weight(self.told & self.best.own) > 2 * self._weight(
+            self.told & frozenset().union(*(part.own for part in own))
+        ):
+            return Fault.OTHER_CLAUSE, self._name_of(cited), self._name_of(self.best.label)
+        return None
+
+    @staticmethod
+    def _name_of(label: str) -> str:
+        return f"numeral {label}" if label[0].isdigit() else f"literal {label})"
+
+    def _absolute(self) -> tuple[Fault, str, str] | None:
+        """ "En ningún caso, ni siquiera por alimentos", where the clause excepts just that."""
+        match = _ABSOLUTE.search(self.law)
+        if match is None or _EXCEPT.search(self.law):
+            return None
+        for part in self.parts:
+            if self._score(part) >= 0.8 * self.score and (told := _excepted(part) & self.told):
+                return Fault.NEGATION, match[0], " ".join(sorted(told))
+        return None
+
+    def _tells_exception(self, part: Part) -> bool:
+        """Whether the claim has a figure that the exception itself sets."""
+        mine = [slot for slot in self.slots if not slot.kind.startswith("rival")]
+        theirs = [slot for match in _EXCEPTED.finditer(fold(part.text)) for slot in slots(match[1])[1]]
+        return any(same_value(one, other) for one in mine for other in theirs)
 
     def _denied_otherwise(self, one: str, part: Part) -> bool:
         """Whether a clause denies in other words what the claim denies of a concept: the same beside the denial."""
@@ -601,9 +655,16 @@ class _Reading:
 
     def _modality(self) -> tuple[Fault, str, str] | None:
         mine, theirs = _modal(self.law), _modal(fold(self.best.whole))
+        if _AT_WILL.search(self.law) and theirs is None and _FUTURE.search(self.best.text):
+            return Fault.MODALITY, "may", "must"
         if mine is None or theirs is None or mine == theirs:
             return None
+        beside = (part for part in self.parts if part is not self.best and self._score(part) >= 0.5 * self.score)
+        if any(_modal(fold(part.whole)) == mine for part in beside):
+            return None
         pair = {mine, theirs}
+        if pair == {"must", "may"} and mine == "may" and re.search(r"\bo\b", self.law):
+            return None  # who may choose between two ways must still take one
         clashes = ({"ban", "may"}, {"ban", "must"}, {"must", "free"}, {"must", "may"})
         if pair in clashes and _after_modal(self.law) & _after_modal(fold(self.best.whole)):
             return Fault.MODALITY, mine, theirs
@@ -641,11 +702,10 @@ class _Reading:
             or re.search(r"\bno\s+(?:solo|solamente|unicamente)\b|\buna\s+sola\b|\bun\s+solo\b|\bes\s+solo\b", self.law)
         ):
             return None
-        law = fold(self.best.whole)
-        if re.search(
-            r"(?<!no )\b(?:solo|solamente|unicamente|exclusiv\w+|estricta\w+|unic[oa])\b|\bno\b[^.;]*\bsino\b", law
-        ) and (not re.search(r"\bno\s+solo\b", law)):
-            return None
+        for part in self.parts:
+            law = fold(part.whole)
+            if self._score(part) >= 0.5 * self.score and _ALONE.search(law) and not re.search(r"\bno\s+solo\b", law):
+                return None
         return Fault.ONLY, match[0], ""
 
     def _although(self) -> tuple[Fault, str, str] | None:
@@ -687,6 +747,9 @@ class _Reading:
         return None
 
     def _elsewhere(self) -> tuple[Fault, str, str] | None:
+        figures = [slot for slot in self.slots if not slot.kind.startswith(("rival", "count"))]
+        if any(same_value(slot, other) for slot in figures for other in self.best.slots):
+            return None
         if len(self.told) >= 3 and self.fit < LEAST_FIT:
             return Fault.ELSEWHERE, " ".join(self.missing[:4]), ""
         return None
@@ -695,6 +758,7 @@ class _Reading:
 LEAST_FIT = 0.2
 NEAR = 7  # words within which a denial may bear on a word that it does not stand next to
 FAR = 20  # words over which a denial reaches in a list
+OTHER_ITEM = 1.5  # by how much another item must fit a claim better than the one cited
 MARGIN, MARGIN_WITHIN = 2.0, 0.6
 """By how much another place in the law must fit a figure better: another clause, another phrase of the same."""
 
@@ -705,6 +769,13 @@ _EXCEPT = re.compile(r"\b(?:salvo|excepto|exceptu\w+|excepcion|a menos|fuera de|
 _EXCEPTED = re.compile(
     r"\b(?:excepto|salvo|exceptuan|exceptuanse|a excepcion de|con excepcion de|no comprende)\b([^.;\n]*)"
 )
+
+
+_AT_WILL = re.compile(r"\b(?:si\s+(?:asi\s+)?(?:lo\s+)?(?:quiere|desea|prefiere)|a\s+su\s+arbitrio|a\s+voluntad)\b")
+_FUTURE = re.compile(r"\b\w{2,}r(?:á|án)\b")
+_ALONE = re.compile(r"(?<!no )\b(?:solo|solamente|unicamente|exclusiv\w+|estricta\w+|unic[oa])\b|\bno\b[^.;]*\bsino\b")
+_NOT_WITHOUT = re.compile(r"^\W*sin\b[^.;]*\bno\b")  # "sin acusación no hay juicio" asks for the accusation
+_ABSOLUTE = re.compile(r"\b(?:en\s+ning[uú]n\s+caso|sin\s+excepcion(?:es)?|ni\s+siquiera|en\s+todos\s+los\s+casos)\b")
 
 
 def _excepted(part: Part) -> set[str]:
@@ -800,7 +871,7 @@ def _after_modal(text: str) -> set[str]:
     found = set()
     for match in re.finditer(
         r"\b(?:deberan?|deben?|podran?|pueden?|prohib\w+|permit\w+|obligad\w+|requier\w+|facultativ\w+|obligatori\w+)\W+"
-        r"((?:\w+\W+){0,3}\w+)",
+        r"((?:\w+\W+){0,6}\w+)",
         text,
     ):
         found |= set(concepts(match[1]))
@@ -817,7 +888,7 @@ def _roles(text: str) -> list[tuple[str, str]]:
     found = []
     for at, token in enumerate(tokens):
         actor = _ACTOR.get(token)
-        if actor is None:
+        if actor is None or (token == "tercero" and at and tokens[at - 1] in ("libro", "titulo", "capitulo", "inciso")):
             continue
         before = at - 1
         while before >= 0 and tokens[before] in (

@@ -59,7 +59,10 @@ _FRACTION = re.compile(
     r"|\b(?P<top>\d{1,2})\s?/\s?(?P<bottom>\d{1,3})\b(?!/)(?:\s*(?:parte)?)"
 )
 _TIMES = re.compile(r"\b(?:el\s+|al\s+)?(doble|duplo|triple|cuadruplo|duplic\w+|triplic\w+)\b")
-_ORDINAL = re.compile(rf"\b({fold(ORDINAL_WORD)})\s+(grado|clase|categoria|instancia|nivel|vez)\b")
+_ORDINAL = re.compile(rf"\b({fold(ORDINAL_WORD)})\s+(grado|clase|categoria|instancia|nivel|vez|mes|año|semana)\b")
+_HOUR = re.compile(r"\b(?:las?\s+)(\w+)(?:\s+horas)?\s+(?:de|por)\s+la\s+(mañana|tarde|noche|madrugada)\b")
+_SPANS = {"bienio": 2, "trienio": 3, "quinquenio": 5, "lustro": 5, "decenio": 10, "decada": 10}
+_SPAN = re.compile(rf"\b(?:un\s+|el\s+|cada\s+)?({'|'.join(_SPANS)})\b")
 _CLOCK = re.compile(r"\b(\d{1,2})\s?h\s?(\d{2})\b|\b(\d{1,2}):(\d{2})\b")
 _POINT = re.compile(r"\b(\w+)\s+(?:punto|coma)\s+(\w+)\s+por\s+ciento\b")
 PLACE = re.compile(r"\b(libro|titulo|capitulo|seccion|paragrafo)\s+([ivxl]+\b|\d{1,3}\b|[a-z]+(?:\s[a-z]+)?)")
@@ -107,8 +110,9 @@ for _place, _line in enumerate(_RIVALS.strip().splitlines()):
 _RIVAL = re.compile(rf"\b(?:{'|'.join(_PATTERNS)})\b")
 _NUMBER_WORDS = "|".join(sorted({*SMALL, *TENS, *HUNDREDS, *SCALES} - {"un", "una"}, key=len, reverse=True))
 _FIGURE = re.compile(  # something that one of the readers of figures may take
-    rf"\d|\b(?:{_NUMBER_WORDS}|una?\s+(?:año|mes|dia|hora|semana)|mitad\w*|tercios?|cuarto|quinto|partes?|doble|duplo"
-    r"|duplic\w*|triple|triplic\w*|grado|clase|categoria|instancia|nivel|vez)\b"
+    rf"\d|\b(?:{_NUMBER_WORDS}|{'|'.join(_SPANS)}|una?\s+(?:año|mes|dia|hora|semana)|mitad\w*|tercios?|cuarto|quinto|partes?|doble|duplo"
+    r"|duplic\w*|triple|triplic\w*|grado|clase|categoria|instancia|nivel|vez"
+    r"|(?:primer|segund|tercer|cuart|quint|sext|septim|octav|noven|decim)[oa]?)\b"
 )
 _DAY = re.compile(rf"\b(\d{{1,2}}|primero|quince|veinti\w+|treinta)\s+de\s+({'|'.join(MONTHS)})\b")
 _DATE = re.compile(DATE.pattern, re.IGNORECASE)
@@ -154,6 +158,8 @@ def slots(text: str) -> tuple[str, tuple[Slot, ...]]:
         for pattern in (PLACE, _NAMED_PART, _MARK):
             blank(pattern)
         take(_CLOCK, lambda m: Slot("clock", (int(m[1] or m[3]), int(m[2] or m[4])), *m.span()))
+        take(_HOUR, _hour)
+        take(_SPAN, lambda m: Slot("time", ("m", 12.0 * _SPANS[m[1]]), *m.span()))
         take(_POINT, _with_point)
         take(_FRACTION, _fraction)
         take(_ORDINAL, lambda m: Slot(f"ordinal {m[2]}", (ordinal(m[1]),), *m.span()))
@@ -169,6 +175,14 @@ def slots(text: str) -> tuple[str, tuple[Slot, ...]]:
 def _day(word: str) -> int:
     read = quantities(f"{word} días")
     return int(read[0].low) if read else 1
+
+
+def _hour(match: re.Match[str]) -> Slot | None:
+    """ "Las siete de la noche" as the laws write it: 19h00."""
+    read = quantities(f"{match[1]} horas") or quantities(f"{match[1]} x")
+    hour = int(read[0].low) if read else 1 if match[1] == "una" else 0
+    later = match[2] in ("tarde", "noche") and hour < 12
+    return Slot("clock", (hour + 12 * later, 0), *match.span()) if 1 <= hour <= 12 else None
 
 
 def _times(word: str) -> int:
