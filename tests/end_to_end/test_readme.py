@@ -88,11 +88,12 @@ def test_what_is_said_of_the_search_was_measured(readme: str) -> None:
 @pytest.mark.parametrize("readme", READMES)
 def test_what_is_said_of_the_checker_was_measured(readme: str) -> None:
     text = (ROOT / readme).read_text("utf-8")
-    measured = read_json(ROOT / "benchmarks" / "claims.json")["halves"]["test"]["leylora"]
-    count = measured["caught"]["n"] + measured["false_alarms"]["n"]
-    assert f" {count} " in text
-    assert f"{measured['caught']['value']:.0%}".replace("%", " %") in text
-    assert f"{measured['false_alarms']['value']:.0%}".replace("%", " %") in text
+    for half in ("test", "second hand"):
+        measured = read_json(ROOT / "benchmarks" / "claims.json")["halves"][half]["leylora"]
+        count = measured["caught"]["n"] + measured["false_alarms"]["n"]
+        assert f" {count} " in text
+        assert f"{measured['caught']['value']:.0%}".replace("%", " %") in text
+        assert f"{measured['false_alarms']['value']:.0%}".replace("%", " %") in text
 
 
 @pytest.mark.slow
