@@ -27,7 +27,8 @@ def main(
 ) -> None:
     """Chat with a model, on the articles of parsed laws if --laws is given, with every citation checked."""
     if web:  # first, so that a missing gradio or a taken port is said before a model is loaded
-        from leylora.chat.page import bind, serve_page
+        from leylora.chat.guard import bind
+        from leylora.chat.page import serve_page
 
         bind(port).close()
     from leylora.chat.dialogue import open_chat

@@ -5,9 +5,13 @@ the browser then treats our page as that site's. The name is in the Host header,
 """
 
 import asyncio
+import os
 import re
+import socket
 from collections.abc import Collection
 from typing import Any
+
+from leylora.errors import LeyloraError
 
 SECONDS_FOR_HEADERS = 15.0
 LONGEST_HEADERS = 1 << 16  # bytes that are looked at for their end
@@ -54,6 +58,20 @@ class LocalOnly:
                 return False
         path = "/" + str(scope.get("path", "")).strip("/")
         return not any(path == one or path.startswith(f"{one}/") for one in self.closed)
+
+
+def bind(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """A socket on this machine's port. Raises LeyloraError when another program has it, or the address is not ours."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if os.name == "posix":
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise LeyloraError(f"{host}:{port} cannot be used ({error.strerror or error}); try another --port.") from None
+    listening.listen()
+    return listening
 
 
 def impatient(protocol: type[Any], seconds: float = SECONDS_FOR_HEADERS) -> type[Any]:

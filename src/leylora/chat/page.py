@@ -7,7 +7,6 @@ import html
 import logging
 import os
 import re
-import socket
 import threading
 import time
 from collections import defaultdict
@@ -32,7 +31,7 @@ from leylora.chat.dialogue import (
     too_long,
     verdict,
 )
-from leylora.chat.guard import LocalOnly, impatient
+from leylora.chat.guard import LocalOnly, bind, impatient
 from leylora.errors import LeyloraError, UsageError
 from leylora.grounding.checker import CheckedCitation, explain, marked
 from leylora.grounding.citations import IndexedArticle
@@ -280,20 +279,6 @@ def _controls(chat: Chat) -> list[Any]:
         gr.Textbox(first.system, label="Instrucción de sistema", lines=2, elem_id="sistema"),
         gr.Checkbox(laws, label="Responder con los artículos de las leyes", visible=laws, elem_id="con-leyes"),
     ]
-
-
-def bind(port: int) -> socket.socket:
-    """A socket on this machine's port. Raises LeyloraError when another program has it."""
-    listening = socket.socket()
-    if os.name == "posix":
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-    except OSError as error:
-        listening.close()
-        raise LeyloraError(f"{HOST}:{port} cannot be used ({error.strerror or error}); try another --port.") from None
-    listening.listen()
-    return listening
 
 
 def launch(page: Page, port: int = 0) -> gr.Blocks:
