@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from leylora.grounding.ground import NOTHING_FOUND, Grounded, ground
+from leylora.grounding.ground import GREETED, NOTHING_FOUND, THANKED, Grounded, ground
 from leylora.grounding.prompt import (
     NO_SUCH_ARTICLE,
     OTHER_COUNTRY,
@@ -146,3 +146,22 @@ def test_what_only_vectors_find_is_handed_over(index: LawIndex) -> None:
         assert ground("¿cuánta platita me cobran?", index).outcome == "nothing"
     finally:
         index.ranker = None
+
+
+@pytest.mark.parametrize("said", ["hola", "¡Buenas tardes, doctora!", "Hola, buenos días", "muchas gracias"])
+def test_a_greeting_is_a_greeting(index: LawIndex, said: str) -> None:
+    assert ground(said, index).reply in (GREETED, THANKED)
+    assert ground(f"{said}, ¿qué multa hay por los desechos?", index).sources
+
+
+def test_only_a_question_that_leans_on_the_one_before_is_joined_to_it(index: LawIndex) -> None:
+    fine = "¿Qué multa hay por los desechos?"
+    assert ground("¿Entonces cuánto sería en ese caso?", index, previous=fine).sources
+    other = ground("¿Qué idioma hablan los marineros noruegos cuando cruzan Australia?", index, previous=fine)
+    assert not other.sources
+
+
+def test_which_laws_are_here_is_said_once(index: LawIndex) -> None:
+    question = "¿Qué idioma hablan los marineros noruegos cuando cruzan Australia?"
+    assert "Tengo:" in ground(question, index).reply
+    assert ground(question, index, previous="¿Y quién gobierna Japón?").reply == NOTHING_FOUND

@@ -218,10 +218,13 @@ def test_it_stands_aside(chat: list[Any]) -> None:
     assert chat[0][1]["custom_system_message"] == "Sé breve."
     assert "No encuentro ningún artículo" in hooks.output_modifier("Con limón.", state, is_chat=True)
     assert hooks.output_modifier("Con limón.", state, is_chat=True) == "Con limón.", "nothing is left in the state"
+    state = state_of()
+    hooks.custom_generate_chat_prompt("Hola", state)
+    assert hooks.output_modifier("¡Hola!", state, is_chat=True) == "¡Hola!"
     hooks.custom_generate_chat_prompt(QUESTION, state_of(), impersonate=True)
     hooks.params["activate"] = False
     hooks.custom_generate_chat_prompt(QUESTION, state_of())
-    assert [text for text, _, _ in chat[1:]] == [QUESTION, QUESTION]
+    assert [text for text, _, _ in chat[1:]] == ["Hola", QUESTION, QUESTION]
 
 
 def test_a_small_context_gets_a_short_prompt(chat: list[Any]) -> None:

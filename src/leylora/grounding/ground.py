@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ..text import fold, nfc
 from .citations import COUNTRIES, IndexedArticle, IndexedLaw
 from .prompt import (
     DEROGADO,
@@ -21,9 +22,12 @@ from .prompt import (
     law_system_prompt,
 )
 from .search import Hit, LawIndex, excerpt, read_query
+from .wording import concepts
 
 NOTHING_FOUND = "No encuentro ningún artículo sobre eso."
 PERHAPS = "Quizá sea esto:"
+GREETED = "¡Hola! Cuénteme un caso o nombre un artículo, y respondo con la ley."
+THANKED = "De nada. Si tiene otra pregunta sobre la ley, aquí estoy."
 Outcome = Literal["grounded", "maybe", "nothing"]
 RELEVANT = 0.4  # least score of the best article; calibrated by benchmarks/retrieval.py on development questions
 LIKELY, POSSIBLE = 0.4, 0.2  # chances from which on the model is asked, and the person
@@ -38,6 +42,17 @@ _ABROAD = re.compile(  # a law of another country, but not "a Colombian in Ecuad
     rf"\b(?:[Cc]onstitución|[Cc]ódigo(?:\s+\w+){{1,3}}?|[Ll]ey(?:\s+\w+){{0,4}}?|[Dd]erecho|[Ll]egislación|[Ll]eyes)\s+"
     rf"(?:del?|en)\s+{COUNTRIES}|^\W*(?:[Ee]n|[Ss]egún el derecho de)\s+{COUNTRIES}"
 )
+_GREETING = re.compile(
+    r"\W*(?:hola|buen(?:os|as|a)?(?:\s+(?:dias|tardes|noches|tarde|noche|dia))?|saludos|que\s+tal|como\s+esta[sn]?)"
+    r"(?:[\s,!.]+(?:hola|buen(?:os|as|a)?\s+(?:dias|tardes|noches|tarde|noche|dia)|que\s+tal|como\s+esta[sn]?|a\s+todos"
+    r"|doctora?|dr|licenciad[oa]|amig[oa]|abogad[oa]))*\W*"
+)
+_THANKS = re.compile(r"\W*(?:(?:muchas|mil)\s+)?gracias(?:\s+(?:por\s+(?:todo|su\s+ayuda|tu\s+ayuda)|doctora?))?\W*")
+_LEANS = re.compile(  # what a question begins with, or has in it, that only the one before explains
+    r"\W*(?:y|e|pero|entonces|tambien|ademas|o\s+sea|en\s+(?:ese|este|tal)\s+caso)\b"
+    r"|.*\b(?:eso|esa|ese|esos|esas|ello|esto|esta|estos|estas|mism[oa]s?|dich[oa]s?|anterior|ahi)\b"
+)
+_SHORT = 3  # words of content up to which a question may lean on the one before without saying so
 # What a chat template or tokenizer takes for a mark of its own has no place in the text of a law.
 _MARKS = re.compile(r"<(?=\|)|<(?=/?s>)|\[(?=/?INST\])|<(?=<?/?SYS>)")
 
@@ -80,19 +95,38 @@ def ground(
     Args:
         budget: most characters of the user turn (Spanish law text: 3 to 4 characters a token). What does not fit is
             left out from the last; an article longer than its share is cut to the passages that matter.
-        previous: the question before this one; searched together with it when it alone finds nothing ("¿y la multa?").
+        previous: the question before this one; searched together with it when it alone finds nothing and leans on it
+            ("¿y la multa?").
         system: the user's own system prompt, put after the training's.
     """
-    reply, hits, offered = _find(question, index, limit)
-    if not hits and previous and reply.startswith((NOTHING_FOUND, PERHAPS)):
-        with_both = _find(f"{previous} {question}", index, limit)
+    if polite := _courtesy(question):
+        return Grounded(question, law_system_prompt(list(index.laws)), question, (), polite)
+    sought = nfc(question)
+    if greeted := _GREETING.match(fold(sought)):  # "Hola, ¿qué multa hay?": courtesy tells nothing of what is asked
+        sought = sought[greeted.end() :] or sought
+    reply, hits, offered = _find(sought, index, limit)
+    if not hits and previous and _leans(sought) and reply.startswith((NOTHING_FOUND, PERHAPS)):
+        with_both = _find(f"{previous} {sought}", index, limit)
         if with_both[1] or not offered:
             reply, hits, offered = with_both
+    if previous and reply.startswith(NOTHING_FOUND):
+        reply = NOTHING_FOUND  # which laws are here was said the first time
     chosen, given = _fit(question, hits, budget)
     laws = list(dict.fromkeys(hit.article.law for hit in chosen)) or list(index.laws)
     turn = law_system_prompt(laws) + (f" {system}" if system else "")
     answer = "" if chosen else reply
     return Grounded(question, turn, grounded_prompt(question, given), tuple(chosen), answer, tuple(offered))
+
+
+def _courtesy(question: str) -> str:
+    """The answer to a greeting or to thanks alone; "" for anything else."""
+    said = fold(question).strip()
+    return GREETED if _GREETING.fullmatch(said) else THANKED if _THANKS.fullmatch(said) else ""
+
+
+def _leans(question: str) -> bool:
+    """Whether a question is understood only with the one before it."""
+    return bool(_LEANS.match(fold(question).strip())) or len(concepts(question)) <= _SHORT
 
 
 def _find(question: str, index: LawIndex, limit: int) -> tuple[str, list[Hit], list[Hit]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.checker import CheckedCitation, check_answer, explain, marked
-from ...grounding.ground import Grounded, ground
+from ...grounding.ground import GREETED, THANKED, Grounded, ground
 from ...grounding.search import LawIndex
 
 params: dict[str, Any] = {
@@ -72,7 +72,7 @@ def output_modifier(string: str, state: dict[str, Any], is_chat: bool = False) -
     answer = plain if escaped else string
     checked = check_answer(answer, _index, given=grounded.articles, question=grounded.question)
     shown = marked(answer, checked)
-    return f"{html.escape(shown) if escaped else shown}\n\n{_below(grounded, checked)}"
+    return f"{html.escape(shown) if escaped else shown}\n\n{_below(grounded, checked)}".rstrip()
 
 
 def ui() -> None:
@@ -107,6 +107,8 @@ def _budget(state: dict[str, Any]) -> int:
 
 def _below(grounded: Grounded, checked: list[CheckedCitation]) -> str:
     """What is shown under an answer: the articles it cites with the verdicts, or those it was given, folded up."""
+    if grounded.reply in (GREETED, THANKED):
+        return ""
     if not grounded.sources:
         return f"<small>⚠ {html.escape(grounded.reply)} La respuesta no se apoya en ningún artículo.</small>"
     counts = Counter(one.mark for one in checked)
