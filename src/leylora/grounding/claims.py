@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from ..text import fold, one_line, words
@@ -105,6 +105,15 @@ class Part:
     @property
     def whole(self) -> str:
         return f"{self.lead} {self.text}".strip()
+
+    @cached_property
+    def low(self) -> str:
+        """``whole`` folded; ``low_text`` is the clause's own text."""
+        return fold(self.whole)
+
+    @cached_property
+    def low_text(self) -> str:
+        return fold(self.text)
 
 
 _ITEM = re.compile(r"^\s*(?:(?P<number>\d{1,2})(?:[ao]?\.?-|[ao]?\.|\))|(?P<letter>[a-zñ])[.)])\s*")
@@ -571,12 +580,10 @@ class _Reading:
                 beside = [part for part in self.parts if self._score(part) >= 0.5 * self.score]
                 if not here or any(False in part.signs.get(one, ()) for part in beside):
                     continue
-                if _BAN.search(self.law) and any(_BAN.search(fold(part.whole)) for part in beside):
+                if _BAN.search(self.law) and any(_BAN.search(part.low) for part in beside):
                     continue
                 other = any(
-                    len(_excepted(part) & self.told) > 1
-                    or _ONLY.search(fold(part.whole))
-                    or self._denied_otherwise(one, part)
+                    len(_excepted(part) & self.told) > 1 or _ONLY.search(part.low) or self._denied_otherwise(one, part)
                     for part in here
                 )
                 if not other and not any(_denied_before(part, one) for part in here):
@@ -595,7 +602,7 @@ class _Reading:
             excepted = _excepted(part)
             if not excepted or self._tells_exception(part):
                 continue
-            others = set(concepts(_EXCEPTED.sub(" ", fold(part.whole))))
+            others = set(concepts(_EXCEPTED.sub(" ", part.low)))
             others = others.union(*(other.concepts for other in self.parts if other is not part))
             told = {one for one in excepted - others if one in self.told}
             if told and self._score(part) >= 0.5 * self.score:
@@ -631,7 +638,7 @@ class _Reading:
     def _tells_exception(self, part: Part) -> bool:
         """Whether the claim has a figure that the exception itself sets."""
         mine = [slot for slot in self.slots if not slot.kind.startswith("rival")]
-        theirs = [slot for match in _EXCEPTED.finditer(fold(part.text)) for slot in slots(match[1])[1]]
+        theirs = [slot for match in _EXCEPTED.finditer(part.low_text) for slot in slots(match[1])[1]]
         return any(same_value(one, other) for one in mine for other in theirs)
 
     def _denied_otherwise(self, one: str, part: Part) -> bool:
@@ -646,7 +653,7 @@ class _Reading:
         return all(any(False in part.signs.get(one, ()) for part in here) for one in denied)
 
     def _stranger(self) -> tuple[Fault, str, str] | None:
-        law = fold(self.best.whole)
+        law = self.best.low
         for match in _GIVEN_TO.finditer(self.law):
             actor = concept(match[2])
             if actor in self.missing and re.search(rf"\b{match[1][:6]}", law) and not actor.isdigit():
@@ -654,19 +661,19 @@ class _Reading:
         return None
 
     def _modality(self) -> tuple[Fault, str, str] | None:
-        mine, theirs = _modal(self.law), _modal(fold(self.best.whole))
+        mine, theirs = _modal(self.law), _modal(self.best.low)
         if _AT_WILL.search(self.law) and theirs is None and _FUTURE.search(self.best.text):
             return Fault.MODALITY, "may", "must"
         if mine is None or theirs is None or mine == theirs:
             return None
         beside = (part for part in self.parts if part is not self.best and self._score(part) >= 0.5 * self.score)
-        if any(_modal(fold(part.whole)) == mine for part in beside):
+        if any(_modal(part.low) == mine for part in beside):
             return None
         pair = {mine, theirs}
         if pair == {"must", "may"} and mine == "may" and re.search(r"\bo\b", self.law):
             return None  # who may choose between two ways must still take one
         clashes = ({"ban", "may"}, {"ban", "must"}, {"must", "free"}, {"must", "may"})
-        if pair in clashes and _after_modal(self.law) & _after_modal(fold(self.best.whole)):
+        if pair in clashes and _after_modal(self.law) & _after_modal(self.best.low):
             return Fault.MODALITY, mine, theirs
         return None
 
@@ -703,7 +710,7 @@ class _Reading:
         ):
             return None
         for part in self.parts:
-            law = fold(part.whole)
+            law = part.low
             if self._score(part) >= 0.5 * self.score and _ALONE.search(law) and not re.search(r"\bno\s+solo\b", law):
                 return None
         return Fault.ONLY, match[0], ""
@@ -712,7 +719,7 @@ class _Reading:
         for match in _ALTHOUGH.finditer(self.law):
             dropped = set(concepts(match[1]))
             for part in self.parts:
-                text = fold(part.whole)
+                text = part.low
                 if not dropped & part.concepts or _EVEN.search(text):
                     continue
                 conditions = (text[one.start() : one.end() + 80] for one in _CONDITIONED.finditer(text))
@@ -781,7 +788,7 @@ _ABSOLUTE = re.compile(r"\b(?:en\s+ning[uú]n\s+caso|sin\s+excepcion(?:es)?|ni\s
 def _excepted(part: Part) -> set[str]:
     """The concepts that a clause takes out of its rule."""
     found: set[str] = set()
-    for match in _EXCEPTED.finditer(fold(part.text)):
+    for match in _EXCEPTED.finditer(part.low_text):
         found |= set(concepts(match[1]))
     return found
 
@@ -794,7 +801,7 @@ def _denied_phrases(text: str) -> list[set[str]]:
 
 def _denied_before(part: Part, one: str) -> bool:
     """Whether a denial, ban or exception stands, not far, before each place in a clause that has this concept."""
-    return _denied_within(fold(part.whole), one, FAR)
+    return _denied_within(part.low, one, FAR)
 
 
 def _denied_within(text: str, one: str, reach: int) -> bool:
