@@ -382,8 +382,9 @@ def _judged(
     if _ADVICE.match(fold(said)):
         return None
     cited = [one.citation.part for one in rests_on if first <= one.span[0] < last and one.article is not None]
-    ground = _GROUND.search(fold(said)) if len(cited) == 1 and not cited[0] else None
-    part = ground[1] if ground else cited[0] if len(cited) == 1 else ""
+    part = cited[0] if len(cited) == 1 else ""
+    if len(cited) == 1 and not part and (ground := _GROUND.search(fold(said))):
+        part = ground[1]
     judged = judge(said, articles, question=question, part=part)
     if not strict and judged.fault in (Fault.EMPTY, Fault.ELSEWHERE):
         return None
@@ -618,9 +619,7 @@ def _titled(words_: str, article: IndexedArticle) -> bool:
         return True
     if re.match(r"(?:Código|Ley|Constitución|Reglamento|Registro)", words_):
         return True
-    if article.rubric:
-        return len(told & set(concepts(article.rubric))) * 2 >= len(told)
-    return len(told & set(concepts(article.body))) * 2 >= len(told)
+    return len(told & set(concepts(article.rubric or article.body))) * 2 >= len(told)
 
 
 def _rulings(text: str, cited: Sequence[CheckedCitation]) -> Iterator[CheckedCitation]:

@@ -286,8 +286,8 @@ def _against(claim: str, article: IndexedArticle, question: str, cited: str) -> 
         return Judgment(Verdict.SUPPORTED, None, "", "", article, _nearest(quotes[0], parts) if quotes else "", "", 1.0)
     if not parts:
         return Judgment(Verdict.UNCLEAR, None, "", "", article)
-    reading = _Reading(said, question, article, parts)
-    fault = reading.fault() or reading.other_item(cited)
+    reading = _Reading(said, question, article, parts, cited)
+    fault = reading.fault()
     best = reading.best
     if fault is not None and not (quotes and fault[0] is Fault.ELSEWHERE):  # a true quotation is about the article
         kind, claimed, law = fault
@@ -343,10 +343,10 @@ def struck_words(said: str, article: IndexedArticle) -> str:
 
 
 class _Reading:
-    """One claim beside one article."""
+    """One claim beside one article; ``cited`` is the item it names ("7", "7.a", or "")."""
 
-    def __init__(self, said: str, question: str, article: IndexedArticle, parts: Sequence[Part]) -> None:
-        self.said, self.article, self.parts = said, article, parts
+    def __init__(self, said: str, question: str, article: IndexedArticle, parts: Sequence[Part], cited: str) -> None:
+        self.said, self.article, self.parts, self.cited = said, article, parts, cited
         self.flat, found = slots(said)
         self.asked = {slot.value for slot in slots(question)[1]} if question else set()
         self.facts = _fact_ranges(self.flat)
@@ -368,9 +368,9 @@ class _Reading:
         here = frozenset().union(*(part.concepts for part in parts)) | rubric
         self.missing = [one for one in self.told if one not in here]
         self.fit = 1 - len(self.missing) / max(1, len(self.told))
-        scored = [(self._score(part), -place, part) for place, part in enumerate(parts)]
-        self.best: Part = max(scored, key=lambda one: one[:2])[2]
-        self.score = max(scored)[0]
+        self.scores = [self._score(part) for part in parts]
+        self.score = max(self.scores)
+        self.best = parts[self.scores.index(self.score)]
 
     def _weight(self, shared: Iterable[str]) -> float:
         return sum(self.idf.get(one, 0.0) for one in shared)
@@ -379,6 +379,11 @@ class _Reading:
         own = sum(1.5 for slot in self.slots if any(same_value(slot, other) for other in part.slots))
         size = 0.15 * math.log(1 + len(part.concepts))
         return self._weight(self.told & part.concepts) + 0.5 * self._weight(self.told & part.own) + own - size
+
+    def _about(self, share: float) -> list[Part]:
+        """The clauses that fit the claim at least ``share`` as well as the best one."""
+        pairs = zip(self.parts, self.scores, strict=True)
+        return [part for part, score in pairs if score >= share * self.score]
 
     def fault(self) -> tuple[Fault, str, str] | None:
         for check in (
@@ -396,6 +401,7 @@ class _Reading:
             self._institution,
             self._consequence,
             self._elsewhere,
+            self._other_item,
         ):
             if (found := check()) is not None:
                 return found
@@ -569,7 +575,7 @@ class _Reading:
     def _negation(self) -> tuple[Fault, str, str] | None:
         if _NOT_WITHOUT.search(self.law):
             return None
-        near = [part for part in self.parts if self._score(part) >= 0.8 * self.score]
+        near = self._about(0.8)
         denies = any(False in one for one in self.signs.values())
         guarded = _ONLY.search(self.law) or _BAN.search(self.law) or _FREE.search(self.law) or _EXCEPT.search(self.law)
         for one, mine in self.signs.items():
@@ -577,7 +583,7 @@ class _Reading:
                 continue
             here = [self.best] if one in self.best.signs else [part for part in near if one in part.signs]
             if mine == {False}:
-                beside = [part for part in self.parts if self._score(part) >= 0.5 * self.score]
+                beside = self._about(0.5)
                 if not here or any(False in part.signs.get(one, ()) for part in beside):
                     continue
                 if _BAN.search(self.law) and any(_BAN.search(part.low) for part in beside):
@@ -598,27 +604,29 @@ class _Reading:
                 return Fault.NEGATION, one, ""
         if denies or guarded:
             return None
-        for part in self.parts:
+        for part in self._about(0.5):
             excepted = _excepted(part)
             if not excepted or self._tells_exception(part):
                 continue
             others = set(concepts(_EXCEPTED.sub(" ", part.low)))
             others = others.union(*(other.concepts for other in self.parts if other is not part))
             told = {one for one in excepted - others if one in self.told}
-            if told and self._score(part) >= 0.5 * self.score:
+            if told:
                 return Fault.NEGATION, " ".join(sorted(told)), ""
         return None
 
-    def other_item(self, cited: str) -> tuple[Fault, str, str] | None:
+    def _other_item(self) -> tuple[Fault, str, str] | None:
         """Another item of the list than the one cited, which says clearly less of the claim."""
-        own = [part for part in self.parts if cited and f"{part.label}.".startswith(f"{cited}.")]
-        if not own or not self.best.label or self.best in own or f"{cited}.".startswith(f"{self.best.label}."):
+        cited, label = f"{self.cited}.", self.best.label
+        if not self.cited or not label or f"{label}.".startswith(cited) or cited.startswith(f"{label}."):
             return None
-        told = max(self._score(part) for part in own)
-        if self.score - told > OTHER_ITEM and self._weight(self.told & self.best.own) > 2 * self._weight(
-            self.told & frozenset().union(*(part.own for part in own))
-        ):
-            return Fault.OTHER_CLAUSE, self._name_of(cited), self._name_of(self.best.label)
+        pairs = zip(self.parts, self.scores, strict=True)
+        own = [(part, score) for part, score in pairs if f"{part.label}.".startswith(cited)]
+        if not own or self.score - max(score for _, score in own) <= OTHER_ITEM:
+            return None
+        said_there = frozenset().union(*(part.own for part, _ in own))
+        if self._weight(self.told & self.best.own) > 2 * self._weight(self.told & said_there):
+            return Fault.OTHER_CLAUSE, self._name_of(self.cited), self._name_of(label)
         return None
 
     @staticmethod
@@ -630,8 +638,8 @@ class _Reading:
         match = _ABSOLUTE.search(self.law)
         if match is None or _EXCEPT.search(self.law):
             return None
-        for part in self.parts:
-            if self._score(part) >= 0.8 * self.score and (told := _excepted(part) & self.told):
+        for part in self._about(0.8):
+            if told := _excepted(part) & self.told:
                 return Fault.NEGATION, match[0], " ".join(sorted(told))
         return None
 
@@ -666,8 +674,7 @@ class _Reading:
             return Fault.MODALITY, "may", "must"
         if mine is None or theirs is None or mine == theirs:
             return None
-        beside = (part for part in self.parts if part is not self.best and self._score(part) >= 0.5 * self.score)
-        if any(_modal(part.low) == mine for part in beside):
+        if any(_modal(part.low) == mine for part in self._about(0.5) if part is not self.best):
             return None
         pair = {mine, theirs}
         if pair == {"must", "may"} and mine == "may" and re.search(r"\bo\b", self.law):
@@ -709,10 +716,8 @@ class _Reading:
             or re.search(r"\bno\s+(?:solo|solamente|unicamente)\b|\buna\s+sola\b|\bun\s+solo\b|\bes\s+solo\b", self.law)
         ):
             return None
-        for part in self.parts:
-            law = part.low
-            if self._score(part) >= 0.5 * self.score and _ALONE.search(law) and not re.search(r"\bno\s+solo\b", law):
-                return None
+        if any(_ALONE.search(part.low) and not re.search(r"\bno\s+solo\b", part.low) for part in self._about(0.5)):
+            return None
         return Fault.ONLY, match[0], ""
 
     def _although(self) -> tuple[Fault, str, str] | None:
@@ -776,13 +781,12 @@ _EXCEPT = re.compile(r"\b(?:salvo|excepto|exceptu\w+|excepcion|a menos|fuera de|
 _EXCEPTED = re.compile(
     r"\b(?:excepto|salvo|exceptuan|exceptuanse|a excepcion de|con excepcion de|no comprende)\b([^.;\n]*)"
 )
-
-
 _AT_WILL = re.compile(r"\b(?:si\s+(?:asi\s+)?(?:lo\s+)?(?:quiere|desea|prefiere)|a\s+su\s+arbitrio|a\s+voluntad)\b")
+# Looked for in a clause as printed: folded, "hará" could be any word in -ra.
 _FUTURE = re.compile(r"\b\w{2,}r(?:á|án)\b")
 _ALONE = re.compile(r"(?<!no )\b(?:solo|solamente|unicamente|exclusiv\w+|estricta\w+|unic[oa])\b|\bno\b[^.;]*\bsino\b")
 _NOT_WITHOUT = re.compile(r"^\W*sin\b[^.;]*\bno\b")  # "sin acusación no hay juicio" asks for the accusation
-_ABSOLUTE = re.compile(r"\b(?:en\s+ning[uú]n\s+caso|sin\s+excepcion(?:es)?|ni\s+siquiera|en\s+todos\s+los\s+casos)\b")
+_ABSOLUTE = re.compile(r"\b(?:en\s+ningun\s+caso|sin\s+excepcion(?:es)?|ni\s+siquiera|en\s+todos\s+los\s+casos)\b")
 
 
 def _excepted(part: Part) -> set[str]:

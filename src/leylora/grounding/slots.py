@@ -60,7 +60,7 @@ _FRACTION = re.compile(
 )
 _TIMES = re.compile(r"\b(?:el\s+|al\s+)?(doble|duplo|triple|cuadruplo|duplic\w+|triplic\w+)\b")
 _ORDINAL = re.compile(rf"\b({fold(ORDINAL_WORD)})\s+(grado|clase|categoria|instancia|nivel|vez|mes|año|semana)\b")
-_HOUR = re.compile(r"\b(?:las?\s+)(\w+)(?:\s+horas)?\s+(?:de|por)\s+la\s+(mañana|tarde|noche|madrugada)\b")
+_HOUR = re.compile(r"\blas?\s+(\w+)(?:\s+horas)?\s+(?:de|por)\s+la\s+(mañana|tarde|noche|madrugada)\b")
 _SPANS = {"bienio": 2, "trienio": 3, "quinquenio": 5, "lustro": 5, "decenio": 10, "decada": 10}
 _SPAN = re.compile(rf"\b(?:un\s+|el\s+|cada\s+)?({'|'.join(_SPANS)})\b")
 _CLOCK = re.compile(r"\b(\d{1,2})\s?h\s?(\d{2})\b|\b(\d{1,2}):(\d{2})\b")
@@ -110,8 +110,8 @@ for _place, _line in enumerate(_RIVALS.strip().splitlines()):
 _RIVAL = re.compile(rf"\b(?:{'|'.join(_PATTERNS)})\b")
 _NUMBER_WORDS = "|".join(sorted({*SMALL, *TENS, *HUNDREDS, *SCALES} - {"un", "una"}, key=len, reverse=True))
 _FIGURE = re.compile(  # something that one of the readers of figures may take
-    rf"\d|\b(?:{_NUMBER_WORDS}|{'|'.join(_SPANS)}|una?\s+(?:año|mes|dia|hora|semana)|mitad\w*|tercios?|cuarto|quinto|partes?|doble|duplo"
-    r"|duplic\w*|triple|triplic\w*|grado|clase|categoria|instancia|nivel|vez"
+    rf"\d|\b(?:{_NUMBER_WORDS}|{'|'.join(_SPANS)}|una?\s+(?:año|mes|dia|hora|semana)|mitad\w*|tercios?"
+    r"|cuarto|quinto|partes?|doble|duplo|duplic\w*|triple|triplic\w*|grado|clase|categoria|instancia|nivel|vez"
     r"|(?:primer|segund|tercer|cuart|quint|sext|septim|octav|noven|decim)[oa]?)\b"
 )
 _DAY = re.compile(rf"\b(\d{{1,2}}|primero|quince|veinti\w+|treinta)\s+de\s+({'|'.join(MONTHS)})\b")
@@ -179,8 +179,8 @@ def _day(word: str) -> int:
 
 def _hour(match: re.Match[str]) -> Slot | None:
     """ "Las siete de la noche" as the laws write it: 19h00."""
-    read = quantities(f"{match[1]} horas") or quantities(f"{match[1]} x")
-    hour = int(read[0].low) if read else 1 if match[1] == "una" else 0
+    read = quantities(f"{match[1]} horas")
+    hour = int(read[0].low) if read else 0
     later = match[2] in ("tarde", "noche") and hour < 12
     return Slot("clock", (hour + 12 * later, 0), *match.span()) if 1 <= hour <= 12 else None
 
