@@ -4,8 +4,8 @@
 
 data/benchmark/claims.jsonl holds right and subtly wrong sentences over six laws, in our own words. The checker's rules
 were made with the development half before their author's eyes; of the test half only the figures below were looked at.
-The sentences of a second hand, who had not seen the checker, were judged before any rule was made for them; half of
-them then joined the development half, the other half stays unread.
+The sentences of other writers ("second hand"), who had not seen the checker, were judged before any rule was made for
+them; half of the first writer's then joined the development half, all others stay unread.
 Beside it two simple ways: numbers only (a sentence is wrong if a figure or quotation of it is not in the article) and
 words in common (wrong if too small a share of its words is in the article; the share is chosen on the development
 half). Rates come with Wilson's 95 % intervals. Also: the time of a page.

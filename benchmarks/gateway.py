@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from leylora import console
-from leylora.chat.gateway import WITH_LAWS, conversation
+from leylora.chat.gateway import WITH_LAWS
 from leylora.chat.guard import bind
 from leylora.files import write_json
 from leylora.grounding.checker import check_answer, check_text
@@ -113,8 +113,7 @@ def _search_and_check(laws: Path, requests: int) -> float:
     attach(index)
 
     def once(question: str) -> None:
-        asked = conversation({"messages": [{"role": "user", "content": question}]})
-        found = ground(asked.question, index)
+        found = ground(question, index)
         if not found.reply:
             check_answer(ANSWER, index, given=found.articles, question=question)
             check_text(ANSWER, index, given=found.articles, question=question)

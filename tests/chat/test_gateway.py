@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -311,6 +312,14 @@ def test_the_command(engine: Engine, laws: Path) -> None:
         url = line.split()[0]
         client = openai.OpenAI(base_url=url, api_key="k", max_retries=3)
         assert ask(client, QUESTION).sources
+        engine.wait = 2
+        with pytest.raises(openai.APITimeoutError):
+            ask(client.with_options(max_retries=0, timeout=0.5), QUESTION)
+        half = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        half += b"Authorization: Bearer k\r\nContent-Length: 9\r\n\r\n{"
+        with socket.create_connection(("127.0.0.1", int(url.split(":")[2].split("/")[0]))) as broken_off:
+            broken_off.sendall(half)
+        time.sleep(1)
         started.send_signal(signal.SIGTERM)
         assert started.wait(timeout=20) in (0, 130, -15)
         assert "Traceback" not in started.stderr.read()

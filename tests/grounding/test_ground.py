@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from leylora.grounding.ground import GREETED, NOTHING_FOUND, THANKED, Grounded, ground
+from leylora.grounding.ground import GREETED, NOTHING_FOUND, THANKED, Grounded, _courtesy, ground
 from leylora.grounding.prompt import (
     NO_SUCH_ARTICLE,
     OTHER_COUNTRY,
@@ -152,6 +152,13 @@ def test_what_only_vectors_find_is_handed_over(index: LawIndex) -> None:
 def test_a_greeting_is_a_greeting(index: LawIndex, said: str) -> None:
     assert ground(said, index).reply in (GREETED, THANKED)
     assert ground(f"{said}, ¿qué multa hay por los desechos?", index).sources
+
+
+@pytest.mark.parametrize(
+    "said", ["Buena fe en los perros", "Holanda y sus perros", "¿Qué tal si muerde?", "Buen vivir"]
+)
+def test_words_that_begin_like_a_greeting_are_searched(said: str) -> None:
+    assert _courtesy(said) == ("", said)
 
 
 def test_only_a_question_that_leans_on_the_one_before_is_joined_to_it(index: LawIndex) -> None:

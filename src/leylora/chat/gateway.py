@@ -82,7 +82,8 @@ class Asked(NamedTuple):
 class Upstream:
     """Any server that speaks OpenAI's API: vLLM, llama.cpp's, text-generation-webui, Ollama (their ``/v1``).
 
-    ``key`` is sent as a bearer token; by default $UPSTREAM_API_KEY. Raises UsageError for what is no web address.
+    ``key`` is sent as a bearer token; by default $UPSTREAM_API_KEY. Raises UsageError where ``url`` is not
+    a web address.
     """
 
     def __init__(self, url: str, key: str | None = None) -> None:
@@ -97,9 +98,11 @@ class Upstream:
         self._http = httpx2.AsyncClient(headers=headers, timeout=timeout, limits=limits, trust_env=False)
 
     async def models(self) -> list[str]:
-        async with self._sent("GET", "/models") as answer:
-            listed = json.loads(await answer.aread())
-        return [str(one["id"]) for one in listed.get("data", ()) if isinstance(one, dict) and "id" in one]
+        listed = (await self._object("GET", "/models")).get("data") or ()
+        return [str(one["id"]) for one in listed if isinstance(one, dict) and "id" in one]
+
+    async def chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return await self._object("POST", "/chat/completions", body)
 
     @asynccontextmanager
     async def _sent(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> AsyncIterator[Any]:
@@ -112,12 +115,9 @@ class Upstream:
             what = type(error).__name__ if not str(error) else scrubbed(str(error))
             raise Refused(502, "upstream_error", f"The engine at {self.url} does not answer ({what}).") from None
 
-    async def chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        async with self._sent("POST", "/chat/completions", body) as answer:
-            whole = json.loads(await answer.aread())
-            if not isinstance(whole, dict):
-                raise ValueError("no object")
-            return whole
+    async def _object(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        async with self._sent(method, path, body) as answer:
+            return _dict(await answer.aread())
 
     async def stream(self, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The events of a streamed answer. Raises Refused for an error in mid-stream as well."""
@@ -125,9 +125,7 @@ class Upstream:
             async for line in answer.aiter_lines():
                 if not line.startswith("data:") or line[5:].strip() in ("", "[DONE]"):
                     continue
-                event = json.loads(line[5:])
-                if not isinstance(event, dict):
-                    raise ValueError("an event is no object")
+                event = _dict(line[5:])
                 if "error" in event:
                     raise Refused(502, "upstream_error", _told(line[5:].encode()))
                 yield event
@@ -151,7 +149,7 @@ class Gateway:
     key: str | None = None
     names: Sequence[str] = LOCAL_NAMES
     places: int = PLACES
-    waiting: int = 0
+    _waiting: int = field(default=0, init=False)
     _free: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -173,7 +171,7 @@ class Gateway:
             routes=routes,
             middleware=guard,
             lifespan=life,
-            exception_handlers={Refused: _refusal, 404: _not_here, 405: _not_here},
+            exception_handlers={Refused: _refusal, ClientDisconnect: _gone, 404: _not_here, 405: _not_here},
         )
 
     async def list_models(self, request: Request) -> Response:
@@ -184,12 +182,10 @@ class Gateway:
     async def chat(self, request: Request) -> Response:
         self._admit(request)
         body = await _body(request)
-        if self.waiting >= self.places + WAITING:
+        if self._waiting >= self.places + WAITING:
             raise Refused(503, "overloaded", "Too many questions are waiting; ask again in a minute.")
-        name = body["model"]
-        if not name.endswith(WITH_LAWS):
-            asked = found = None
-        else:
+        name, found = body["model"], None
+        if name.endswith(WITH_LAWS):
             asked = conversation(body)
             found = await asyncio.to_thread(
                 ground,
@@ -199,76 +195,75 @@ class Gateway:
                 previous=asked.previous,
                 system=asked.system,
             )
-            body = {**body, "model": name.removesuffix(WITH_LAWS), "messages": _grounded(asked, found)}
+            system, question = found.messages
+            messages = [system, *asked.earlier, question]
+            body = {**body, "model": name.removesuffix(WITH_LAWS), "messages": messages}
         if body.get("stream"):
-            events = self._events(body, name, asked, found)
+            events = self._events(body, name, found)
             return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-cache"})
-        return await _while_there(request, self._whole(body, name, asked, found))
+        return await _while_there(request, self._whole(body, name, found))
 
-    async def _whole(self, body: Mapping[str, Any], name: str, asked: Asked | None, found: Grounded | None) -> Response:
+    async def _whole(self, body: Mapping[str, Any], name: str, found: Grounded | None) -> Response:
         if found is not None and found.reply:
             return JSONResponse({**_answer(name, found.reply), "sources": [], "claims": []})
         async with self._place():
             whole = await self.engine.chat(body)
-        if found is None or asked is None:
+        if found is None:
             return JSONResponse(whole)
         choices = whole.get("choices") or [{}]
         message = choices[0].get("message") if isinstance(choices[0], dict) else None
         if not isinstance(message, dict):
             raise Refused(502, "upstream_error", f"The engine at {self.engine.url} answered without a message.")
         text = str(message.get("content") or "")
-        last, claims = await asyncio.to_thread(self._checked, text, asked, found)
+        last, claims = await asyncio.to_thread(self._checked, text, found)
         message["content"] = f"{_given(found)}{text.strip()}{last}"
         return JSONResponse({**whole, "model": name, "sources": _sources(found), "claims": claims})
 
-    async def _events(
-        self, body: Mapping[str, Any], name: str, asked: Asked | None, found: Grounded | None
-    ) -> AsyncIterator[str]:
-        frame = {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion.chunk", "created": int(time.time())}
-        frame["model"] = name
-
-        def event(text: str | None = None, end: str | None = None, **more: Any) -> str:
-            delta = {} if text is None else {"role": "assistant", "content": text}
-            return _line({**frame, "choices": [{"index": 0, "delta": delta, "finish_reason": end}], **more})
-
-        if found is not None and found.reply:
-            yield event(found.reply, sources=[])
-            yield event(end="stop", claims=[])
-            yield "data: [DONE]\n\n"
-            return
+    async def _events(self, body: Mapping[str, Any], name: str, found: Grounded | None) -> AsyncIterator[str]:
+        frame = _frame(name, "chat.completion.chunk")
         try:
-            async with self._place():
-                if found is None or asked is None:
-                    async for one in self.engine.stream(body):
+            if found is not None and found.reply:
+                yield _line(_chunk(frame, found.reply, sources=[]))
+                yield _line(_chunk(frame, end="stop", claims=[]))
+            else:
+                async with self._place():
+                    events = self.engine.stream(body)
+                    if found is not None:
+                        events = self._with_laws(events, frame, found)
+                    async for one in events:
                         yield _line(one)
-                else:
-                    yield event(_given(found), sources=_sources(found))
-                    text, end, counted = "", None, dict[str, Any]()
-                    async for one in self.engine.stream(body):
-                        choices = one.get("choices") or []
-                        if not choices:
-                            counted = {"usage": one["usage"]} if one.get("usage") else counted
-                            continue
-                        piece = (choices[0].get("delta") or {}).get("content")
-                        end = choices[0].get("finish_reason") or end
-                        if piece:
-                            text += piece
-                            yield event(piece)
-                    if end is None:
-                        raise Refused(502, "upstream_error", f"The engine at {self.engine.url} broke off its answer.")
-                    last, claims = await asyncio.to_thread(self._checked, text, asked, found)
-                    if last:
-                        yield event(last)
-                    yield event(end=end, claims=claims, **counted)
         except Refused as refused:
             yield _line(refused.body())
         yield "data: [DONE]\n\n"
 
-    def _checked(self, text: str, asked: Asked, found: Grounded) -> tuple[str, list[dict[str, Any]]]:
+    async def _with_laws(
+        self, events: AsyncIterator[dict[str, Any]], frame: Mapping[str, Any], found: Grounded
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The engine's events between the line of articles and the line of marks."""
+        yield _chunk(frame, _given(found), sources=_sources(found))
+        text, end, counted = "", None, dict[str, Any]()
+        async for one in events:
+            choices = one.get("choices") or []
+            if not choices:
+                counted = {"usage": one["usage"]} if one.get("usage") else counted
+                continue
+            piece = (choices[0].get("delta") or {}).get("content")
+            end = choices[0].get("finish_reason") or end
+            if piece:
+                text += piece
+                yield _chunk(frame, piece)
+        if end is None:
+            raise Refused(502, "upstream_error", f"The engine at {self.engine.url} broke off its answer.")
+        last, claims = await asyncio.to_thread(self._checked, text, found)
+        if last:
+            yield _chunk(frame, last)
+        yield _chunk(frame, end=end, claims=claims, **counted)
+
+    def _checked(self, text: str, found: Grounded) -> tuple[str, list[dict[str, Any]]]:
         """The line of marks, and every claim of an answer as `scripts/check_text.py --json` tells it."""
-        given = found.articles
-        cited = check_answer(text, self.index, given=given, question=asked.question)
-        checked = check_text(text, self.index, given=given, question=asked.question)
+        given, question = found.articles, found.question
+        cited = check_answer(text, self.index, given=given, question=question)
+        checked = check_text(text, self.index, given=given, question=question)
         claims: list[dict[str, Any]] = as_json(CheckedDocument(Document("answer", text), checked))["claims"]
         if not text.strip():
             return "", claims
@@ -282,16 +277,16 @@ class Gateway:
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        self.waiting += 1
+        self._waiting += 1
         try:
             async with self._free:
                 yield
         finally:
-            self.waiting -= 1
+            self._waiting -= 1
 
 
 def conversation(body: Mapping[str, Any]) -> Asked:
-    """The parts of a request's messages. Refused where the last is no question, or what is asked cannot be grounded."""
+    """The parts of a request's messages. Raises Refused for what cannot be answered from the laws."""
     if body.get("n", 1) != 1 or body.get("tools"):
         raise Refused(400, "invalid_request_error", f"NAME{WITH_LAWS} gives one answer and calls no tools.")
     told = [{"role": str(one["role"]), "content": without_lines(_text(one.get("content")))} for one in body["messages"]]
@@ -309,11 +304,6 @@ def without_lines(text: str) -> str:
         return text
     kept = [line for line in text.split("\n") if not line.startswith((GIVEN.strip(), CITED.strip()))]
     return "\n".join(kept).strip()
-
-
-def _grounded(asked: Asked, found: Grounded) -> list[dict[str, str]]:
-    first, last = found.messages
-    return [first, *asked.earlier, last]
 
 
 def _given(found: Grounded) -> str:
@@ -337,11 +327,19 @@ def _why(mark: str, reason: str) -> str:
     return "" if mark == "✓" else f" ({reason.rstrip('.')})"
 
 
+def _frame(name: str, kind: str) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": name}
+
+
+def _chunk(frame: Mapping[str, Any], text: str | None = None, end: str | None = None, **more: Any) -> dict[str, Any]:
+    delta = {} if text is None else {"role": "assistant", "content": text}
+    return {**frame, "choices": [{"index": 0, "delta": delta, "finish_reason": end}], **more}
+
+
 def _answer(name: str, text: str) -> dict[str, Any]:
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    ids = {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion", "created": int(time.time())}
     usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-    return {**ids, "model": name, "choices": [choice], "usage": usage}
+    return {**_frame(name, "chat.completion"), "choices": [choice], "usage": usage}
 
 
 def _text(content: Any) -> str:
@@ -384,6 +382,14 @@ async def _while_there(request: Request, work: Awaitable[T]) -> T:
         task.cancel()
 
 
+def _dict(text: str | bytes) -> dict[str, Any]:
+    """The object that an engine's JSON holds. Raises ValueError for anything else."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("its answer is not a JSON object")
+    return found
+
+
 def _line(event: Mapping[str, Any]) -> str:
     return f"data: {json.dumps(event, ensure_ascii=False)}\n\n"
 
@@ -401,6 +407,10 @@ def _told(body: bytes) -> str:
 def _refusal(_: Request, refused: Exception) -> Response:
     assert isinstance(refused, Refused)
     return JSONResponse(refused.body(), refused.status)
+
+
+def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)  # nobody reads it; without it the server would print a traceback
 
 
 def _not_here(request: Request, _: Exception) -> Response:

@@ -42,10 +42,12 @@ _ABROAD = re.compile(  # a law of another country, but not "a Colombian in Ecuad
     rf"\b(?:[Cc]onstitución|[Cc]ódigo(?:\s+\w+){{1,3}}?|[Ll]ey(?:\s+\w+){{0,4}}?|[Dd]erecho|[Ll]egislación|[Ll]eyes)\s+"
     rf"(?:del?|en)\s+{COUNTRIES}|^\W*(?:[Ee]n|[Ss]egún el derecho de)\s+{COUNTRIES}"
 )
+_HELLO = (  # "buenas" and "qué tal" alone only before a stop: "buena fe" and "qué tal si" greet nobody
+    r"(?:hola|saludos|buen(?:os|as|a)?\s+(?:dias?|tardes?|noches?)"
+    r"|(?:buen[oa]s|que\s+tal|como\s+esta[sn]?)(?=\s*(?:[,.;:!?¿¡]|$)))"
+)
 _GREETING = re.compile(
-    r"\W*(?:hola|buen(?:os|as|a)?(?:\s+(?:dias|tardes|noches|tarde|noche|dia))?|saludos|que\s+tal|como\s+esta[sn]?)"
-    r"(?:[\s,!.]+(?:hola|buen(?:os|as|a)?\s+(?:dias|tardes|noches|tarde|noche|dia)|que\s+tal|como\s+esta[sn]?|a\s+todos"
-    r"|doctora?|dr|licenciad[oa]|amig[oa]|abogad[oa]))*\W*"
+    rf"\W*{_HELLO}(?:[\s,.!?¡¿]+(?:{_HELLO}|a\s+todos|doctora?|dr|licenciad[oa]|amig[oa]|abogad[oa]))*\b\W*"
 )
 _THANKS = re.compile(r"\W*(?:(?:muchas|mil)\s+)?gracias(?:\s+(?:por\s+(?:todo|su\s+ayuda|tu\s+ayuda)|doctora?))?\W*")
 _LEANS = re.compile(  # what a question begins with, or has in it, that only the one before explains
@@ -99,12 +101,8 @@ def ground(
             ("¿y la multa?").
         system: the user's own system prompt, put after the training's.
     """
-    if polite := _courtesy(question):
-        return Grounded(question, law_system_prompt(list(index.laws)), question, (), polite)
-    sought = nfc(question)
-    if greeted := _GREETING.match(fold(sought)):  # "Hola, ¿qué multa hay?": courtesy tells nothing of what is asked
-        sought = sought[greeted.end() :] or sought
-    reply, hits, offered = _find(sought, index, limit)
+    polite, sought = _courtesy(question)
+    reply, hits, offered = (polite, [], []) if polite else _find(sought, index, limit)
     if not hits and previous and _leans(sought) and reply.startswith((NOTHING_FOUND, PERHAPS)):
         with_both = _find(f"{previous} {sought}", index, limit)
         if with_both[1] or not offered:
@@ -118,10 +116,18 @@ def ground(
     return Grounded(question, turn, grounded_prompt(question, given), tuple(chosen), answer, tuple(offered))
 
 
-def _courtesy(question: str) -> str:
-    """The answer to a greeting or to thanks alone; "" for anything else."""
-    said = fold(question).strip()
-    return GREETED if _GREETING.fullmatch(said) else THANKED if _THANKS.fullmatch(said) else ""
+def _courtesy(question: str) -> tuple[str, str]:
+    """The answer to a greeting or to thanks alone, else ""; and the question without the greeting before it, which
+    tells nothing of what is asked."""
+    sought = nfc(question)
+    said = fold(sought)
+    if _THANKS.fullmatch(said):
+        return THANKED, question
+    greeted = _GREETING.match(said)
+    if greeted is None:
+        return "", question
+    rest = sought[greeted.end() :]
+    return ("", rest) if rest else (GREETED, question)
 
 
 def _leans(question: str) -> bool:
