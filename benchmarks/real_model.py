@@ -146,7 +146,7 @@ def main(
     laws: Annotated[Path | None, typer.Option(help="Folder of parsed laws.")] = None,
     model: Annotated[str, typer.Option(help="Recipe in train/recipes.")] = "smollm2-135m-instruct",
     steps: Annotated[int, typer.Option(min=1, help="Steps a training, of 4 packed rows.")] = 150,
-    seeds: Annotated[int, typer.Option(min=1, help="How often it is all done.")] = 2,
+    seed: Annotated[list[int] | None, typer.Option(help="Seeds, each done anew; 1 and 2 by default.")] = None,
     limit: Annotated[int, typer.Option(min=4, help="Questions.")] = 120,
     instructions: Annotated[list[Path] | None, typer.Option(help="Instruction files besides the samples.")] = None,
     key: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of the recipe, for the trainings.")] = None,
@@ -167,27 +167,27 @@ def main(
     differences: list[dict[str, Any]] = []
     card = find_card()
     facts = {"base": base.name, "recipe": model, "steps": steps, "keys": key, "device": card.name if card else "CPU"}
-    for seed in range(1, seeds + 1):
+    for number in seed or (1, 2):
         started = time.monotonic()
-        adapters = trained(model, base, data, seed, steps, work, dict(one.split("=", 1) for one in key or []))
+        adapters = trained(model, base, data, number, steps, work, dict(one.split("=", 1) for one in key or []))
         records = {skill: read_json_object(adapters[skill] / "run.json") for skill in ("instructions", "law")}
         seconds = time.monotonic() - started
         results = compare(
             [str(base)],
-            work / f"seed-{seed}" / "answers",
+            work / f"seed-{number}" / "answers",
             adapters=",".join(f"{name}={folder}" for name, folder in adapters.items()),
             suites=("law",),
             sources=Sources(benchmark=BENCHMARK, laws=(laws,), law_rows=(data["law"],)),
             settings=CompareSettings(load="16bit", max_new_tokens=96, limit=limit, seed=0),
             command="benchmarks/real_model.py",
         )
-        write_report(work / f"seed-{seed}" / "answers")
-        mine = scores(results, seed)
+        write_report(work / f"seed-{number}" / "answers")
+        mine = scores(results, number)
         for row in mine:
             record = records.get(row["variant"])
             row |= {"tokens": record["tokens"], "train_loss": record["train_loss"]} if record else {}
         rows += mine
-        differences += paired(results, seed)
+        differences += paired(results, number)
         sizes = {skill: record["rows"] for skill, record in records.items()}
         extra = {"rows_trained_on": sizes, "training_seconds": round(seconds), "peak_gib": peak_memory_gib()[0]}
         write_json(out, {**facts, **extra, "versions": installed_versions(), "rows": rows, "paired": differences})

@@ -24,7 +24,7 @@ def test_a_run_at_its_smallest_and_again(
     law = parse_file(SAMPLES / "ley-de-muestra.pdf")
     law.save(tmp_path / "laws" / law.id)
     words = ["--base", str(tiny_base("tiny-mistral")), "--laws", "laws", "--model", "tiny-mistral", "--work", "work"]
-    words += ["--steps", "1", "--seeds", "1", "--limit", "4", "--out", "rows.json"]
+    words += ["--steps", "1", "--seed", "1", "--limit", "4", "--out", "rows.json"]
     first = CliRunner().invoke(real_model.app, words, catch_exceptions=False)
     assert first.exit_code == 0
     found = read_json_object(tmp_path / "rows.json")

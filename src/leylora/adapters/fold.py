@@ -148,9 +148,12 @@ def _changed(weight: Tensor, name: str, adapter: Adapter, adapted: str | None, r
 def _copy_rest(source: Path, adapter: Adapter, target: Path) -> None:
     """Config, index and tokenizer; weights in any other format would be the unchanged base's and stay behind."""
     own = [name for name in TOKENIZER_FILES if (adapter.folder / name).is_file()]
+    brings_tokenizer = any(
+        name != "chat_template.jinja" for name in own
+    )  # then none of the base's goes among its files
     for path in sorted(source.iterdir()):
         wanted = path.suffix in (".json", ".txt", ".jinja", ".model") and not path.name.endswith(".bin.index.json")
-        if wanted and not (own and path.name in TOKENIZER_FILES):
+        if wanted and not (brings_tokenizer and path.name in TOKENIZER_FILES):
             shutil.copyfile(path, target / path.name)
     for name in own:
         shutil.copyfile(adapter.folder / name, target / name)
