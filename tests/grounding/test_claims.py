@@ -110,6 +110,11 @@ RIGHT = [
     ("11", "Sin queja del vecino no se juzga."),
     ("11", "Se aplican al cónyuge las reglas del Título II del Libro III."),
     ("5", "A nadie se le puede dejar andar sueltos a los perros."),
+    ("1", "El ruido de noche cuesta de 10 a 20 dólares, y con parlante de 30 a 40."),
+    ("2", "El arrendatario paga la renta solo cuando acaba el mes."),
+    ("2", "La renta la arreglan los dos, y el arrendatario la paga cada mes."),
+    ("5", "Si el dueño no recoge los desechos, falta a su deber."),
+    ("11", "Nadie da la garantía sin dinero."),
 ]
 WRONG_ONES = [
     ("1", "La multa por el ruido es de diez a cincuenta dólares.", Fault.FIGURE),
@@ -153,6 +158,12 @@ def test_one_thing_changed_is_seen(number: str, said: str, fault: Fault) -> None
     judged = held(said, number)
     assert judged.fault is fault
     assert judged.verdict in (Verdict.CONTRADICTED, Verdict.UNSUPPORTED)
+
+
+def test_what_follows_from_the_asker_s_own_figures_is_not_the_law_s() -> None:
+    said = "El permiso dura un quinquenio; a usted le quedan dos años."
+    assert held(said, "10", question="Me dieron el permiso hace tres años.").verdict is Verdict.SUPPORTED
+    assert held(said.replace("un quinquenio", "nueve años"), "10", question="Hace tres años.").fault is Fault.FIGURE
 
 
 FIGURES = some.integers(min_value=2, max_value=90)

@@ -433,7 +433,7 @@ class _Reading:
                     continue
                 if slot.kind == "time" and self._within(slot):
                     continue
-                if self._both_ends(slot) or self._reckoned(slot):
+                if self._both_ends(slot) or self._reckoned(slot) or self._result(slot) or self._in_title(slot):
                     continue
                 if slot.kind == "ratio" and slot.value == (0.5,) and "iguales" in fold(self.article.body):
                     continue
@@ -448,7 +448,7 @@ class _Reading:
                 and not same_value(slot, one[0])
                 and not any(self._rather(mine, slot, one) for mine in self.slots)
             ]
-            if others and slot.near:
+            if others and slot.near and not self._in_order():
                 other = max(others, key=lambda one: self._beside(slot, *one))
                 gain = self._beside(slot, *other) - self._beside(slot, *fitting)
                 if gain > (MARGIN_WITHIN if other[1] is fitting[1] else MARGIN):
@@ -461,6 +461,13 @@ class _Reading:
                 if fitting[0].working and not slot.working and slot.term != "término":
                     return Fault.WORKING_DAYS, self._words(slot), ""
         return None
+
+    def _in_order(self) -> bool:
+        """Whether the claim's figures, two or more, stand in the article one right after the other as in the claim."""
+        mine = [slot for slot in self.slots if not slot.kind.startswith(("rival", "count"))]
+        theirs = [slot for slot in slots(self.article.body)[1] if not slot.kind.startswith(("rival", "count"))]
+        windows = (theirs[at : at + len(mine)] for at in range(len(theirs) - len(mine) + 1))
+        return len(mine) > 1 and any(all(map(same_value, mine, window)) for window in windows)
 
     def _without_unit(self, slot: Slot) -> bool:
         """Whether the law has the number and leaves the unit to be understood: "no exceda de cuatro en un día"."""
@@ -481,6 +488,14 @@ class _Reading:
         return slot.kind in ("time", "dólares", "sbu") and any(
             one.kind in ("time", "dólares") for one in slots(facts)[1]
         )
+
+    def _result(self, slot: Slot) -> bool:
+        """Whether a figure is the outcome of the asker's own figures: "con ocho años son tres días más"."""
+        return bool(self.asked) and bool(_OUTCOME.search(self.flat[: slot.start]))
+
+    def _in_title(self, slot: Slot) -> bool:
+        """Whether it is the class or grade that the article's rubric names."""
+        return f" {self._words(slot)} " in f" {fold(self.article.rubric)} "
 
     def _within(self, slot: Slot) -> bool:
         """Whether a figure is a fact that falls between two bounds of a clause: "un trabajador de diecisiete años"."""
@@ -527,6 +542,10 @@ class _Reading:
             if not slot.kind.startswith("count") or slot.value in self.asked:
                 continue
             noun = slot.kind.partition(" ")[2]
+            if noun not in LISTED and _BOTH.search(self.flat[: slot.end]):
+                continue
+            if self._result(slot):
+                continue
             value = slot.value[0]
             raw = (value, slot.value[1] if len(slot.value) > 1 else None)
             everywhere = [other for part in self.parts for other in part.slots if other.kind.startswith("count")]
@@ -577,12 +596,16 @@ class _Reading:
             return None
         near = self._about(0.8)
         denies = any(False in one for one in self.signs.values())
-        guarded = _ONLY.search(self.law) or _BAN.search(self.law) or _FREE.search(self.law) or _EXCEPT.search(self.law)
+        guards = (_ONLY, _BAN, _FREE, _EXCEPT, _LACKS)
+        guarded = any(pattern.search(self.law) for pattern in guards)
+        conditions = {one for match in _IF.finditer(self.law) for one in concepts(match[0])}
         for one, mine in self.signs.items():
             if len(mine) != 1:
                 continue
             here = [self.best] if one in self.best.signs else [part for part in near if one in part.signs]
             if mine == {False}:
+                if one in conditions:
+                    continue
                 beside = self._about(0.5)
                 if not here or any(False in part.signs.get(one, ()) for part in beside):
                     continue
@@ -597,6 +620,7 @@ class _Reading:
             elif (
                 here
                 and all(part.signs[one] == {False} for part in here)
+                and not any(True in part.signs.get(one, ()) for part in near)
                 and not guarded
                 and not _denied_within(self.law, one, NEAR)
                 and self._same_denials(here)
@@ -677,8 +701,10 @@ class _Reading:
         if any(_modal(part.low) == mine for part in self._about(0.5) if part is not self.best):
             return None
         pair = {mine, theirs}
-        if pair == {"must", "may"} and mine == "may" and re.search(r"\bo\b", self.law):
+        if pair == {"must", "may"} and mine == "may" and re.search(r"\bo\b", f"{self.law} {self.best.low}"):
             return None  # who may choose between two ways must still take one
+        if pair == {"ban", "may"} and _ALONE.search(self.best.low):
+            return None  # "nadie podrá reclamar, sino el marido"
         clashes = ({"ban", "may"}, {"ban", "must"}, {"must", "free"}, {"must", "may"})
         if pair in clashes and _after_modal(self.law) & _after_modal(self.best.low):
             return Fault.MODALITY, mine, theirs
@@ -709,16 +735,36 @@ class _Reading:
         return None
 
     def _only(self) -> tuple[Fault, str, str] | None:
+        """ "Solo el empleador", where the clause names others beside him or her, and does not say "solo" itself."""
         match = _ONLY.search(self.law)
         if (
             match is None
             or _EXCEPT.search(self.law)
-            or re.search(r"\bno\s+(?:solo|solamente|unicamente)\b|\buna\s+sola\b|\bun\s+solo\b|\bes\s+solo\b", self.law)
+            or re.search(r"\bno\s+(?:solo|solamente|unicamente)\b|\b(?:una|un|la|el|es|si)\s+sol[oa]\b", self.law)
         ):
             return None
-        if any(_ALONE.search(part.low) and not re.search(r"\bno\s+solo\b", part.low) for part in self._about(0.5)):
+        after = self.law[match.end() :]
+        if _ONLY_WHEN.match(after):
             return None
-        return Fault.ONLY, match[0], ""
+        beside = re.split(r"[,;:.()]|\b(?:que|si|cuando|mientras)\b", after)[0].split()[:8]
+        restricted = set(concepts(" ".join(beside)))
+        close = [part for part in self._about(0.6) if restricted & part.concepts]
+        if any(_ALONE.search(part.low) and not re.search(r"\bno\s+solo\b", part.low) for part in close):
+            return None
+        near = [part for part in close if part in self._about(0.8)]
+        every = any(_EVERYBODY.search(part.low) for part in self._about(0.8))
+        if (
+            not restricted
+            or every
+            or any(part.label or _names_more(part.low, restricted) for part in near)
+            or self._lists()
+        ):
+            return Fault.ONLY, match[0], ""
+        return None
+
+    def _lists(self) -> bool:
+        """Whether the clauses that fit are items of one list."""
+        return sum(bool(part.label) for part in self._about(0.5)) > 1
 
     def _although(self) -> tuple[Fault, str, str] | None:
         for match in _ALTHOUGH.finditer(self.law):
@@ -727,7 +773,11 @@ class _Reading:
                 text = part.low
                 if not dropped & part.concepts or _EVEN.search(text):
                     continue
-                conditions = (text[one.start() : one.end() + 80] for one in _CONDITIONED.finditer(text))
+                conditions = (
+                    text[one.start() : one.end() + 80]
+                    for one in _CONDITIONED.finditer(text)
+                    if not _ANYHOW.search(text[max(0, one.start() - 15) : one.end() + 12])
+                )
                 shared = set().union(*(dropped & set(concepts(condition)) for condition in conditions))
                 rare = [one for one in shared if sum(one in other.concepts for other in self.parts) == 1]
                 if len(shared) > 1 or rare:
@@ -776,7 +826,9 @@ MARGIN, MARGIN_WITHIN = 2.0, 0.6
 
 
 _BETWEEN_AGES = re.compile(r"\bmayor\w*\s+(?:de|a)\s+(\w+)(?:\s+años)?\s+y\s+menor\w*\s+(?:de|a)\s+(\w+)")
-_DENYING = re.compile(r"prohib|salvo|except|exclu|impid|falta|infring|incumpl|inobserv|neg[aoó]|nieg|rehus|rechaz")
+_DENYING = re.compile(
+    r"prohib|salvo|except|exclu|impid|falta|infring|incumpl|inobserv|omis|omit|neg[aoó]|nieg|rehus|rechaz"
+)
 _EXCEPT = re.compile(r"\b(?:salvo|excepto|exceptu\w+|excepcion|a menos|fuera de|exclu\w+)\b")
 _EXCEPTED = re.compile(
     r"\b(?:excepto|salvo|exceptuan|exceptuanse|a excepcion de|con excepcion de|no comprende)\b([^.;\n]*)"
@@ -784,9 +836,36 @@ _EXCEPTED = re.compile(
 _AT_WILL = re.compile(r"\b(?:si\s+(?:asi\s+)?(?:lo\s+)?(?:quiere|desea|prefiere)|a\s+su\s+arbitrio|a\s+voluntad)\b")
 # Looked for in a clause as printed: folded, "hará" could be any word in -ra.
 _FUTURE = re.compile(r"\b\w{2,}r(?:á|án)\b")
-_ALONE = re.compile(r"(?<!no )\b(?:solo|solamente|unicamente|exclusiv\w+|estricta\w+|unic[oa])\b|\bno\b[^.;]*\bsino\b")
-_NOT_WITHOUT = re.compile(r"^\W*sin\b[^.;]*\bno\b")  # "sin acusación no hay juicio" asks for the accusation
+_ALONE = re.compile(
+    r"(?<!no )\b(?:sol[oa]s?|solamente|unicamente|exclusiv\w+|estricta\w+|unic[oa]|mer[oa]|sola?mente)\b"
+    r"|\b(?:no|nadie|ningun\w*|nunca|sin)\b[^.;]*\b(?:sino|mas que|otr[oa]s?\b[^.;]*\bque)\b"
+)
+_ANYHOW = re.compile(r"\bsin\s+perjuicio\b|\b(?:en\s+particular|en\s+especial|incluso)\s+cuando\b")
+_BOTH = re.compile(r"\b(?:l[oa]s|ningun[oa]\s+de\s+l[oa]s|cualquiera\s+de\s+l[oa]s|entre)\s+dos$")
+_OUTCOME = re.compile(r"\b(?:son|eso\s+es|quedan?|faltan?|tocan?|serian?|debiendo)\s+(?:\w+\s+){0,2}$")
+_EVERYBODY = re.compile(r"\b(?:cualquiera|ambos|ambas|las\s+partes|toda\s+persona|tod[oa]s\s+l[oa]s)\b")
+_ONLY_WHEN = re.compile(  # a condition, a measure or a manner, which takes nothing away from a list
+    r"\s+(?:se\s+\w+\s+|l[eao]s?\s+\w+\s+)?(?:si|cuando|mientras|hasta|despues|desde|lo\s+necesario|de\s+manera|momentane\w+|en\s+(?:el|la|los)?\s*casos?)\b"
+)
+_NOT_WITHOUT = re.compile(  # "sin acusación no hay juicio" asks for the accusation, and so does "nadie ... sin ..."
+    r"^\W*sin\b|\b(?:nadie|ningun[oa]?)\b[^.;]*\bsin\b"
+)
+_LACKS = re.compile(  # denies without a "no": "el dueño que perdió la posesión", "libres de obstáculos"
+    r"\b(?:perd\w+|pierd\w+|antes\s+de|menos|falt\w+|libres?|nieg\w+|neg[oa]\w*|viol[aeo]n?|ajen[oa]s?|otr[oa]s?|distint\w+)\b"
+)
+_IF = re.compile(r"\b(?:si|cuando|mientras|aunque)\b[^,;.:]*")
 _ABSOLUTE = re.compile(r"\b(?:en\s+ningun\s+caso|sin\s+excepcion(?:es)?|ni\s+siquiera|en\s+todos\s+los\s+casos)\b")
+
+
+def _names_more(text: str, restricted: set[str]) -> bool:
+    """Whether a clause names something else in one breath with a concept: "el empleador o el trabajador"."""
+    tokens = re.findall(r"[^\W_]+|[,;:.()]", text)
+    for at, token in enumerate(tokens):
+        if token[0].isalpha() and concept(token) in restricted:
+            around = tokens[max(0, at - 5) : at] + tokens[at + 1 : at + 6]
+            if any(one in ("y", "o", "e", "u", "ni", "tambien", "ambos", ",") for one in around):
+                return True
+    return False
 
 
 def _excepted(part: Part) -> set[str]:
@@ -889,6 +968,9 @@ def _after_modal(text: str) -> set[str]:
     return found
 
 
+_AGENT = re.compile(
+    r"\b\w+[ai]d[oa]s?\s+(?:\w+\s+)?por(?:\s+parte\s+del?)?$"
+)  # "será instruida por parte de la fiscal"
 _NOT_SUBJECT = frozenset("a al ante bajo con contra de del desde en entre para por sin sobre tras".split())  # noqa: SIM905
 
 
@@ -928,5 +1010,6 @@ def _roles(text: str) -> list[tuple[str, str]]:
         assigned = word in ("al", "a") and any(
             one.startswith(("correspond", "incumb", "toca", "compet")) for one in tokens[max(0, before - 3) : before]
         )
-        found.append((actor, "S" if word not in _NOT_SUBJECT or assigned else "O"))
+        agent = _AGENT.search(" ".join(tokens[max(0, before - 7) : before + 1])) is not None
+        found.append((actor, "S" if word not in _NOT_SUBJECT or assigned or agent else "O"))
     return found
