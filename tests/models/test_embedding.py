@@ -96,7 +96,7 @@ def test_vectors_fit_a_byte_a_component() -> None:
 
 
 def test_two_rankings_as_one() -> None:
-    assert fused([1, 2, 3], [3, 1]) == [1, 3, 2]
+    assert fused([1, 2, 3], [3, 1]) == [3, 1, 2]  # the second counts twice
     assert fused([], [5, 6]) == [5, 6]
 
 

@@ -214,12 +214,15 @@ Ranker = Callable[[str], dict[int, float]]
 FUSION = 10  # the k of reciprocal rank fusion; at its authors' 60 an article first in one ranking is lost (development)
 
 
-def fused(one: Sequence[int], other: Sequence[int]) -> list[int]:
-    """Two rankings as one: reciprocal rank fusion (Cormack, Clarke and Büttcher 2009, SIGIR)."""
+VECTORS = 2.0  # a place in the ranking by vectors counts so many times one in that by words (development)
+
+
+def fused(by_words: Sequence[int], by_vectors: Sequence[int]) -> list[int]:
+    """Two rankings as one: reciprocal rank fusion (Cormack, Clarke and Büttcher 2009, SIGIR), weighted."""
     scores: dict[int, float] = {}
-    for ranking in (one, other):
+    for ranking, weight in ((by_words, 1.0), (by_vectors, VECTORS)):
         for place, key in enumerate(ranking):
-            scores[key] = scores.get(key, 0.0) + 1 / (FUSION + place + 1)
+            scores[key] = scores.get(key, 0.0) + weight / (FUSION + place + 1)
     return sorted(scores, key=lambda key: -scores[key])
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from leylora.errors import LeyloraError
 from leylora.grounding.index import EMBEDDED
 from leylora.grounding.search import LawIndex
+from leylora.models.query_map import QueryMap
 
 MODEL = "intfloat/multilingual-e5-small"
 REVISION = "fd1525a9fd15316a2d503bf26ab031a61d056e98"
@@ -167,8 +168,10 @@ def attach(index: LawIndex, embedder: Embedder | None = None) -> bool:
     matrix, articles = unpacked(blob for _, blob in rows)[order], keys[order][starts]
     model = embedder
 
+    learnt = QueryMap.load()
+
     def rank(question: str) -> dict[int, float]:
-        similarity = np.maximum.reduceat(matrix @ model.query(question), starts)
+        similarity = np.maximum.reduceat(matrix @ learnt.apply(model.query(question)), starts)
         return dict(zip(articles.tolist(), similarity.tolist(), strict=True))
 
     index.ranker = rank
