@@ -2,10 +2,11 @@
 
 `python benchmarks/retrieval.py LAWS development` prints the half on which things are chosen, and writes nothing.
 
-LAWS is a folder of the four parsed laws of data/benchmark (Constitución 2011, COIP 2025, Código Civil 2014, LOGJCC
-2020). Questions: those of data/benchmark/ecuador.jsonl that an article answers, and the paraphrases and off-topic
-questions of data/benchmark/retrieval.jsonl. They are split in halves by article (off-topic ones by their text): all
-weights and the threshold were chosen on the development half, everything printed is the test half. Where
+LAWS is a folder of the six parsed laws of data/benchmark (Constitución 2011, COIP 2025, Código Civil 2014, LOGJCC
+2020, Código del Trabajo 2023, LOTTTSV 2018). Questions: those of data/benchmark/ecuador.jsonl that an article answers,
+and the everyday questions, follow-ups, paraphrases and off-topic questions of data/benchmark/retrieval.jsonl. They are
+split in halves by article (off-topic ones by their text): all weights and the threshold were chosen on the development
+half and on the development part of data/questions, everything printed is the test half. Where
 `python scripts/search_laws.py --embed --laws LAWS` was run before, vectors alone and both rankers fused are measured
 too; without it, words only.
 """
@@ -18,6 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from typing import Any
 from rich.table import Table
 
 from leylora import console
-from leylora.grounding.ground import ground
+from leylora.grounding.ground import Grounded, ground
 from leylora.grounding.index import build_index, open_laws
 from leylora.grounding.search import LawIndex, read_query, stem, terms
 from leylora.laws.catalog import catalog
@@ -56,6 +58,7 @@ def main(folder: Path, half: str) -> None:
         }
         timing = _timing(index, _asked(groups))
         refusals = _refusals(index, groups)
+        handed = {"words": _handed(index, groups)}
         fused = open_laws(folder, catalog())
         if attach(fused):
             peers = {
@@ -67,15 +70,17 @@ def main(folder: Path, half: str) -> None:
             for name, search in peers.items():
                 found[name] = {group: _scores(search, rows) for group, rows in groups.items()}
             timing |= {f"{key}, with embeddings": value for key, value in _timing(fused, _asked(groups)).items()}
+            handed["with embeddings"] = _handed(fused, groups)
             refusals |= {f"{key}, with embeddings": value for key, value in _refusals(fused, groups).items()}
     result = {"build_seconds": round(seconds, 2), "search_ms": timing, "test_half": found, "refusals": refusals}
+    result["handed over"] = handed
     if half == "test":
         OUT.write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     _show(result)
 
 
 def _asked(groups: dict[str, list[Question]]) -> list[str]:
-    return [row["question"] for rows in groups.values() for row in rows]
+    return [_told(row) for rows in groups.values() for row in rows]
 
 
 def _by_vectors(index: LawIndex, text: str) -> Found:
@@ -105,6 +110,8 @@ def _questions(half: str) -> list[Question]:
 
 
 def _half(row: Question) -> str:
+    if "half" in row:
+        return str(row["half"])
     key = f"{row['law_id']}:{row['article']}" if "article" in row else row["question"]
     return "development" if hashlib.sha256(key.encode()).digest()[0] % 2 == 0 else "test"
 
@@ -117,10 +124,10 @@ def _groups(laws: list[Law], rows: Iterable[Question]) -> dict[str, list[Questio
         for row in law
     }
     groups: dict[str, list[Question]] = {
-        name: [] for name in ("number", "own words", "some words", "paraphrase", "off-topic")
+        name: [] for name in ("number", "own words", "some words", "paraphrase", "everyday", "follow-up", "off-topic")
     }
     for row in rows:
-        if row["kind"] in ("paraphrase", "off-topic"):
+        if row["kind"] in ("paraphrase", "everyday", "follow-up", "off-topic"):
             groups[row["kind"]].append(row)
         elif row["kind"] == "number-to-topic":
             groups["number"].append(row)
@@ -160,15 +167,41 @@ def _scores(search: Search, rows: list[Question]) -> dict[str, float]:
         return {}
     ranks = []
     for row in rows:
-        found = search(row["question"])
-        wanted = (row["law_id"], row["article"])
-        ranks.append(found.index(wanted) + 1 if wanted in found else 0)
+        found = [f"{law_id}:{number}" for law_id, number in search(_told(row))]
+        wanted = row.get("accepted", [[f"{row['law_id']}:{row['article']}"]])[0]
+        ranks.append(next((place for place, one in enumerate(found, start=1) if one in wanted), 0))
     return {
         "questions": len(ranks),
         "recall@1": round(sum(rank == 1 for rank in ranks) / len(ranks), 3),
         "recall@5": round(sum(0 < rank <= 5 for rank in ranks) / len(ranks), 3),
         "mrr": round(sum(1 / rank for rank in ranks if rank) / len(ranks), 3),
     }
+
+
+def _told(row: Question) -> str:
+    """The question, after the one before it where it leans on that."""
+    return f"{row['previous']} {row['question']}" if "previous" in row else str(row["question"])
+
+
+def _handed(index: LawIndex, groups: dict[str, list[Question]]) -> dict[str, dict[str, float]]:
+    """Of everyday questions: to how many a right article is handed over, only wrong ones, or one is asked about."""
+    shares = {}
+    for name, rows in groups.items():
+        if name not in ("paraphrase", "everyday", "follow-up") or not rows:
+            continue
+        counts: Counter[str] = Counter()
+        for row in rows:
+            found = _grounded(row, index)
+            wanted = {one for group in row.get("accepted", [[f"{row['law_id']}:{row['article']}"]]) for one in group}
+            shown = {f"{hit.article.law.id}:{hit.article.number}" for hit in found.sources or found.offered}
+            what = "right" if shown & wanted else "only wrong"
+            counts[f"{found.outcome}, {what}" if shown else found.outcome] += 1
+        shares[name] = {outcome: round(count / len(rows), 3) for outcome, count in sorted(counts.items())}
+    return shares
+
+
+def _grounded(row: Question, index: LawIndex) -> Grounded:
+    return ground(row["question"], index, previous=row.get("previous", ""))
 
 
 def _timing(index: LawIndex, questions: list[str]) -> dict[str, float]:
@@ -188,8 +221,9 @@ def _timing(index: LawIndex, questions: list[str]) -> dict[str, float]:
 def _refusals(index: LawIndex, groups: dict[str, list[Question]]) -> dict[str, float]:
     """The share of questions answered with "nothing found": right for off-topic ones, wrong for the others."""
     return {
-        name: round(sum(not ground(row["question"], index).sources for row in rows) / len(rows), 3)
+        name: round(sum(not _grounded(row, index).sources for row in rows) / len(rows), 3)
         for name, rows in groups.items()
+        if rows
     }
 
 
@@ -202,7 +236,8 @@ def _show(result: dict[str, Any]) -> None:
             if scores:
                 table.add_row(group, name, *map(str, scores.values()))
     console.out.print(table)
-    console.say(f"index of four laws: {result['build_seconds']} s; search in ms: {result['search_ms']}")
+    console.say(f"index of six laws: {result['build_seconds']} s; search in ms: {result['search_ms']}")
+    console.say(f"handed over: {result['handed over']}")
     console.say(f"answered with nothing found: {result['refusals']}")
 
 

@@ -67,6 +67,20 @@ def learn(
 
 
 @app.command()
+def retrieval() -> None:
+    """Write the test part into data/benchmark/retrieval.jsonl; the rows of other hands there stay."""
+    from leylora.data.written import QUESTIONS, load_questions, retrieval_rows
+    from leylora.files import read_jsonl, write_jsonl
+    from leylora.project import ROOT
+
+    path = ROOT / "data" / "benchmark" / "retrieval.jsonl"
+    made = retrieval_rows(load_questions(QUESTIONS / "test.jsonl"))
+    kept = [row for _, row in read_jsonl(path) if "half" not in row]
+    write_jsonl(path, [*kept, *made])
+    console.note(f"Wrote {path}, {len(made)} of {len(kept) + len(made)} rows from the test part.")
+
+
+@app.command()
 def sheet(
     laws: Laws,
     out: Annotated[Path, typer.Option(help="CSV file to write, for a spreadsheet.")],

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from leylora.data.written import (
+    QUESTIONS,
     WrittenQuestion,
     agreement,
     fill,
@@ -15,13 +16,15 @@ from leylora.data.written import (
     question_faults,
     question_split,
     read_verdicts,
+    retrieval_rows,
     same_questions,
     shares,
     write_sheet,
 )
 from leylora.errors import LeyloraError
-from leylora.files import write_jsonl
+from leylora.files import read_jsonl, write_jsonl
 from leylora.laws.law import Law
+from leylora.project import ROOT
 from scripts import questions as command
 
 from .conftest import article, law
@@ -152,6 +155,19 @@ def test_shares_count_sets_laws_and_turns() -> None:
     )
 
 
+def test_questions_become_rows_that_measure_the_search() -> None:
+    turn = {"question": "¿Y el puente?", "answer": "Está abierto."}
+    led = question(id="b", question="¿Y si llueve?", previous=[turn])
+    unknown = question(id="c", question="¿Cuánto cuesta el pasaje?", articles=[], missing="law", answer="No consta.")
+    plain, follow, off = retrieval_rows([question(), led, unknown])
+    assert (plain["kind"], plain["law_id"], plain["article"]) == ("everyday", "puentes", "1")
+    assert plain["accepted"] == [["puentes:1"]]
+    assert (follow["kind"], follow["previous"]) == ("follow-up", "¿Y el puente?")
+    assert off["kind"] == "off-topic"
+    assert "accepted" not in off
+    assert {row["half"] for row in (plain, follow, off)} == {question().split}
+
+
 def test_a_sheet_goes_out_and_its_verdicts_come_back(bridges: list[Law], tmp_path: Path) -> None:
     risky = question(id="b", question="=HYPERLINK(1) ¿es una fórmula?")
     lost = question(id="c", articles=[["puentes:3"]], answer="No ({cita puentes:3}).")
@@ -208,6 +224,7 @@ def test_the_commands_check_hand_out_and_count(bridges: list[Law], tmp_path: Pat
 
 def test_the_shipped_questions_are_sound() -> None:
     questions = load_questions()
-    assert len(questions) == 702, "data/questions/README.md says how many"
+    assert len(questions) == 1652, "data/questions/README.md says how many"
     assert same_questions(questions) == {}
-    assert not [row.id for row in questions if row.split == "test"]
+    measured = [row for _, row in read_jsonl(ROOT / "data" / "benchmark" / "retrieval.jsonl") if "half" in row]
+    assert measured == retrieval_rows(load_questions(QUESTIONS / "test.jsonl"))

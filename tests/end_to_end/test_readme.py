@@ -27,7 +27,32 @@ def commands(readme: str) -> list[str]:
 def test_both_languages_show_the_same_commands() -> None:
     assert commands(READMES[0]) == commands(READMES[1])
     assert commands(READMES[0])[0] == "pip install ."
-    assert commands(READMES[0])[3:5] == ["make demo", "make test"]
+    assert commands(READMES[0])[4:6] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_it_is_short(readme: str) -> None:
+    assert len((ROOT / readme).read_text("utf-8").splitlines()) <= 90
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_the_first_commands_print_what_is_shown(readme: str, tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```text\n(.*?)^```", (ROOT / readme).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    printed = []
+    for command in commands(readme)[1:4]:
+        words = shlex.split(command.replace("data/samples/", f"{SAMPLES}/"))
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+            env={**os.environ, "COLUMNS": "80"},
+        )
+        assert done.returncode == ("escrito.txt" in command), done.stderr
+        printed += [line.rstrip() for line in done.stdout.splitlines()]
+    for line in block.splitlines():
+        assert line == "…" or line in printed, f"{readme} shows {line!r}, the command does not"
 
 
 @pytest.mark.parametrize("command", ["make demo", "make test", "make lint", "make setup"])
@@ -51,18 +76,19 @@ def test_links_and_named_files_exist(readme: str) -> None:
     assert [name for name in {*links, *files} if not (ROOT / name).exists()] == []
 
 
-@pytest.mark.parametrize("readme", READMES)
-def test_the_table_shows_the_published_figures(readme: str) -> None:
-    text = (ROOT / readme).read_text("utf-8")
+def test_the_table_shows_the_published_figures() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
     for cell in read_json(ROOT / "benchmarks" / "demo.json"):
         assert f"| {cell['loss']:.2f} ±{(cell['high'] - cell['low']) / 2:.2f} |" in text
         if cell["kept"] is not None:
             assert f"| {cell['kept']:.0%} ±{(cell['kept_high'] - cell['kept_low']) / 2:.0%} |" in text
+            for readme in READMES:
+                assert f"{cell['kept']:.0%}".replace("%", " %") in (ROOT / readme).read_text("utf-8")
 
 
-@pytest.mark.parametrize("readme", READMES)
-def test_the_cards_are_those_of_the_recipes(readme: str) -> None:
-    text = (ROOT / readme).read_text("utf-8")
+@pytest.mark.parametrize("page", ["docs/training.md", "docs/training.es.md"])
+def test_the_cards_are_those_of_the_recipes(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
     for recipe in sorted((ROOT / "train" / "recipes").glob("[!t]*-[78]b*.yaml")):
         header = recipe.read_text("utf-8").split("# combined-on-top")[0]
         found = re.findall(r"(T4|RTX 4090) ([\d.]+ GiB) of [\d.]+, ([\d,]+ tokens/s)", header)
@@ -71,18 +97,22 @@ def test_the_cards_are_those_of_the_recipes(readme: str) -> None:
         assert f"| `{recipe.stem}` | {cells} |" in text
 
 
+def test_the_machines_of_the_readme_are_those_of_the_table() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    table = (ROOT / "docs" / "training.md").read_text("utf-8")
+    shown = re.findall(r"`([\w.-]+)` in ([\d.]+ GiB) at ([\d,]+) and ([\d,]+) tokens/s", text)
+    assert len(shown) == 2
+    for name, memory, small, large in shown:
+        assert f"| `{name}` | {memory}, {small} tokens/s | {memory}, {large} tokens/s |" in table
+
+
 @pytest.mark.parametrize("readme", READMES)
 def test_what_is_said_of_the_search_was_measured(readme: str) -> None:
     text = (ROOT / readme).read_text("utf-8")
-    measured = read_json(ROOT / "benchmarks" / "retrieval.json")["test_half"]["leylora"]
-    assert abs(measured["own words"]["recall@5"] - 0.96) < 0.01
-    assert abs(measured["paraphrase"]["recall@5"] - 0.2) < 0.03
-    assert "96 %" in text
-    assert "two of ten" in text or "dos de cada diez" in text
-    both = read_json(ROOT / "benchmarks" / "retrieval.json")["test_half"]["leylora, with embeddings"]
-    assert abs(both["own words"]["recall@5"] - 0.98) < 0.01
-    assert abs(both["paraphrase"]["recall@5"] - 0.33) < 0.04
-    assert "98 %" in text
+    measured = read_json(ROOT / "benchmarks" / "retrieval.json")["test_half"]
+    for searcher in ("leylora", "leylora, with embeddings"):
+        for kind in ("own words", "everyday"):
+            assert f"{measured[searcher][kind]['recall@5']:.0%}".replace("%", " %") in text
 
 
 @pytest.mark.parametrize("readme", READMES)
@@ -103,7 +133,6 @@ def test_the_three_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     Demo("tiny-mistral", quick=True).prepare()
     (tmp_path / "pdfs").mkdir()
     shutil.copy(SAMPLES / "ley-de-muestra.pdf", "pdfs/ley.pdf")
-    (tmp_path / "escrito.txt").write_text("Los libros se devuelven.", "utf-8")
     for dataset in ("tiny-instructions", "tiny-law"):
         shutil.rmtree(BUILD / dataset)
     install = fresh_install(tmp_path / "webui")
@@ -115,7 +144,6 @@ def test_the_three_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         "data/build/instructions": "data/build/tiny-instructions",
         "data/build/law ": "data/build/tiny-law ",
         "scripts/": f"{ROOT}/scripts/",
-        "demanda.docx": "escrito.txt",
         "~/text-generation-webui": str(install),
         "mistralai/Mistral-7B-v0.1": "data/build/models/tiny-mistral",
     }
@@ -132,6 +160,8 @@ def test_the_three_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             words = [*LAUNCH, cpu, str(ROOT / words[2]), *words[3:], "--max_steps", "2"]
         elif words[0] == "leylora":
             words = [sys.executable, "-m", *words]
+            if "escrito.txt" in command:
+                continue  # finds what is wrong there, and says so with its exit code: tested above
         elif words[1].endswith("compare.py"):
             words = [sys.executable, *words[1:], "--limit", "2", "--max-new-tokens", "4"]
         else:
@@ -139,7 +169,7 @@ def test_the_three_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         done = subprocess.run(words, capture_output=True, text=True, check=False, env=one_thread, input="")
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         ran.append(Path(words[1]).name)
-    assert len(ran) == 14
+    assert len(ran) == 12
     assert {path.name for path in (install / "user_data" / "loras").iterdir()} == {"tiny-mistral-combined"}
     assert (tmp_path / "data/build/laws").is_dir()
 

@@ -244,6 +244,19 @@ def test_the_facts_of_a_person_are_no_claims() -> None:
     assert told is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Por lo expuesto, solicito que no se me cobren 99 dólares de multa por el ruido de noche.",
+        "Pido que se deje sin efecto la multa por el ruido de noche que me impusieron.",
+    ],
+)
+def test_what_a_writ_asks_for_is_no_claim(text: str) -> None:
+    assert not check_text(text, KNOWN, given=[article("1")]).claims
+    stated = text.replace("solicito", "se establece").replace("Pido", "El artículo 1 de la LCAS manda")
+    assert check_text(stated, KNOWN, given=[article("1")]).claims
+
+
 def verdicts(text: str, **options: object) -> list[str]:
     return [claim.verdict.value for claim in check_text(text, KNOWN, **options).claims]  # type: ignore[arg-type]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from leylora.data.written import WrittenQuestion
+from leylora.data.written import WrittenQuestion, question_split
 from leylora.errors import LeyloraError
 from leylora.grounding.index import INDEX_FILE, open_laws
 from leylora.laws.catalog import catalog
@@ -32,9 +32,15 @@ class Bags:
 
 
 def question(number: int, text: str, article: str) -> WrittenQuestion:
-    answer = f"Eso está en la ley ({{cita {article}}})."
-    told = {"id": f"q{number}", "question": text, "articles": [[article]], "answer": answer, "theme": "other"}
-    return WrittenQuestion.model_construct(**told, style="plain", split="train", previous=[], missing=None)
+    return WrittenQuestion(
+        id=f"q{number}",
+        question=text,
+        articles=[[article]],
+        answer=f"Eso está en la ley ({{cita {article}}}).",
+        theme="other",
+        style="plain",
+        split=question_split(article),
+    )
 
 
 def test_the_map_learns_how_people_ask(tmp_path: Path) -> None:

@@ -143,6 +143,27 @@ def load_questions(*paths: Path) -> list[WrittenQuestion]:
     return rows
 
 
+def retrieval_rows(questions: Sequence[WrittenQuestion]) -> list[dict[str, object]]:
+    """Questions as rows of data/benchmark/retrieval.jsonl, which measures the search.
+
+    ``accepted`` are the sets of articles, ``law_id`` and ``article`` the first of the main one; what these laws do not
+    answer is off-topic. A question that turns on a fact that was not told is found like any other. ``half`` is the part
+    it was drawn for.
+    """
+    rows: list[dict[str, object]] = []
+    for one in questions:
+        row: dict[str, object] = {"id": one.id, "half": one.split, "kind": "off-topic", "question": one.question}
+        if one.articles:
+            law_id, _, article = one.articles[0][0].partition(":")
+            row["kind"] = "follow-up" if one.previous else "everyday"
+            row |= {"law_id": law_id, "article": article, "accepted": one.articles}
+        if one.previous:
+            row["previous"] = one.previous[-1].question
+        if one.articles or not one.previous:
+            rows.append(row)
+    return rows
+
+
 def fill(text: str, laws: Sequence[Law]) -> str:
     """The text with its holes filled from parsed laws.
 

@@ -314,13 +314,24 @@ def quoted(quote: str, row: str) -> bool:
     return True
 
 
+_ASKS = re.compile(
+    r"^(?:por\s+(?:lo\s+expuesto|lo\s+tanto|tanto|eso)|en\s+consecuencia|con\s+(?:estos|tales)\s+antecedentes)?,?\s*"
+    r"(?:(?:yo|le|les|nosotr[oa]s)\s+)?"
+    r"(?:pido|pedimos|solicit(?:o|amos)|ruego|rogamos|demand(?:o|amos)|exij(?:o|amos)|exigimos|requerimos|requiero"
+    r"|interpon(?:go|emos)|present(?:o|amos)|compare(?:zco|cemos)|impugn(?:o|amos)|apel(?:o|amos)|adjunt(?:o|amos)"
+    r"|acompañ(?:o|amos)|acud(?:o|imos)|autoriz(?:o|amos)|design(?:o|amos)|sirvase)\b"
+)
 _PAST = re.compile(r"\b(?!será|está|podrá|deberá|habrá)\w{2,}(?:ó|aron|ieron|aba|aban)\b")
 
 
 def tells_a_case(said: str) -> bool:
-    """Whether a sentence without citation tells what happened to somebody, which no law can say."""
+    """Whether a sentence without citation tells what happened to somebody, or asks for it, which no law can say."""
     flat = fold(said).strip()
-    return bool(_PAST.search(said)) or bool(_FACTS.match(flat) and not (_MUST.search(flat) or _MAY.search(flat)))
+    return (
+        bool(_ASKS.match(flat))
+        or bool(_PAST.search(said))
+        or bool(_FACTS.match(flat) and not (_MUST.search(flat) or _MAY.search(flat)))
+    )
 
 
 def struck_words(said: str, article: IndexedArticle) -> str:

@@ -14,7 +14,7 @@ from leylora.laws.law import Law
 def laws_table(laws: Iterable[Law]) -> Table:
     """One row per law: articles, final provisions, coverage, how many are repealed, and how many need a look."""
     table = Table(title="Laws parsed", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("law", overflow="fold", min_width=12)
+    table.add_column("law", overflow="fold")
     for heading in ("edition", "arts", "disps", "cover", "gone", "doubt", "miss", "refused"):
         table.add_column(heading, justify="right", no_wrap=True)
     for law in laws:
@@ -22,7 +22,7 @@ def laws_table(laws: Iterable[Law]) -> Table:
         gone = audit["status"].get("derogado", 0) + len(audit["ausente"])
         cells = [len(law), len(law.provisions), f"{audit['coverage']:.1%}", gone, len(audit["doubtful"])]
         cells += [len(audit["missing"]), len(audit["refused"])]
-        table.add_row(escape(law.id), law.edition or "undated", *map(str, cells))
+        table.add_row(escape(law.siglas or law.id), law.edition or "undated", *map(str, cells))
     return table
 
 
