@@ -46,7 +46,7 @@ def main(
     from leylora.grounding.ground import ground
     from leylora.grounding.index import INDEX_FILE, default_laws, open_laws
     from leylora.grounding.search import snippet
-    from leylora.laws.catalog import catalog
+    from leylora.laws.catalog import age_notes, catalog
     from leylora.models.embedding import attach, embed, open_embedder
 
     if not query.strip() and not embed_:
@@ -101,6 +101,8 @@ def main(
             number = Text(article.number, "bold green" if hit.direct else "")
             table.add_row(article.law.siglas or article.law.id, number, Group(*what), article.law.edition or "s. f.")
         console.out.print(table)
+        for note in age_notes((hit.article.law for hit in hits), "en"):
+            console.note(note)
     for law in index.absent(query):
         console.note(f"{law.name} is not among these laws; scripts/parse_law.py --list says where it is published.")
     if not hits:

@@ -77,7 +77,7 @@ def test_a_text_claim_by_claim(index: LawIndex) -> None:
     assert checked.summary == "3 citas y 3 afirmaciones vistas, 1 no comprobables"
     told = as_json(checked)
     assert json.loads(json.dumps(told)) == told
-    assert set(told) == {"file", "claims", "seen", "uncheckable"}
+    assert set(told) == {"file", "claims", "seen", "uncheckable", "editions"}
     assert [claim["line"] for claim in told["claims"]] == [3, 5, 6]
     assert told["seen"] == {"citations": 3, "claims": 3}
     assert told["claims"][0]["against"]["law_id"] == "perros"

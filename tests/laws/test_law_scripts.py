@@ -4,10 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from leylora.laws.catalog import age_notes
+from leylora.laws.diff import page
 from leylora.laws.law import Law
 from leylora.laws.parse import parse_file
 
@@ -99,6 +104,14 @@ def test_diff_shows_words(law_pdf: Path, tmp_path: Path) -> None:
     assert "[-Libros;-] {+Revistas;+}" in done.stdout
     assert "Art. 3." not in run("diff_law.py", "old", "new", "--summary", cwd=tmp_path).stdout
     assert run("diff_law.py", "old", "nada", cwd=tmp_path).returncode == 1
+    assert run("diff_law.py", "old", "new", "--html", "cambio.html", cwd=tmp_path).returncode == 0
+    page = (tmp_path / "cambio.html").read_text()
+    assert "<del>Libros;</del> <ins>Revistas;</ins>" in page
+    assert "href='#reformados-3'" in page
+    assert "id='reformados-3'" in page
+    again = run("diff_law.py", "old", "new", "--html", "cambio.html", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
 
 
 def test_the_benchmark_runs(law_pdf: Path, tmp_path: Path) -> None:
@@ -107,3 +120,35 @@ def test_the_benchmark_runs(law_pdf: Path, tmp_path: Path) -> None:
     (row,) = json.loads((tmp_path / "b.json").read_text())
     assert row["articles"] == 21
     assert row["peak_mib"] < 500
+
+
+class Edition(NamedTuple):
+    id: str
+    siglas: str
+    edition: str
+    name: str = "Ley"
+
+
+@pytest.mark.parametrize(
+    ("edition", "said"),
+    [
+        ("2011-07-13", "Hay reformas posteriores a la edición que está aquí: CRE 2011-07-13 (2024-04-21)"),
+        ("2024-05-09", "Ediciones de hace más de un año: CRE 2024-05-09"),
+        ("", "Sin fecha de edición: CRE"),
+        ("2026-01-05", None),
+    ],
+)
+def test_an_old_edition_is_told(edition: str, said: str | None) -> None:
+    notes = age_notes([Edition("constitucion", "CRE", edition)] * 2, today=date(2026, 12, 1))
+    assert [note.partition(";")[0] for note in notes] == ([said] if said else [])
+
+
+def test_the_page_of_changes_shows_each_part(law_pdf: Path) -> None:
+    law = parse_file(law_pdf)
+    one, two, *rest = law.articles
+    later = replace(law, articles=(one.model_copy(update={"body": "a < b & c"}), *rest))
+    shown = page(law, later)
+    assert "reformados: 1, nuevos: 0, derogados: 1, dudosos" in shown
+    assert "a &lt; b &amp; c" in shown
+    assert f"id='derogados-{two.number}'" in shown
+    assert f"id='nuevos-{two.number}'" in page(later, law)

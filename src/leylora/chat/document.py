@@ -26,6 +26,7 @@ from leylora.errors import LeyloraError, UsageError
 from leylora.files import read_bytes, write_text
 from leylora.grounding.checker import NAMES, CheckedCitation, CheckedClaim, CheckedText, Verdict, check_text, explain
 from leylora.grounding.search import LawIndex
+from leylora.laws.catalog import age_notes
 from leylora.laws.pdf import REACHES, STOPS_SHORT, read_pdf
 
 LARGEST = 20_000_000  # bytes of a file
@@ -58,6 +59,12 @@ class CheckedDocument(NamedTuple):
         inside = {id(cited) for claim in self.checked.claims for cited in claim.citations}
         claims = sum(claim.verdict in unknown for claim in self.checked.claims)
         return claims + sum(id(one) not in inside for one in apart)
+
+    @property
+    def ages(self) -> list[str]:
+        """What to know of the editions that the text was held against."""
+        against = [claim.article.law for claim in self.checked.claims if claim.article is not None]
+        return age_notes(against + [one.article.law for one in self.checked.citations if one.article is not None])
 
     @property
     def summary(self) -> str:
@@ -206,7 +213,8 @@ def as_json(checked: CheckedDocument) -> dict[str, Any]:
             }
         )
     seen = {"citations": len(checked.checked.citations), "claims": len(claims)}
-    return {"file": checked.document.name, "claims": claims, "seen": seen, "uncheckable": checked.uncheckable}
+    name, unknown = checked.document.name, checked.uncheckable
+    return {"file": name, "claims": claims, "seen": seen, "uncheckable": unknown, "editions": checked.ages}
 
 
 def _citation_json(one: CheckedCitation) -> dict[str, Any]:
@@ -242,6 +250,8 @@ def print_document(checked: CheckedDocument) -> None:
         console.out.print(Text(rest, "dim"))
     for one in apart(checked):
         console.out.print(Text(f"⚠ {one.text}: {explain(one)}", "yellow"))
+    for note in checked.ages:
+        console.out.print(Text(f"⚠ {note}", "yellow"))
     console.out.print(Text(checked.summary, "bold"))
 
 
@@ -280,6 +290,7 @@ def page(documents: Sequence[CheckedDocument]) -> str:
     for checked in documents:
         text = unwrapped(checked.document.text)
         body.append(f"<h1>{html.escape(checked.document.name)}</h1><p class='sum'>{html.escape(checked.summary)}.</p>")
+        body += [f"<p class='note doubt'>⚠ {html.escape(note)}</p>" for note in checked.ages]
         at = 0
         for claim in checked.checked.claims:
             first, last = claim.span

@@ -34,7 +34,7 @@ from leylora.grounding.checker import check_answer, check_text, explain
 from leylora.grounding.ground import Grounded, ground
 from leylora.grounding.index import open_laws
 from leylora.grounding.search import LawIndex
-from leylora.laws.catalog import catalog
+from leylora.laws.catalog import age_notes, catalog
 from leylora.models.embedding import attach
 from leylora.redact import scrubbed
 
@@ -307,7 +307,9 @@ def without_lines(text: str) -> str:
 
 
 def _given(found: Grounded) -> str:
-    return f"{GIVEN}{'; '.join(article.citation for article in found.articles)}\n\n"
+    named = "; ".join(article.citation for article in found.articles)
+    ages = "".join(f" ⚠ {note}" for note in age_notes(article.law for article in found.articles))
+    return f"{GIVEN}{named}{ages}\n\n"
 
 
 def _sources(found: Grounded) -> list[dict[str, str]]:
@@ -315,6 +317,7 @@ def _sources(found: Grounded) -> list[dict[str, str]]:
         {
             "citation": article.citation,
             "law_id": article.law.id,
+            "edition": article.law.edition,
             "article": article.number,
             "rubric": article.rubric,
             "text": article.body,

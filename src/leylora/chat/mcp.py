@@ -19,7 +19,7 @@ from leylora.files import read_json_object
 from leylora.grounding.citations import Citation, IndexedArticle, IndexedLaw
 from leylora.grounding.index import default_laws, law_folders, open_laws
 from leylora.grounding.search import LawIndex, read_query
-from leylora.laws.catalog import catalog
+from leylora.laws.catalog import age_notes, catalog
 from leylora.laws.diff import compare, shortened, word_diff
 from leylora.laws.law import Law
 from leylora.models.embedding import attach
@@ -28,7 +28,7 @@ from leylora.text import fold
 ABOUT = (
     "Leyes del Ecuador en el texto exacto que está en esta máquina. Busca con buscar_leyes, lee el artículo entero con "
     "articulo antes de citarlo, y pasa tu respuesta por verificar_texto: si una afirmación no consta, corrígela. Cita "
-    "siempre artículo, ley y edición."
+    "siempre artículo, ley y edición, y di el aviso de un artículo si lo tiene."
 )
 MOST = 20  # articles a search gives at most
 
@@ -128,6 +128,7 @@ def _article(article: IndexedArticle) -> dict[str, Any]:
         "titulo": article.rubric or None,
         "ubicacion": article.path or None,
         "estado": article.status,
+        "aviso": " ".join(age_notes([article.law])) or None,
         "texto": article.body,
         "cita": article.citation,
         "inconstitucional": [article.body[first:last] for first, last in article.struck],

@@ -35,6 +35,7 @@ from leylora.chat.guard import LocalOnly, bind, impatient
 from leylora.errors import LeyloraError, UsageError
 from leylora.grounding.checker import CheckedCitation, explain, marked
 from leylora.grounding.citations import IndexedArticle
+from leylora.laws.catalog import age_notes
 from leylora.models.generate import TooLongError
 from leylora.models.presets import Sampling, preset, preset_for, presets
 
@@ -148,7 +149,7 @@ def build(page: Page) -> gr.Blocks:
     variants, index = list(page.chat.variants), page.chat.index
     laws = [law.siglas or law.name for law in index.laws] if index else []
     with gr.Blocks(title="leylora", analytics_enabled=False, fill_width=True) as demo:
-        gr.HTML(header(page.chat.model.name, laws))
+        gr.HTML(header(page.chat.model.name, laws, age_notes(index.laws) if index else ()))
         turns = gr.State(())
         with gr.Row():
             with gr.Column(scale=3, min_width=320), gr.Tabs():
@@ -320,12 +321,13 @@ def serve_page(chat: Chat, port: int) -> None:
         demo.close(verbose=False)
 
 
-def header(model: str, laws: Sequence[str]) -> str:
-    """Name, model and laws of the page, and the notice that stays on it."""
+def header(model: str, laws: Sequence[str], notes: Sequence[str] = ()) -> str:
+    """Name, model and laws of the page, and the notice that stays on it, with what to know of the editions."""
     mode = f"responde con: {', '.join(laws)}" if laws else "sin leyes cargadas: puede inventar artículos"
+    notice = html.escape(" ".join([NOTICE, *notes]))
     return (
         f'<div id="cabecera"><h1>leylora</h1><span>{html.escape(model)}</span>'
-        f'<span>{html.escape(mode)}</span></div><div id="aviso" role="note">{html.escape(NOTICE)}</div>'
+        f'<span>{html.escape(mode)}</span></div><div id="aviso" role="note">{notice}</div>'
     )
 
 

@@ -21,6 +21,7 @@ from leylora.chat.dialogue import NOTICE, Chat, Notice, Turn, as_jsonl, ask, end
 from leylora.errors import LeyloraError
 from leylora.files import write_text
 from leylora.grounding.checker import explain
+from leylora.laws.catalog import age_notes
 from leylora.models.generate import Piece, TooLongError
 from leylora.models.presets import preset, preset_for, presets
 from leylora.project import shown
@@ -58,7 +59,10 @@ class Terminal:
         chat = self.chat
         mode = "con los artículos de las leyes cargadas" if chat.index else "sin leyes: puede inventar artículos"
         console.say(f"{chat.model.name} · {chat.settings.variant} · {chat.preset} · {mode}")
-        console.say(f"{NOTICE}\n/help explica las órdenes.")
+        console.say(NOTICE)
+        for note in age_notes(chat.index.laws) if chat.index else ():
+            console.out.print(note, style="yellow", markup=False)
+        console.say("/help explica las órdenes.")
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="replace")  # a byte that is not UTF-8 does not end the chat
         with _kept_history():

@@ -7,7 +7,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from leylora.laws.catalog import CatalogEntry
+from leylora.laws.catalog import CatalogEntry, age_notes
 from leylora.laws.law import Law
 
 
@@ -43,6 +43,8 @@ def remarks(law: Law) -> list[str]:
         said.append(f"{count} heading-like lines refused: {reason}")
     if not law.edition:
         said.append("no date of publication or reform was found: citations will read 'ed. s. f.'")
+    else:
+        said += age_notes([law], "en")
     return said
 
 

@@ -12,7 +12,7 @@ import snowballstemmer
 
 from leylora.errors import LeyloraError
 from leylora.grounding.index import INDEX_FILE, default_laws, open_laws
-from leylora.laws.catalog import catalog
+from leylora.laws.catalog import age_notes, catalog
 from leylora.webui.export import Artifact
 
 NAME = "leylora"
@@ -48,4 +48,4 @@ def extension_artifact(laws: Path | None = None) -> Artifact:
     files[f"{PACKAGE}/grounding/snowball/COPYING"] = Path(str(notice.locate()))
     files[f"{PACKAGE}/grounding/snowball/__init__.py"] = ""
     names = ", ".join(f"{law.siglas or law.name} {law.edition or 's. f.'}" for law in index.laws)
-    return Artifact("extension", NAME, files, notes=(f"with {names}",))
+    return Artifact("extension", NAME, files, notes=(f"with {names}", *age_notes(index.laws, "en")))
