@@ -85,7 +85,7 @@ def _asked(groups: dict[str, list[Question]]) -> list[str]:
 
 def _by_vectors(index: LawIndex, text: str) -> Found:
     assert index.ranker is not None
-    alike = index.ranker(text)
+    alike = index.ranker(text).passages
     best = [index.article_of(key) for key in sorted(alike, key=lambda key: -alike[key])[:DEEPEST]]
     return [(article.law.id, article.number) for article in best]
 

@@ -16,7 +16,7 @@ from leylora.grounding.prompt import (
     passage,
     read_grounded_prompt,
 )
-from leylora.grounding.search import LawIndex
+from leylora.grounding.search import Alike, LawIndex
 
 from .small_laws import DOGS, LONG, PLANTED, dogs, fairs, index_of, law
 
@@ -125,7 +125,8 @@ def test_three_outcomes(index: LawIndex, monkeypatch: pytest.MonkeyPatch) -> Non
     asked = ground("¿Qué multa paga quien no recoge los desechos?", index)
     assert (asked.outcome, asked.reply) == ("grounded", "")
     assert ground("¿Cómo se prepara un ceviche?", index).outcome == "nothing"
-    monkeypatch.setattr("leylora.grounding.ground.LIKELY", 2.0)
+    monkeypatch.setattr("leylora.grounding.ground.RELEVANT", 9.0)
+    monkeypatch.setattr("leylora.grounding.ground.POSSIBLE", 0.1)
     maybe = ground("¿Qué multa paga quien no recoge los desechos?", index)
     assert maybe.outcome == "maybe"
     assert maybe.sources == ()
@@ -138,11 +139,11 @@ def test_three_outcomes(index: LawIndex, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_only_vectors_find_is_handed_over(index: LawIndex) -> None:
     four = next(hit for hit in index.search("LPER 4") if hit.direct).article
     key = next(key for key in range(1, 20) if index.article_of(key) == four)
-    index.ranker = lambda question: {key: 0.9, key + 1: 0.7}
+    index.ranker = lambda question: Alike({key: 0.9, key + 1: 0.7}, {}, {}, {})
     try:
         found = ground("¿cuánta platita me cobran?", index)
-        assert [hit.article.number for hit in found.sources] == ["4"]
-        index.ranker = lambda question: {key: 0.12, key + 1: 0.11}
+        assert found.sources[0].article.number == "4"
+        index.ranker = lambda question: Alike({key: 0.05, key + 1: 0.04}, {}, {}, {})
         assert ground("¿cuánta platita me cobran?", index).outcome == "nothing"
     finally:
         index.ranker = None
@@ -172,3 +173,30 @@ def test_which_laws_are_here_is_said_once(index: LawIndex) -> None:
     question = "¿Qué idioma hablan los marineros noruegos cuando cruzan Australia?"
     assert "Tengo:" in ground(question, index).reply
     assert ground(question, index, previous="¿Y quién gobierna Japón?").reply == NOTHING_FOUND
+
+
+def test_everyday_words_find_what_the_law_puts_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = tmp_path / "everyday-words.tsv"
+    said.write_text("perros:4\tel can ensucia la vereda, cuánto pago por la caca\ncogep\tcómo demando\n-\tun chiste\n")
+    monkeypatch.setattr("leylora.grounding.index.EVERYDAY", said)
+    index = index_of(tmp_path, dogs())
+    assert index.search("mi can ensució la vereda")[0].article.number == "4"
+    assert "vereda" not in index.search("LPER 4")[0].article.body
+
+
+def test_the_matter_of_another_law_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = tmp_path / "everyday-words.tsv"
+    said.write_text("perros:4\tcuánto pago por la caca\ncogep\tcómo demando\n-\tun chiste\n")
+    monkeypatch.setattr("leylora.grounding.index.EVERYDAY", said)
+    index = index_of(tmp_path, dogs())
+    key = next(key for key in range(1, 20) if index.article_of(key).number == "4")
+    cogep = next(-1 - place for place, law in enumerate(index.known) if law.id == "cogep")
+    assert sorted(article for (article,) in index._rows("SELECT article FROM texts WHERE kind = 3")) == [cogep, 0]
+    near, outside, other = 0.80, 0.05, {cogep: 0.85, 0: 0.7}
+    index.ranker = lambda question: Alike({key: 0.1}, {key: near}, {}, other)
+    assert index.strangeness("¿?", index.laws[0])[:2] == (near, pytest.approx(outside))
+    told = ground("¿cómo demando al dueño?", index)
+    assert told.outcome == "nothing"
+    assert "otra ley que no está aquí: Código Orgánico General de Procesos." in told.reply
+    index.ranker = lambda question: Alike({key: 0.2}, {key: 0.95}, {}, {cogep: 0.80, 0: 0.7})
+    assert ground("¿cuánto pago por la caca?", index).outcome == "grounded"

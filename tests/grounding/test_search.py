@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from leylora.errors import UsageError
+from leylora.grounding.index import EVERYDAY
 from leylora.grounding.search import LawIndex, query_words, read_query, snippet, stem, terms
+from leylora.laws.catalog import catalog
 from leylora.laws.law import Law, load_laws
 from leylora.project import ROOT
 from leylora.text import fold
@@ -198,3 +200,13 @@ def _script(path: Path):  # type: ignore[no-untyped-def]  # a typer app
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.app
+
+
+def test_the_shipped_everyday_words_are_sound() -> None:
+    lines = [line.split("\t") for line in EVERYDAY.read_text("utf-8").splitlines()]
+    assert all(len(line) == 2 for line in lines)
+    laws = {entry.id for entry in catalog()}
+    articles = [key for key, _ in lines if ":" in key]
+    assert len(articles) == len(set(articles))
+    assert {key.partition(":")[0] for key, _ in lines} <= {*laws, "-"}
+    assert all(phrase.strip() for _, said in lines for phrase in said.split(", "))

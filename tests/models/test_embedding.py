@@ -96,8 +96,11 @@ def test_vectors_fit_a_byte_a_component() -> None:
 
 
 def test_two_rankings_as_one() -> None:
-    assert fused([1, 2, 3], [3, 1]) == [3, 1, 2]  # the second counts twice
-    assert fused([], [5, 6]) == [5, 6]
+    found = fused([[1, 2, 3], [3, 1], [3]])
+    assert list(found) == [3, 1, 2]
+    assert 0 < found[2] < found[3] < 1
+    assert fused([[5], [5], [5], [5]]) == {5: pytest.approx(1.0)}
+    assert list(fused([[], [5, 6]])) == [5, 6]
 
 
 @pytest.fixture

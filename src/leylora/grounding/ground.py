@@ -29,12 +29,13 @@ PERHAPS = "Quizá sea esto:"
 GREETED = "¡Hola! Cuénteme un caso o nombre un artículo, y respondo con la ley."
 THANKED = "De nada. Si tiene otra pregunta sobre la ley, aquí estoy."
 Outcome = Literal["grounded", "maybe", "nothing"]
-RELEVANT = 0.4  # least score of the best article; calibrated by benchmarks/retrieval.py on development questions
-LIKELY, POSSIBLE = 0.33, 0.2  # chances from which on the model is asked, and the person
-STEEP = 12.0  # by words alone the chance is LIKELY at RELEVANT and falls this fast below it
-BY_BOTH = (-6.64, 1.3, 33.62)  # constant, weight of the words' score, weight of e5's cosine
-ALIKE = 0.04  # by how much the similarity of a further article may lie below the best one's
-BESIDE = 0.5  # least score of a further article, as a share of the best one's
+# Logistic regressions on development questions, of what `chance` is given.
+BY_WORDS = (-1.91, 0.122)
+BY_VECTORS = (-9.92, 0.09, 17.9, 7.6)
+BY_PHRASES = (-18.85, 0.074, 5.12, 2.76, 16.44, -52.12)
+LIKELY, POSSIBLE = 0.45, 0.3  # chances from which on the model is asked, and the person
+RELEVANT = 0.4  # by words alone an article of that score is handed over too: few words, all of them its own
+BESIDE = 0.5  # least agreement on a further article, by words alone its least score, as a share of the best one's
 LARGEST_SHARE = 0.6  # of the budget that one article may take while others wait
 SMALLEST = 400  # characters below which an excerpt says too little
 
@@ -153,13 +154,14 @@ def _find(question: str, index: LawIndex, limit: int) -> tuple[str, list[Hit], l
     if missing and not direct:
         law = here[missing.law_id or ""]
         return f"{NO_SUCH_ARTICLE} No consta el {missing.article}. {_editions([law])}", [], []
-    best = max((hit.score for hit in hits), default=0.0)
-    alike = max((hit.similarity for hit in hits), default=0.0)
-    beside = [hit for hit in hits if hit.score >= BESIDE * best > 0 or hit.similarity >= alike - ALIKE > 0]
+    share = "agreed" if any(hit.similarity for hit in hits) else "score"  # the agreement of one ranking is its order
+    best = max((getattr(hit, share) for hit in hits), default=0.0)
+    beside = [hit for hit in hits if getattr(hit, share) >= BESIDE * best > 0]
     if direct:
-        near = [hit for hit in beside if hit.score >= RELEVANT or hit.similarity >= alike - ALIKE > 0]
+        near = [hit for hit in beside if hit.score >= RELEVANT]
         return "", [hit for hit in hits if hit.direct or hit in near], []
-    sure = chance(best, alike)
+    near_phrase, outside, elsewhere = index.strangeness(question, hits[0].article.law) if hits else (0.0, 0.0, None)
+    sure = chance(hits, near_phrase, outside)
     if beside and sure >= LIKELY:
         return "", beside, []
     if beside and sure >= POSSIBLE:
@@ -167,15 +169,28 @@ def _find(question: str, index: LawIndex, limit: int) -> tuple[str, list[Hit], l
             f"{hit.article.citation}{f' ({hit.article.rubric})' if hit.article.rubric else ''}" for hit in beside[:2]
         )
         return f"{PERHAPS} {named}. ¿Es eso? Pregunte por el artículo, o dígalo de otra manera.", [], beside[:2]
-    return f"{NOTHING_FOUND} Tengo: {_editions(index.laws)}", [], []
+    told = f" Parece materia de otra ley que no está aquí: {elsewhere.name}." if elsewhere and outside > 0 else ""
+    return f"{NOTHING_FOUND}{told} Tengo: {_editions(index.laws)}", [], []
 
 
-def chance(score: float, similarity: float) -> float:
-    """How likely the first articles answer, by the best score of words and, if there is an embedding model, by the
-    highest cosine; a logistic regression on the development questions (benchmarks/retrieval.py)."""
-    if not similarity:
-        return 1 / (1 + math.exp(-STEEP * (score - RELEVANT)) * (1 - LIKELY) / LIKELY)
-    return 1 / (1 + math.exp(-(BY_BOTH[0] + BY_BOTH[1] * min(score, 2.0) + BY_BOTH[2] * similarity)))
+def chance(hits: Sequence[Hit], near: float = 0.0, outside: float = 0.0) -> float:
+    """How likely one of the first articles answers: by words; with vectors also by cosine and agreement; for laws with
+    everyday phrases also by ``near`` and ``outside``, as `LawIndex.strangeness` gives them. Measured by
+    benchmarks/retrieval.py."""
+    if not hits:
+        return 0.0
+    score, strength, similarity = (
+        max(getattr(hit, one) for hit in hits) for one in ("score", "strength", "similarity")
+    )
+    if near:
+        return _logistic(BY_PHRASES, strength, similarity, hits[0].agreed, near, outside)
+    if similarity:
+        return _logistic(BY_VECTORS, min(score, 2.0), similarity, hits[0].agreed)
+    return max(_logistic(BY_WORDS, strength), 1.0 if score >= RELEVANT else 0.0)
+
+
+def _logistic(weights: Sequence[float], *found: float) -> float:
+    return 1 / (1 + math.exp(-weights[0] - sum(map(math.prod, zip(weights[1:], found, strict=True)))))
 
 
 def _editions(laws: Sequence[IndexedLaw]) -> str:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from .. import text
 from ..errors import LeyloraError
-from ..files import read_json_object, read_jsonl
+from ..files import read_json_object, read_jsonl, read_text
+from ..project import ROOT
 from . import citations, search
 from .citations import IndexedArticle, IndexedLaw, Named, read_law, with_names
 from .clauses import DEFINITION
@@ -25,6 +26,8 @@ LAWS = Path("data/build/laws")
 DEMO_LAWS = Path("data/build/demo/laws")
 EMBEDDED = 600  # characters of a passage that are embedded: nine in ten are shorter
 INDEX_FILE = "index.sqlite"
+ASKED = ROOT / "data" / "questions" / "train.jsonl"
+EVERYDAY = ROOT / "data" / "questions" / "everyday-words.tsv"
 OPENING = 5  # words of the body, in place of a missing rubric
 _DEFINITION = re.compile(
     r"((?:(?:El|La|Los|Las|Un|Una)\s+)?[^.;:\n]{3,90}?),?\s+(?:es|son)\s+(?:una?|unos|unas|el|la|los|las|todo|toda|aquel\w*)\s"
@@ -38,9 +41,12 @@ CREATE TABLE articles (
     parts TEXT, stems TEXT, defines TEXT, struck TEXT
 );
 CREATE UNIQUE INDEX by_number ON articles (law, number);
-CREATE TABLE passages (key INTEGER PRIMARY KEY, article INTEGER, first INTEGER, last INTEGER, digest TEXT);
+CREATE TABLE passages (key INTEGER PRIMARY KEY, article INTEGER, first INTEGER, last INTEGER);
+CREATE TABLE texts (key INTEGER PRIMARY KEY, article INTEGER, kind INTEGER, text TEXT, digest TEXT);
 CREATE TABLE vectors (model TEXT, digest TEXT, vector BLOB, PRIMARY KEY (model, digest)) WITHOUT ROWID;
-CREATE VIRTUAL TABLE words USING fts5 (rubric, path, body, content='', tokenize="unicode61 remove_diacritics 0");
+CREATE VIRTUAL TABLE words USING fts5 (
+    rubric, path, body, everyday, content='', tokenize="unicode61 remove_diacritics 0"
+);
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row);
 """
 
@@ -114,6 +120,30 @@ def build_index(folder: Path, names: Iterable[Named], path: Path) -> Path:
     return path
 
 
+def everyday_words() -> dict[str, tuple[str, ...]]:
+    """How people put what an article is about, ``{"coip:196": ("me robaron sin violencia", ...)}``, by a law's id alone
+    what it treats, by "-" what no law does; written for this project, no law text. Nothing when leylora is installed
+    without its ``data`` folder."""
+    if not EVERYDAY.is_file():
+        return {}
+    found: dict[str, tuple[str, ...]] = {}
+    for line in read_text(EVERYDAY).splitlines():
+        article, _, said = line.partition("\t")
+        found[article] = (*found.get(article, ()), *said.split(", "))
+    return found
+
+
+def asked_before() -> dict[str, list[str]]:
+    """The questions of the train part that an article answers, as they were asked: `data/questions/train.jsonl`."""
+    found: dict[str, list[str]] = {}
+    if ASKED.is_file():
+        for _, row in read_jsonl(ASKED):
+            told = " ".join([*(turn["question"] for turn in row["previous"][-1:]), row["question"]])
+            for article in row["articles"][0] if row["articles"] else ():
+                found.setdefault(article, []).append(told)
+    return found
+
+
 def embedded_text(article: IndexedArticle, first: int, last: int) -> str:
     """What an embedding model is given of a passage: law, place and rubric, then its words."""
     head = ". ".join(filter(None, (article.law.name, article.path.replace(" > ", ". "), article.rubric)))
@@ -121,11 +151,11 @@ def embedded_text(article: IndexedArticle, first: int, last: int) -> str:
 
 
 def _keep_vectors(db: sqlite3.Connection, old: Path) -> None:
-    """Take over from the index that is replaced the vectors of passages that are still there."""
+    """Take over from the index that is replaced the vectors of texts that are still there."""
     if not old.is_file():
         return
     with suppress(sqlite3.Error), closing(sqlite3.connect(f"{old.resolve().as_uri()}?mode=ro", uri=True)) as before:
-        here = {mark for (mark,) in db.execute("SELECT digest FROM passages")}
+        here = {mark for (mark,) in db.execute("SELECT digest FROM texts")}
         kept = (row for row in before.execute("SELECT model, digest, vector FROM vectors") if row[1] in here)
         db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)", kept)
 
@@ -135,6 +165,9 @@ def fingerprint(folder: Path, names: Iterable[Named]) -> str:
     digest = hashlib.sha256(str(VERSION).encode())
     for code in (__file__, search.__file__, citations.__file__, text.__file__):
         digest.update(Path(code).read_bytes())
+    for written in (EVERYDAY, ASKED):
+        if written.is_file():
+            digest.update(written.read_bytes())
     for named in names:
         digest.update(repr((named.id, named.name, named.siglas, named.aliases)).encode())
     for one in sorted([folder, *(file.parent for file in folder.glob("*/law.json"))]):
@@ -158,24 +191,35 @@ def law_folders(folder: Path) -> list[Path]:
 
 
 def _write_articles(db: sqlite3.Connection, known: list[IndexedLaw], articles: list[IndexedArticle]) -> None:
+    everyday, asked = everyday_words(), asked_before()
     place_of = {id(law): place for place, law in enumerate(known)}  # a law's articles share its object
     passage_key = 0
+    texts: list[tuple[int, int, str]] = []  # what an embedding model is given, with article and kind
     for key, article in enumerate(sorted(articles, key=lambda one: place_of[id(one.law)]), start=1):
         # Where no rubric says what an article is about, its first words do.
         rubric = terms(article.rubric or " ".join(article.body.split()[:OPENING]))
         place = terms(" ".join(step.partition(", ")[2] for step in article.path.split(" > ")))
-        stems = f" {' '.join(sorted({*rubric, *place, *terms(article.body)}))} "
+        name = f"{article.law.id}:{article.number}"
+        phrases = everyday.get(name, ())
+        said = terms(" ".join(phrases))
+        stems = f" {' '.join(sorted({*rubric, *place, *said, *terms(article.body)}))} "
         match = DEFINITION.match(article.body) or _DEFINITION.match(article.body)
         defines = " ".join(terms(next(filter(None, match.groups())))) if match else ""
         row = (article.number, article.rubric, article.body, article.status, article.path, article.citation)
         parts, struck = json.dumps(article.parts, ensure_ascii=False), json.dumps(article.struck)
         values = (key, place_of[id(article.law)], *row, parts, stems, defines, struck)
         db.execute(f"INSERT INTO articles VALUES ({', '.join('?' * len(values))})", values)
+        texts += ((key, kind, one) for kind, found in ((1, phrases), (2, asked.get(name, ()))) for one in found)
         for first, last in pieces(article.body):
             passage_key += 1
-            mark = hashlib.sha256(embedded_text(article, first, last).encode()).hexdigest()[:32]
-            db.execute("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", (passage_key, key, first, last, mark))
+            texts.append((key, 0, embedded_text(article, first, last)))
+            db.execute("INSERT INTO passages VALUES (?, ?, ?, ?)", (passage_key, key, first, last))
             db.execute(
-                "INSERT INTO words (rowid, rubric, path, body) VALUES (?, ?, ?, ?)",
-                (passage_key, " ".join(rubric), " ".join(place), " ".join(terms(article.body[first:last]))),
+                "INSERT INTO words (rowid, rubric, path, body, everyday) VALUES (?, ?, ?, ?, ?)",
+                (passage_key, *map(" ".join, (rubric, place, terms(article.body[first:last]), said))),
             )
+    here = {article.law.id for article in articles}
+    absent = {law.id: -1 - place for place, law in enumerate(known) if law.id not in here} | {"-": 0}
+    texts += ((absent[key], 3, one) for key, phrases in everyday.items() if key in absent for one in phrases)
+    marked = ((*one, hashlib.sha256(one[2].encode()).hexdigest()[:32]) for one in texts)
+    db.executemany("INSERT INTO texts (article, kind, text, digest) VALUES (?, ?, ?, ?)", marked)

@@ -13,7 +13,7 @@ import math
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
@@ -39,11 +39,11 @@ try:  # in the extension of text-generation-webui, which has its own copy of the
 except ImportError:
     from snowballstemmer.spanish_stemmer import SpanishStemmer
 
-VERSION = 4
+VERSION = 5
 """Of the file's layout; an index of another version is built again."""
 
 # Chosen on the development half of the questions; benchmarks/retrieval.py measures them on the other half.
-WEIGHTS = (5.0, 1.0, 1.0)  # BM25's, of a word in rubric (or opening), path, body
+WEIGHTS = (5.0, 1.0, 1.0, 2.0)  # BM25's, of a word in rubric (or opening), path, body, everyday words
 COVERAGE = 0.2  # the score of an article that has none of the question's words; it grows with their share by 1
 NAMED_LAW = 2.0  # the score is multiplied with this when the question names the article's law,
 TITLED = 1.5  # with this when all words of the article's rubric are asked for,
@@ -179,7 +179,9 @@ class Hit(NamedTuple):
     weight of the question's words, corrected by what else is known of the article (see `WEIGHTS` and below); below
     about 0.4 it is rarely on the question. ``coverage`` is the share (0..1) of what the question asks for, by weight
     of its words, that the article speaks of; ``direct`` whether the question names this article; ``similarity`` the
-    cosine of question and passage under an embedding model, 0 without one (e5's lie between 0.7 and 0.9).
+    cosine of question and passage under an embedding model, 0 without one (e5's lie between 0.7 and 0.9); ``agreed``
+    how far up the rankings have it, 1 when it is first in all of them; ``strength`` the score before it was divided by
+    the question's weight, so that a long story does not lower it.
     """
 
     article: IndexedArticle
@@ -188,6 +190,8 @@ class Hit(NamedTuple):
     coverage: float
     direct: bool = False
     similarity: float = 0.0
+    agreed: float = 0.0
+    strength: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """Plain types, without the article's whole body."""
@@ -205,25 +209,35 @@ class _Scored(NamedTuple):
     coverage: float = 0.0
     first: int = 0
     last: int = 0
+    strength: float = 0.0
 
 
-Ranker = Callable[[str], dict[int, float]]
-"""A second ranker: for a question, the keys of all articles with how alike they are (a cosine)."""
+class Alike(NamedTuple):
+    """How alike (a cosine) a question is to what was embedded, by the key of the article: to its passages, its
+    everyday phrases, the questions of others that it answers; and to matters of other laws or of none, by -1 less the
+    place of the law in `LawIndex.known`, and 0."""
+
+    passages: Mapping[int, float]
+    phrases: Mapping[int, float]
+    questions: Mapping[int, float]
+    elsewhere: Mapping[int, float]
 
 
+NOT_ALIKE = Alike({}, {}, {}, {})
+Ranker = Callable[[str], Alike]
 FUSION = 10  # the k of reciprocal rank fusion; at its authors' 60 an article first in one ranking is lost (development)
+RANKINGS = (1.0, 1.0, 1.0, 0.5)  # what a place counts in the ranking by words and in those of a `Ranker` (development)
 
 
-VECTORS = 2.0  # a place in the ranking by vectors counts so many times one in that by words (development)
-
-
-def fused(by_words: Sequence[int], by_vectors: Sequence[int]) -> list[int]:
-    """Two rankings as one: reciprocal rank fusion (Cormack, Clarke and Büttcher 2009, SIGIR), weighted."""
+def fused(rankings: Sequence[Sequence[int]]) -> dict[int, float]:
+    """Several rankings as one, the best first, with the share (0..1) of the score of an article first in all:
+    reciprocal rank fusion (Cormack, Clarke and Büttcher 2009, SIGIR), weighted."""
     scores: dict[int, float] = {}
-    for ranking, weight in ((by_words, 1.0), (by_vectors, VECTORS)):
+    for ranking, weight in zip(rankings, RANKINGS, strict=False):
         for place, key in enumerate(ranking):
             scores[key] = scores.get(key, 0.0) + weight / (FUSION + place + 1)
-    return sorted(scores, key=lambda key: -scores[key])
+    most = sum(RANKINGS[: len(rankings)]) / (FUSION + 1)
+    return {key: scores[key] / most for key in sorted(scores, key=lambda key: -scores[key])}
 
 
 class LawIndex(CitationIndex):
@@ -270,25 +284,45 @@ class LawIndex(CitationIndex):
             for citation in asked.citations
             for key in self._named(citation, asked.law_ids)
         }
-        alike = self.ranker(query) if self.ranker else {}
+        alike = self.ranker(query) if self.ranker else NOT_ALIKE
         direct = sorted(named, key=lambda key: -scored.get(key, _Scored()).score)
-        ranked = sorted(scored, key=lambda key: -scored[key].score)
-        if alike:
-            ranked = fused(ranked, sorted(alike, key=lambda key: -alike[key])[:CANDIDATES])
+        by_words = sorted(scored, key=lambda key: -scored[key].score)
+        by_vectors = [sorted(one, key=lambda key: -one[key])[:CANDIDATES] for one in alike[:3] if one]
+        ranked = fused([by_words, *by_vectors])
         rest = [key for key in ranked if key not in named]
         chosen = [*direct, *rest][:limit]
         hits = [self._hit(key, scored.get(key, _Scored()), named.get(key)) for key in chosen]
-        return [hit._replace(similarity=alike.get(key, 0.0)) for key, hit in zip(chosen, hits, strict=True)]
+        return [
+            hit._replace(similarity=alike.passages.get(key, 0.0), agreed=ranked.get(key, 0.0))
+            for key, hit in zip(chosen, hits, strict=True)
+        ]
+
+    def strangeness(self, query: str, law: IndexedLaw) -> tuple[float, float, IndexedLaw | None]:
+        """Of a question the highest cosine with an everyday phrase, by how much that with a matter of other laws or of
+        none is higher, and the law of that matter. Zeros without vectors, and for a law without phrases."""
+        alike = self.ranker(query) if self.ranker else NOT_ALIKE
+        own = range(*self._range(law))
+        if not alike.elsewhere or not any(key in own for key in alike.phrases):
+            return 0.0, 0.0, None
+        key = max(alike.elsewhere, key=lambda one: alike.elsewhere[one])
+        near = max(alike.phrases.values())
+        return near, alike.elsewhere[key] - near, self.known[-1 - key] if key else None
+
+    def _range(self, law: IndexedLaw) -> tuple[int, int]:
+        """The keys of a law's articles: from, and up to."""
+        first = self._keys[self.known.index(law), law.numbers[0].lower()]
+        return first, first + len(law.numbers)
 
     def article_of(self, key: int) -> IndexedArticle:
         """The article that a ranker's key stands for."""
         return self._article(key)
 
-    def vectors(self, model: str) -> list[tuple[int, bytes]]:
-        """The key of the article and the vector of every passage that ``model`` has embedded."""
+    def vectors(self, model: str, kind: int = 0) -> list[tuple[int, bytes]]:
+        """The key of the article and the vector of every text that ``model`` has embedded: of passages (0), everyday
+        phrases (1), questions (2), matters elsewhere (3; see `Alike`)."""
         return self._rows(
-            "SELECT article, vector FROM passages JOIN vectors USING (digest) WHERE model = ? ORDER BY passages.key",
-            (model,),
+            "SELECT article, vector FROM texts JOIN vectors USING (digest) WHERE model = ? AND kind = ? ORDER BY key",
+            (model, kind),
         )
 
     @property
@@ -341,7 +375,8 @@ class LawIndex(CitationIndex):
         pairs = [f"{one} {after}" for one, after in pairwise(stems)]  # "debido proceso" is more than its two words
         passages = dict(
             self._rows(
-                "SELECT rowid, -bm25(words, ?, ?, ?) score FROM words WHERE words MATCH ? ORDER BY score DESC LIMIT ?",
+                "SELECT rowid, -bm25(words, ?, ?, ?, ?) score FROM words WHERE words MATCH ? "
+                "ORDER BY score DESC LIMIT ?",
                 (*WEIGHTS, " OR ".join(f'"{one}"' for one in (*stems, *pairs)), CANDIDATES),
             )
         )
@@ -359,7 +394,7 @@ class LawIndex(CitationIndex):
             if asked.definition and (stems.keys() <= set(defines.split()) or list(stems) == terms(rubric)):
                 score *= DEFINES
             if key not in found or score > found[key].score:
-                found[key] = _Scored(score, coverage, first, last)
+                found[key] = _Scored(score, coverage, first, last, score * whole)
         return found
 
     def _hit(self, key: int, scored: _Scored, part: str | None) -> Hit:
@@ -374,7 +409,7 @@ class LawIndex(CitationIndex):
             )[0]
             first = at.start() if at else first
         passage = article.body[first:last].strip()
-        return Hit(article, passage, scored.score, scored.coverage, part is not None)
+        return Hit(article, passage, scored.score, scored.coverage, part is not None, strength=scored.strength)
 
     def _fetch(self, place: int, number: str) -> IndexedArticle | None:
         key = self._keys.get((place, number.strip().lower()))

@@ -12,6 +12,7 @@ in the index itself, one byte a number, under a hash of the text they were made 
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leylora.errors import LeyloraError
-from leylora.grounding.index import EMBEDDED
-from leylora.grounding.search import LawIndex
+from leylora.grounding.search import Alike, LawIndex
 from leylora.models.query_map import QueryMap
 
 MODEL = "intfloat/multilingual-e5-small"
@@ -128,18 +128,12 @@ def embed(path: Path, embedder: Embedder, tick: Callable[[int, int], None] = lam
 
 
 def _missing(db: sqlite3.Connection, model: str) -> list[tuple[str, str]]:
-    """Hash and text of the passages without a vector, the shortest first: a batch is as slow as its longest."""
+    """Hash and text of what has no vector yet, the shortest first: a batch is as slow as its longest."""
     rows = db.execute(
-        "SELECT DISTINCT p.digest, l.name, a.path, a.rubric, substr(a.body, p.first + 1, min(p.last - p.first, ?)) "
-        "FROM passages p JOIN articles a ON a.key = p.article JOIN laws l ON l.key = a.law "
-        "WHERE p.digest NOT IN (SELECT digest FROM vectors WHERE model = ?)",
-        (EMBEDDED, model),
+        "SELECT DISTINCT digest, text FROM texts WHERE digest NOT IN (SELECT digest FROM vectors WHERE model = ?)",
+        (model,),
     )
-    found = {}
-    for mark, name, path, rubric, text in rows:
-        head = ". ".join(filter(None, (name, path.replace(" > ", ". "), rubric)))
-        found[mark] = f"{head}. {text}"
-    return sorted(found.items(), key=lambda one: len(one[1]))
+    return sorted(rows, key=lambda one: len(one[1]))
 
 
 def packed(vector: Vectors) -> bytes:
@@ -154,25 +148,36 @@ def unpacked(blobs: Iterable[bytes]) -> Vectors:
     return unit
 
 
+def _by_article(rows: list[tuple[int, bytes]]) -> Callable[[Vectors], dict[int, float]]:
+    """How alike an article's best text is to a vector, for every article that has one, by key."""
+    if not rows:
+        return lambda _: {}
+    keys = np.array([key for key, _ in rows])
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(keys[order]) != 0])
+    matrix, articles = unpacked(blob for _, blob in rows)[order], keys[order][starts].tolist()
+
+    def near(vector: Vectors) -> dict[int, float]:
+        return dict(zip(articles, np.maximum.reduceat(matrix @ vector, starts).tolist(), strict=True))
+
+    return near
+
+
 def attach(index: LawIndex, embedder: Embedder | None = None) -> bool:
     """Let ``index`` rank by vectors too, if it has them and the model that made them is here; whether it does now."""
     if not index.embedded:
         return False
     embedder = embedder or open_embedder()
-    rows = index.vectors(embedder.name) if embedder else []
-    if embedder is None or len(rows) < index.size:  # half of the passages would win over those without a vector
+    kinds = [index.vectors(embedder.name, kind) if embedder else [] for kind in range(4)]
+    if embedder is None or len(kinds[0]) < index.size:  # half of the passages would win over those without a vector
         return False
-    keys = np.array([key for key, _ in rows])
-    order = np.argsort(keys, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(keys[order]) != 0])
-    matrix, articles = unpacked(blob for _, blob in rows)[order], keys[order][starts]
-    model = embedder
+    passages, *others = (_by_article(rows) for rows in kinds)
+    model, learnt = embedder, QueryMap.load()
 
-    learnt = QueryMap.load()
-
-    def rank(question: str) -> dict[int, float]:
-        similarity = np.maximum.reduceat(matrix @ learnt.apply(model.query(question)), starts)
-        return dict(zip(articles.tolist(), similarity.tolist(), strict=True))
+    @lru_cache(maxsize=8)
+    def rank(question: str) -> Alike:
+        asked = model.query(question)
+        return Alike(passages(learnt.apply(asked)), *(near(asked) for near in others))  # moved towards passages
 
     index.ranker = rank
     return True
