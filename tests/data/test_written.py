@@ -224,7 +224,7 @@ def test_the_commands_check_hand_out_and_count(bridges: list[Law], tmp_path: Pat
 
 def test_the_shipped_questions_are_sound() -> None:
     questions = load_questions()
-    assert len(questions) == 1756, "data/questions/README.md says how many"
+    assert len(questions) == 2236, "data/questions/README.md says how many"
     assert same_questions(questions) == {}
     measured = [row for _, row in read_jsonl(ROOT / "data" / "benchmark" / "retrieval.jsonl") if "half" in row]
     assert measured == retrieval_rows(load_questions(QUESTIONS / "test.jsonl"))
