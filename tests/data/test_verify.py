@@ -1,6 +1,7 @@
 """The verifier catches every planted fault, by kind, and none of several hundred right rows."""
 # ruff: noqa: E501 - sentences of the invented law stay whole
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -122,31 +123,42 @@ def test_abstentions_are_recognised() -> None:
 
 # --- whole rows ----------------------------------------------------------------------------------------------
 
-LOOSE = TaskSettings(max_template_share=1.0, max_closed_share=1.0, max_abstain_share=1.0, rough_questions=0.0)
+LOOSE = TaskSettings(
+    max_template_share=1.0, max_closed_share=1.0, max_abstain_share=1.0, rough_questions=0.0, written_questions=False
+)
 
 
 @pytest.fixture(scope="module")
 def rows(laws: list[Law]) -> list[Conversation]:
-    return generate(laws, LOOSE, 3)[0]
+    return [row for seed in range(3, 9) for row in generate(laws, LOOSE, seed)[0]]
 
 
-def test_three_hundred_right_rows_of_every_task_have_no_fault(rows: list[Conversation], shelf: CitableLaws) -> None:
+def test_hundreds_of_right_rows_of_every_task_have_no_fault(rows: list[Conversation], shelf: CitableLaws) -> None:
     assert len(rows) > 300
     assert len({row.task for row in rows}) >= 20
     assert [(row.id, faults) for row in rows if (faults := verify_row(row, shelf))] == []
 
 
-def pick(rows: list[Conversation], task: str, number: str | None = None, grounded: bool | None = None) -> Conversation:
-    """The first row of a task, of an article if named, with or without articles in the prompt."""
+def last_prompt(row: Conversation) -> str:
+    return row.messages[-2].content
+
+
+def pick(
+    rows: list[Conversation], task: str, number: str | None = None, grounded: bool | None = None, words: str = ""
+) -> Conversation:
+    """The first row of a task, of an article if named, with or without articles in the prompt, with ``words``."""
     for row in rows:
-        given = bool(read_grounded_prompt(row.prompt)[1])
+        given = bool(read_grounded_prompt(last_prompt(row))[1])
         right_article = number is None or row.article == number
-        if row.task == task and row.edition == "2024-05-06" and right_article and grounded in (None, given):
+        fits = row.task == task and row.edition == "2024-05-06" and right_article and grounded in (None, given)
+        if fits and words in row.answer:
             return row
-    raise AssertionError(f"no row {task} {number}")
+    raise AssertionError(f"no row {task} {number} with {words!r}")
 
 
-def changed(row: Conversation, *, prompt: str | None = None, answer: str | None = None, **fields: str) -> Conversation:
+def changed(
+    row: Conversation, *, prompt: str | None = None, answer: str | None = None, **fields: object
+) -> Conversation:
     data = row.model_dump() | fields
     if prompt is not None:
         data["messages"][-2]["content"] = prompt
@@ -156,11 +168,10 @@ def changed(row: Conversation, *, prompt: str | None = None, answer: str | None 
 
 
 def in_answer(task: str, number: str | None, old: str, new: str) -> Callable[[list[Conversation]], Conversation]:
-    """Plant: a word of the answer replaced."""
+    """Plant: words of the answer replaced."""
 
     def plant(rows: list[Conversation]) -> Conversation:
-        row = pick(rows, task, number)
-        assert old in row.answer, row.answer
+        row = pick(rows, task, number, words=old)
         return changed(row, answer=row.answer.replace(old, new, 1))
 
     return plant
@@ -171,7 +182,7 @@ def in_question(task: str, number: str | None, old: str, new: str) -> Callable[[
 
     def plant(rows: list[Conversation]) -> Conversation:
         for row in rows:
-            question, supplied = read_grounded_prompt(row.prompt)
+            question, supplied = read_grounded_prompt(last_prompt(row))
             if row.task == task and row.edition == "2024-05-06" and number in (None, row.article) and old in question:
                 return changed(row, prompt=grounded_prompt(question.replace(old, new), supplied))
         raise AssertionError(f"no {task} asks with {old!r}")
@@ -180,40 +191,42 @@ def in_question(task: str, number: str | None, old: str, new: str) -> Callable[[
 
 
 def without_own_article(rows: list[Conversation]) -> Conversation:
-    row = pick(rows, "sanction", "5", grounded=True)
-    question, supplied = read_grounded_prompt(row.prompt)
+    row = pick(rows, "penalty", "5", grounded=True)
+    question, supplied = read_grounded_prompt(last_prompt(row))
     return changed(row, prompt=grounded_prompt(question, [one for one in supplied if "Art. 5," not in one.citation]))
 
 
 def altered_body(rows: list[Conversation]) -> Conversation:
-    row = pick(rows, "sanction", "5", grounded=True)
-    return changed(row, prompt=row.prompt.replace("seis meses a dos años", "seis meses a diez años"))
+    row = pick(rows, "penalty", "5", grounded=True)
+    return changed(row, prompt=last_prompt(row).replace("seis meses a dos años", "seis meses a diez años"))
 
 
 def invented_passage(rows: list[Conversation]) -> Conversation:
-    row = pick(rows, "sanction", "5", grounded=True)
-    question, supplied = read_grounded_prompt(row.prompt)
+    row = pick(rows, "penalty", "5", grounded=True)
+    question, supplied = read_grounded_prompt(last_prompt(row))
     return changed(row, prompt=grounded_prompt(question, [*supplied, Passage(f"Art. 77, {LHV}", "Nada", "Nada rige.")]))
 
 
 def abstains_over_the_article(rows: list[Conversation]) -> Conversation:
-    row = pick(rows, "sanction", "5", grounded=True)
+    row = next(
+        row
+        for row in rows
+        if row.task == "penalty" and "rtículo 5 " in last_prompt(row) and row.edition == "2024-05-06"
+    )
     return changed(row, answer=f"No consta en estos artículos. ({LHV})")
 
 
 def denies_an_existing_article(rows: list[Conversation]) -> Conversation:
-    row = pick(rows, "verbatim", "11", grounded=False)
-    return changed(row, answer=f"Ese artículo no existe. No consta el 11. ({LHV})")
+    row = pick(rows, "verbatim", grounded=False)
+    return changed(row, answer=f"Ese artículo no existe. No consta el {row.article}. ({LHV})")
 
 
 def abstains_without_need(rows: list[Conversation]) -> Conversation:
-    row = pick(rows, "verbatim", "11", grounded=False)
-    return changed(row, answer=f"No consta en estos artículos. ({LHV})")
+    return changed(pick(rows, "verbatim", grounded=False), answer=f"No consta en estos artículos. ({LHV})")
 
 
 def calls_our_law_unknown(rows: list[Conversation]) -> Conversation:
-    row = pick(rows, "verbatim", "11", grounded=False)
-    return changed(row, answer=f"No tengo esa ley. Tengo esta: ({LHV})")
+    return changed(pick(rows, "verbatim", grounded=False), answer=f"No tengo esa ley. Tengo esta: ({LHV})")
 
 
 def calls_our_edition_unknown(rows: list[Conversation]) -> Conversation:
@@ -222,14 +235,13 @@ def calls_our_edition_unknown(rows: list[Conversation]) -> Conversation:
 
 
 def calls_our_country_foreign(rows: list[Conversation]) -> Conversation:
-    row = pick(rows, "verbatim", "11", grounded=False)
-    return changed(row, answer=f"Solo respondo sobre leyes del Ecuador. ({LHV})")
+    return changed(pick(rows, "verbatim", grounded=False), answer=f"Solo respondo sobre leyes del Ecuador. ({LHV})")
 
 
 def answers_the_other_edition(rows: list[Conversation]) -> Conversation:
     row = pick(rows, "temporal-editions", "3")
-    question, supplied = read_grounded_prompt(row.prompt)
-    return changed(row, prompt=grounded_prompt(question.replace("2024-05-06", "2020-01-02"), supplied))
+    question, supplied = read_grounded_prompt(last_prompt(row))
+    return changed(row, prompt=grounded_prompt(question.replace("6 de mayo de 2024", "2 de enero de 2020"), supplied))
 
 
 def abstains_without_an_edition(rows: list[Conversation]) -> Conversation:
@@ -238,50 +250,55 @@ def abstains_without_an_edition(rows: list[Conversation]) -> Conversation:
 
 
 def half_of_the_article(rows: list[Conversation]) -> Conversation:
-    row = pick(rows, "verbatim", "3")
-    return changed(row, answer=row.answer.replace(" La municipalidad no cobrará tasa alguna por la inscripción.", ""))
+    row = next(row for row in rows if row.task == "verbatim" and re.search(r"«[^«»]*\. [^«»]*»", row.answer))
+    return changed(row, answer=re.sub(r"(?<=\.) [^.«»]+\.»", "»", row.answer, count=1))
 
 
 def numeral_of_another(rows: list[Conversation]) -> Conversation:
-    row = next(row for row in rows if row.task == "list-items" and "numeral" in read_grounded_prompt(row.prompt)[0])
-    question, supplied = read_grounded_prompt(row.prompt)
+    row = next(row for row in rows if row.task == "list-one")
+    question, supplied = read_grounded_prompt(last_prompt(row))
     label = next(label for label in "123" if f" {label} " in question or f" {label}," in question)
     other = "1" if label != "1" else "2"
     return changed(row, prompt=grounded_prompt(question.replace(f" {label}", f" {other}", 1), supplied))
 
 
 def older_system_turn(rows: list[Conversation]) -> Conversation:
-    data = pick(rows, "topic", "1").model_dump()
+    data = pick(rows, "topic").model_dump()
     data["messages"][0]["content"] = data["messages"][0]["content"].replace("2024-05-06", "2014-05-06")
     return Conversation.model_validate(data)
 
 
+def wrong_earlier_turn(rows: list[Conversation]) -> Conversation:
+    row = next(row for row in rows if row.task == "dialogue" and "«" in row.messages[2].content)
+    data = row.model_dump()
+    data["messages"][2]["content"] = re.sub(
+        "«[^«»]+»", "«Lo que sea que se diga aquí rige»", data["messages"][2]["content"]
+    )
+    return Conversation.model_validate(data)
+
+
 PLANTED: list[tuple[str, Callable[[list[Conversation]], Conversation]]] = [
-    ("quote is not in the article", in_answer("sanction", "5", "seis meses a dos años", "dos meses a seis años")),
-    ("quote is not in the article", in_answer("sanction", "6", "multa", "pena")),
-    ("quote is not in the article", in_answer("deadline", "3", "treinta", "trece")),
-    ("quote is not in the article", in_answer("deadline", "4", "hábiles", "corridos")),
+    ("quote is not in the article", in_answer("penalty", "5", "seis meses a dos años.»", "dos meses a seis años.»")),
+    ("number is not in the article", in_answer("penalty", "5", "dos años", "tres años")),
+    ("number is not in the article", in_answer("partial", "5", "dos años", "nueve años")),
+    ("quote is not in the article", in_answer("term", "3", "treinta días contados", "trece días contados")),
+    ("mistakes days and working days", in_answer("term", "4", "hábiles,", "corridos,")),
     ("quote is not in the article", in_answer("definition", "2", "sin fines", "con fines")),
-    ("quote is not in the article", in_answer("verbatim", "12", "diez", "cien")),
+    ("quote is not in the article", in_answer("verbatim", None, "«La ", "«Una ")),
     ("quote is not in the article", in_answer("topic", "1", "protege", "prohíbe")),
-    ("quote is not in the article", in_answer("location", None, "Título I", "Título II")),
-    ("quote is not in the article", in_answer("exception", "4", "salvo que", "siempre que")),
-    ("quote is not in the article", in_answer("syllogism", "5", "sustraiga", "compre")),
-    ("quote is not in the article", in_answer("cross-reference", "7", "Cuidar", "Descuidar")),
-    ("list item is not that numeral", in_answer("list-items", "7", "2. «Devolver", "1. «Devolver")),
+    ("quote is not in the article", in_answer("exception", "4", "«salvo que", "«siempre que")),
+    ("quote is not in the article", in_answer("list", "7", "Cuidar", "Descuidar")),
+    ("quote is not in the article", wrong_earlier_turn),
+    ("cites not all that the row names", in_answer("topic", "1", "(Art. 1,", "(Art. 2,")),
     (
-        "names an article that the cited one does not",
-        in_answer("governing-article", "5", "el artículo 5", "el artículo 6"),
+        "cites not all that the row names",
+        lambda rows: changed(pick(rows, "topic", "1"), articles=["huertos:1", "huertos:2"]),
     ),
-    ("cites another article than the row's", in_answer("governing-article", "5", "(Art. 5,", "(Art. 6,")),
     ("unknown citation", in_answer("topic", "1", "ed. 2024", "ed. 2014")),
     ("unknown citation", in_answer("topic", "1", "(Art. 1, Ley", "(Art. 1, Código")),
-    ("no citation", in_answer("topic", "1", "(Art. 1, Ley", "(Ley")),
-    ("leaves out a part of the penalty", in_answer("sanction", "5", "de seis meses a dos años", "")),
-    ("answers about another article than asked", in_question("sanction", "5", "5", "6")),
-    ("the question's words are not the article's", in_question("topic", "1", "objeto", "precio del maíz")),
-    ("the question's words are not the article's", in_question("deadline", None, "____", "a veces ____")),
-    ("denies another article than asked", in_answer("abstain-no-such-article", "1", "No consta el ", "No consta el 9")),
+    ("abstention does not end in the law and edition", in_answer("topic", "1", "(Art. 1, Ley", "(Ley")),
+    ("answers about another article than asked", in_question("penalty", "5", " 5 ", " 6 ")),
+    ("denies another article than asked", in_answer("abstain-no-such-article", None, "El ", "El 9")),
     ("is not the whole article", half_of_the_article),
     ("answers with another numeral than asked", numeral_of_another),
     ("cites an article that was not supplied", without_own_article),

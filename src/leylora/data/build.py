@@ -19,7 +19,7 @@ from leylora.data.compose import draw
 from leylora.data.conversation import Conversation
 from leylora.data.duplicates import marks, union
 from leylora.data.gate import GateReport, clean
-from leylora.data.generate import generate
+from leylora.data.generate import generate, written_rows
 from leylora.data.mixture import SPLITS, Mixture, Split, Splits
 from leylora.data.model_written import write_rows
 from leylora.data.readers import InstructionSource
@@ -184,6 +184,10 @@ def _law_rows(
             members=mine,
             tick=partial(tick, f"law, {name}", count),
         )
+        if settings.written_questions:
+            asked, asking = written_rows(laws, settings, mixture.seed, members=mine, unanswerable=name == "train")
+            found += asked
+            report.add(asking)
         if writer is not None and not dry_run:
             most = max(1, round(writer.max_articles * share))
             written, writing = write_rows(
@@ -195,11 +199,10 @@ def _law_rows(
                 tick=partial(tick, f"model-written, {name}", most),
             )
             found += written
-            report.by_task.update(writing.by_task)
-            report.dropped.update(writing.dropped)
-            report.samples += writing.samples
+            report.add(writing)
         for row in found:
-            if not benchmark.isdisjoint(marks(read_grounded_prompt(row.prompt)[0])):
+            said = " ".join(read_grounded_prompt(turn.content)[0] for turn in row.messages if turn.role == "user")
+            if not benchmark.isdisjoint(marks(said)):
                 report.drop("shares eight words with the benchmark", row)
             else:
                 rows[name].append(row)
@@ -217,12 +220,16 @@ def _mix(law: list[Conversation], others: list[Conversation], fraction: float | 
 
 
 def _without_leaks(splits: Rows, laws: Sequence[Law]) -> tuple[list[Conversation], int]:
-    """The training rows that share no eight words with a test answer, outside quoted law text; and how many did."""
+    """The training rows that share no eight words with a test answer, outside quoted law text; and how many did.
+
+    Rows made from the wordings of `leylora.data.families` share those, and no article: they leak nothing.
+    """
 
     def own_words(row: Conversation) -> list[str]:
         return NOT_LAW_TEXT.split(row.answer) if row.law_id else [row.answer]
 
-    held = union(words for row in splits["test"] for words in own_words(row))
+    written = (row for row in splits["test"] if not row.source.startswith("law:"))
+    held = union(words for row in written for words in own_words(row))
     held -= union(one_line(row.body) for law in laws for row in law.articles)
     kept = [row for row in splits["train"] if held.isdisjoint(union(own_words(row)))]
     return kept, len(splits["train"]) - len(kept)
@@ -243,7 +250,8 @@ def _write_parquet(path: Path, rows: Sequence[Conversation]) -> None:
     """The rows with the one schema that every split of every mixture has."""
     text = pyarrow.string()
     turns = pyarrow.list_(pyarrow.struct([("role", text), ("content", text)]))
-    fields = [pyarrow.field(name, turns if name == "messages" else text) for name in Conversation.model_fields]
+    kinds = {"messages": turns, "articles": pyarrow.list_(text)}
+    fields = [pyarrow.field(name, kinds.get(name, text)) for name in Conversation.model_fields]
     table = pyarrow.Table.from_pylist([row.model_dump() for row in rows], schema=pyarrow.schema(fields))
     pyarrow.parquet.write_table(table, path, compression="zstd")
 

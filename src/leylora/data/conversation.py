@@ -19,6 +19,9 @@ class Message(BaseModel):
 class Conversation(BaseModel):
     """One training row: who said what, which task it teaches and where it comes from.
 
+    ``articles`` are all that the last answer rests on, as ``law_id:number``, the main one (``article``) first; ``rule``
+    is the kind of rule of `leylora.rules.read` that it was read off.
+
     Fields that do not apply are empty text and never null, so that every split of every mixture has the same Arrow
     types (``datasets`` refuses to join a column that is null in one file and text in another).
     """
@@ -34,6 +37,8 @@ class Conversation(BaseModel):
     article: str = ""
     edition: str = ""
     source_sha256: str = ""
+    articles: list[str] = []
+    rule: str = ""
 
     @model_validator(mode="after")
     def _turns_alternate(self) -> Self:

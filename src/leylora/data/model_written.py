@@ -16,15 +16,15 @@ from typing import Any
 import httpx2
 
 from leylora import console
-from leylora.data.compose import DistractorPool, LawItem, LawLookup, TaskSettings, Unfit, compose
+from leylora.data.compose import Distractors, LawItem, LawLookup, TaskSettings, Unfit, compose
 from leylora.data.conversation import Conversation
 from leylora.data.generate import TaskReport
 from leylora.data.mixture import WriterSettings
 from leylora.data.readers import Record, read_records
-from leylora.data.verify import CitableLaws, verify_row
+from leylora.data.verify import CitableLaws, verify_answer, verify_row
 from leylora.errors import LeyloraError
 from leylora.files import make_folder
-from leylora.grounding.prompt import passage
+from leylora.grounding.prompt import passage, read_grounded_prompt
 from leylora.laws.law import Law
 from leylora.text import fold, one_line
 
@@ -63,10 +63,7 @@ def write_rows(
     wanted = [(law, row) for law, row in in_force if members is None or (law.id, row.number) in members]
     chosen = lookup.random("model-written").sample(wanted, min(writer.max_articles, len(wanted)))
     known = _known_replies(writer.replies)
-    pools = {
-        (law.id, law.edition): DistractorPool(law, [row.number for other, row in wanted if other is law])
-        for law in laws
-    }
+    pools = Distractors(laws, members)
     rows: list[Conversation] = []
     asked = False
     for done, (law, article) in enumerate(chosen, start=1):
@@ -87,13 +84,14 @@ def write_rows(
             report.drop("model-written: the reply is not a list of questions")
         for number, (question, answer) in enumerate(pairs):
             chance = lookup.random("model-written", law.id, article.number, str(number))
-            item = LawItem("model-written", "grounded", article, (question.translate(NO_BRACES),), answer)
+            item = LawItem("model-written", "grounded", article, (question.translate(NO_BRACES),), (f"{answer} {{c}}",))
             try:
-                _, row = compose(law, item, pools[law.id, law.edition], chance, settings, 100 + number)
+                row = compose(law, item, pools, chance, settings, 100 + number).row
             except Unfit as error:
                 report.drop(f"model-written: {error}")
                 continue
-            fault = next(iter(verify_row(row, citable)), None)
+            strict = verify_answer(row.answer, citable, read_grounded_prompt(row.prompt)[1])
+            fault = next(iter([*strict, *verify_row(row, citable)]), None)
             share = support(answer, f"{article.rubric or ''} {article.body}")
             if fault is not None:
                 report.drop(f"model-written: {fault.kind}", row, fault.detail)

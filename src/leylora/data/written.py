@@ -22,10 +22,10 @@ from typing import Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from leylora.data.duplicates import near_duplicates, union
-from leylora.data.law_text import sentences
 from leylora.errors import LeyloraError, first_fault
 from leylora.files import read_jsonl, read_text, write_text
 from leylora.grounding.citations import format_citation
+from leylora.grounding.clauses import of, sentences
 from leylora.laws.law import Article, Law
 from leylora.project import ROOT
 from leylora.text import fold, one_line
@@ -143,6 +143,32 @@ def load_questions(*paths: Path) -> list[WrittenQuestion]:
     return rows
 
 
+class WrittenCase(NamedTuple):
+    """Facts that an article's offence fits (``why``: what of them fits it), and others that lack an ``element``."""
+
+    facts: str
+    why: str
+    lacking: str
+    element: str
+
+
+def written_cases(path: Path = QUESTIONS / "cases.tsv") -> dict[str, WrittenCase]:
+    """The cases of a file, by ``law_id:number``; {} where there is no file.
+
+    Raises:
+        LeyloraError: a line has not five columns, or names no article of the train part.
+    """
+    found: dict[str, WrittenCase] = {}
+    for number, line in enumerate(read_text(path).splitlines() if path.is_file() else (), 1):
+        article, *columns = line.split("\t")
+        if len(columns) != 4:
+            raise LeyloraError(f"{path}, line {number}: has {1 + len(columns)} columns; write article and four texts.")
+        if question_split(article) != "train":
+            raise LeyloraError(f"{path}, line {number}: {article} is of another part than train.")
+        found[article] = WrittenCase(*columns)
+    return found
+
+
 def retrieval_rows(questions: Sequence[WrittenQuestion]) -> list[dict[str, object]]:
     """Questions as rows of data/benchmark/retrieval.jsonl, which measures the search.
 
@@ -180,7 +206,8 @@ def _filled(hole: re.Match[str], laws: Sequence[Law]) -> str:
     if not hole["words"]:
         raise LeyloraError(f"'{hole[0]}' names no words; write {{texto LAW:NUMBER WORDS}}.")
     sought = fold(hole["words"])
-    found = [piece for piece in sentences(article.body) if sought in fold(piece)]
+    pieces = [of(article.body, span) for span in sentences(article.body)]
+    found = [piece for piece in pieces if sought in fold(piece)]
     if len(found) != 1:
         raise LeyloraError(f"'{hole['words']}' stands in {len(found)} sentences of {hole['article']}, not in one.")
     quote = one_line(re.sub(r"^(?:\d{1,2}|[a-zñ])[.)]-?\s+", "", found[0]))

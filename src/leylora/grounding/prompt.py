@@ -27,6 +27,9 @@ DEROGADO = "(Derogado.)"
 EDITION = r"ed\. (?:\d{4}-\d{2}-\d{2}|s\. f\.)"
 CANONICAL = re.compile(rf"\((Art\. [^\n]*?, {EDITION})\)")  # the citation that an answer ends in
 
+# How a model is asked for the law's words for a person's question; its answer is searched, and shown.
+REWRITE = "Diga con palabras de la ley, para buscarla, de qué trata esto: "
+
 # How a model says that it cannot answer: fixed openings, so that an abstention can be recognised and scored. They are
 # under eight words: no run of eight words is shared between training and test rows through them.
 NOT_SUPPLIED = "No consta en estos artículos."
