@@ -21,7 +21,10 @@ from leylora.training.distributed import use_all_cores
 from leylora.training.record import RunRecord
 from leylora.training.sft import run
 
-TOLERANCE = 1e-5  # of losses and weights; on one kind of CPU the difference seen is 0
+TOLERANCE = 1e-5  # of losses
+# Adam moves a weight by the learning rate whatever the size of its gradient, so that one that is nearly zero and is
+# summed in another order may differ by more; seen: 0 on one kind of CPU, 1.8e-5 on another.
+WEIGHT_TOLERANCE = 1e-4
 WORDS = ["ley", "plazo", "multa", "norma", "juez", "parte", "recurso", "derecho", "orden", "mes", "sentencia"]
 
 
@@ -94,7 +97,7 @@ def same_as_one_process(reference: Reference, folder: Path) -> None:
     assert list(whole.modules) == list(expected_adapter.modules)
     for module in whole.modules:
         for found_factor, factor in zip(whole.factors(module), expected_adapter.factors(module), strict=True):
-            assert torch.allclose(found_factor, factor, atol=TOLERANCE)
+            assert torch.allclose(found_factor, factor, atol=WEIGHT_TOLERANCE)
 
 
 def test_two_processes_give_the_losses_of_one(reference: Reference) -> None:
