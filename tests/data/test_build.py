@@ -14,13 +14,14 @@ import pytest
 from typer.testing import CliRunner
 
 from leylora.data.build import NOT_LAW_TEXT, build
-from leylora.data.conversation import Conversation
+from leylora.data.card import measure
+from leylora.data.conversation import Conversation, Message
 from leylora.data.duplicates import runs, union
 from leylora.data.mixture import Mixture
 from leylora.data.verify import CitableLaws, verify_row
 from leylora.errors import LeyloraError, UsageError
 from leylora.files import sha256_file
-from leylora.grounding.prompt import read_grounded_prompt
+from leylora.grounding.prompt import grounded_prompt, passage, read_grounded_prompt
 from leylora.laws.law import Law
 from leylora.project import ROOT
 
@@ -148,6 +149,51 @@ def test_what_was_written_loads_with_datasets(built: Path, tmp_path: Path) -> No
     assert everything["train"].features == everything["test"].features
     parquet = datasets.load_dataset("parquet", data_files=str(built / "train.parquet"), cache_dir=str(tmp_path / "c2"))
     assert parquet["train"][0]["messages"] == everything["train"][0]["messages"]
+
+
+def test_measures_are_what_a_person_would_count(laws: list[Law]) -> None:
+    law = next(one for one in laws if one.id == "huertos")
+    given = [passage(law, law["5"]), passage(law, law["1"])]
+    answers = [  # the article's own are ten of the first one's thirteen words
+        f"Mire: «pena privativa de libertad de seis meses a dos años», nada más ({law.cite('5')}).",
+        f"Quizás no ({law.cite('5')}) y tampoco así ({law.cite('1')}).",
+    ]
+    rows = [
+        Conversation(
+            id=str(place),
+            messages=[
+                *([Message(role="user", content="Hola"), Message(role="assistant", content="Diga.")] * place),
+                Message(role="user", content=grounded_prompt("¿Y qué pena tiene?", given)),
+                Message(role="assistant", content=answer),
+            ],
+            task="penalty",
+            source="law:huertos",
+            license="public-domain",
+            law_id=law.id,
+            article="5",
+            edition=law.edition,
+            articles=["huertos:5", "huertos:1"][: place + 1],
+        )
+        for place, answer in enumerate(answers)
+    ]
+    found = measure(rows, laws)
+    assert (found.rows, found.several_articles, found.several_turns, found.several_laws) == (2, 0.5, 0.5, 0)
+    assert found.own_words == round((3 + 5) / (13 + 5), 4)
+    assert (found.question_openings, found.answer_openings, found.answer_forms) == (1, 2, 2)
+    assert (found.citations_per_answer, found.turns, found.laws_per_prompt) == (1.5, 1.5, 1)
+    assert measure([], laws).rows == 0
+
+
+def test_samples_and_rules_lie_beside_the_rows(built: Path) -> None:
+    report = json.loads((built / "report.json").read_text("utf-8"))
+    rules = json.loads((built / "rules.json").read_text("utf-8"))
+    assert set(rules) == {"aguas", "obras"}
+    assert all(set(counts) == {"read", "refused"} for counts in rules.values())
+    assert "rules" not in report["law_tasks"]["train"]
+    samples = (built / "samples.md").read_text("utf-8")
+    tasks = {task for part in report["by_task"].values() for task in part}
+    assert {line[3:] for line in samples.splitlines() if line.startswith("## ")} == tasks
+    assert f"{report['measures']['own_words']:.1%}" in (built / "README.md").read_text("utf-8")
 
 
 def test_the_card_counts_what_the_files_hold(built: Path) -> None:

@@ -47,6 +47,11 @@ def lookup(laws: list[Law]) -> LawLookup:
             "En el término de tres días hábiles. La frase completa: «Contra la negativa se podrá apelar en el término de tres días hábiles, salvo que la negativa se deba a la falta de agua.» {c}.",
         ),
         (
+            "steps",
+            "3",
+            "Por partes, y cada uno con su artículo:\n1. Plazo de inscripción: en el plazo de treinta días. «El huerto se inscribirá en el plazo de treinta días contados desde la primera siembra.» {c}\n2. Recurso: en el término de tres días hábiles. «Contra la negativa se podrá apelar en el término de tres días hábiles, salvo que la negativa se deba a la falta de agua.» {c2}\n3. Siembra de maíz: en el plazo de cinco días. «La siembra de maíz se hará en el plazo de cinco días desde la primera lluvia y se anotará en el libro.» {c3}",
+        ),
+        (
             "definition",
             "2",
             "La ley lo define así: «Se entiende por huerto vecinal el terreno que un barrio cultiva en común, sin fines de lucro.» {c}.",

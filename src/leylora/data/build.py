@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from leylora.data.card import BuildReport, write_card
+from leylora.data.card import BuildReport, measure, write_card, write_samples
 from leylora.data.compose import draw
 from leylora.data.conversation import Conversation
 from leylora.data.duplicates import marks, union
@@ -65,6 +65,7 @@ def build(
     instructions, gates, skipped = _instructions(mixture, admitted, benchmark, offline, tick)
     splits = split_conversations(instructions, mixture.splits, mixture.seed)
     law_rows, law_reports = _law_rows(mixture, laws, benchmark, dry_run, tick)
+    rules = _rules(law_reports)
     fraction = mixture.instructions.fraction if mixture.instructions else None
     for name in SPLITS:
         splits[name] = _mix(law_rows[name], splits[name], fraction, mixture.seed)
@@ -91,6 +92,7 @@ def build(
         gates=gates,
         law_tasks=law_reports,
         leaks_removed=leaks,
+        measures=measure(everything, laws),
     )
     if not dry_run:
         with staged_folder(out, overwrite=overwrite) as staging:
@@ -102,6 +104,9 @@ def build(
             write_json(staging / "report.json", report.model_dump())
             tick("write", 4, 3)
             write_card(staging, report, everything)
+            if laws:
+                write_json(staging / "rules.json", rules)
+                write_samples(staging / "samples.md", everything)
         tick("write", 4, 4)
     return report
 
@@ -209,6 +214,19 @@ def _law_rows(
         report.rows = len(rows[name])
         reports[name] = report.as_json()
     return rows, reports
+
+
+def _rules(reports: dict[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, int]]]:
+    """What was read off the articles of each law, and what was refused and why: taken out of the splits' reports."""
+    found: dict[str, dict[str, Counter[str]]] = {}
+    for report in reports.values():
+        for law_id, counts in report.pop("rules").items():
+            mine = found.setdefault(law_id, {"read": Counter(), "refused": Counter()})
+            for name, counted in counts.items():
+                mine[name].update(counted)
+    return {
+        law_id: {name: dict(counted.most_common()) for name, counted in mine.items()} for law_id, mine in found.items()
+    }
 
 
 def _mix(law: list[Conversation], others: list[Conversation], fraction: float | None, seed: int) -> list[Conversation]:

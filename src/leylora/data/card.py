@@ -4,9 +4,11 @@ Takes the counts of `leylora.data.build`. Gives ``report.json`` (`BuildReport`),
 reads it, PNG files (same rows, same bytes), and the summary on the terminal.
 """
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -17,7 +19,11 @@ from rich.table import Table
 from leylora import console
 from leylora.data.conversation import Conversation
 from leylora.data.gate import GateReport
+from leylora.data.verify import WHOLE_LAW
 from leylora.files import save_figure, write_text
+from leylora.grounding.prompt import CANONICAL, read_grounded_prompt
+from leylora.laws.law import Law
+from leylora.text import fold
 
 SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"), (10**12, "n>1M")]
 HUB_LICENSES = {"apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-sa-3.0", "odc-by", "cc-by-nc-4.0"}
@@ -27,13 +33,37 @@ MOST_BARS = 24
 ROW_SHAPE = """## A row
 
 `id`, `messages` (a list of `role` and `content`), `task`, `source`, `license`, and for questions on law `law_id`,
-`article`, `edition` and `source_sha256` (empty text elsewhere). The Parquet files hold the same rows.
+`article`, `edition` and `source_sha256` (empty text elsewhere), `articles` (all that the answer rests on as
+`law_id:number`, the main one first) and `rule` (the kind of rule the answer was read off, or empty). The Parquet files
+hold the same rows.
 
 ```python
 from datasets import load_dataset
 
 rows = load_dataset("json", data_files={"train": "train.jsonl", "test": "test.jsonl"})
 ```"""
+
+
+class Measures(BaseModel):
+    """What the rows on law are like. Shares are of these rows, between 0 and 1.
+
+    ``own_words`` is of all words of the answers the share outside any run of four words that the cited articles have
+    too; citations, numbers and names are not counted. ``openings`` are first three words, ``forms`` what is left of an
+    answer without quotations, citations and numbers.
+    """
+
+    rows: int = 0
+    own_words: float = 0
+    question_openings: int = 0
+    answer_openings: int = 0
+    answer_forms: int = 0
+    largest_form: float = 0
+    several_articles: float = 0
+    several_laws: float = 0
+    several_turns: float = 0
+    laws_per_prompt: float = 0
+    citations_per_answer: float = 0
+    turns: float = 0
 
 
 class BuildReport(BaseModel):
@@ -54,6 +84,7 @@ class BuildReport(BaseModel):
     gates: dict[str, GateReport]
     law_tasks: dict[str, dict[str, Any]]
     leaks_removed: int
+    measures: Measures = Measures()
     sha256: dict[str, str] = {}
 
     def tasks(self) -> list[tuple[str, list[str]]]:
@@ -105,6 +136,102 @@ def show(report: BuildReport, folder: Path | None) -> None:
         console.out.print(f"Written: {folder}/ (train, validation, test, report.json, README.md)")
 
 
+# --- what the rows are like -------------------------------------------------------------------------------------
+
+RUN = 4  # words in a row that make a copy
+QUOTED = re.compile(r"«[^«»]*»")
+WORD_OR_NUMBER = re.compile(r"[^\W_]+")
+ONLY_WORDS = re.compile(r"[^\W\d_]+")
+
+
+def measure(rows: Iterable[Conversation], laws: Sequence[Law]) -> Measures:
+    """The measures of the rows on law, whose articles are in ``laws``."""
+    known = {(law.id, law.edition): law for law in laws}
+    others = {law.id: law for law in laws}
+    runs: dict[tuple[str, str, str], set[tuple[str, ...]]] = {}
+    forms, openings, asked = Counter[str](), set[str](), set[str]()
+    own = words = articles = abroad = dialogues = 0
+    given, cited, turns = list[int](), list[int](), list[int]()
+    for row in rows:
+        if not row.law_id:
+            continue
+        shared: set[tuple[str, ...]] = set()
+        for name in row.articles:
+            law_id, _, number = name.partition(":")
+            law = known[row.law_id, row.edition] if law_id == row.law_id else others[law_id]
+            key = (law.id, law.edition, number)
+            if key not in runs:
+                text = fold(f"{law[number].rubric or ''} {law[number].body}")
+                runs[key] = set(_runs(ONLY_WORDS.findall(text)))
+            shared |= runs[key]
+        said = WHOLE_LAW.sub(" ", CANONICAL.sub(" ", row.answer))
+        told = [fold(match[0]) for match in ONLY_WORDS.finditer(said) if not _is_name(said, match)]
+        copied = {at + step for at, run in enumerate(_runs(told)) if run in shared for step in range(RUN)}
+        own, words = own + len(told) - len(copied), words + len(told)
+
+        users = [turn.content for turn in row.messages if turn.role == "user"]
+        question, passages = read_grounded_prompt(users[-1])
+        from_laws = {one.citation.split(", ", 1)[1] for one in passages}
+        given += [len(from_laws)] if passages else []
+        abroad += len(from_laws) > 1
+        articles += len(row.articles) > 1
+        dialogues += len(users) > 1
+        turns.append(len(users))
+        cited.append(len(CANONICAL.findall(row.answer)))
+        forms[" ".join(ONLY_WORDS.findall(fold(QUOTED.sub(" ", said))))] += 1
+        openings.add(" ".join(WORD_OR_NUMBER.findall(fold(row.answer))[:3]))
+        asked.add(" ".join(WORD_OR_NUMBER.findall(fold(question))[:3]))
+    count = len(turns)
+    if not count:
+        return Measures()
+    return Measures(
+        rows=count,
+        own_words=round(own / max(1, words), 4),
+        question_openings=len(asked),
+        answer_openings=len(openings),
+        answer_forms=len(forms),
+        largest_form=round(forms.most_common(1)[0][1] / count, 4),
+        several_articles=round(articles / count, 4),
+        several_laws=round(abroad / count, 4),
+        several_turns=round(dialogues / count, 4),
+        laws_per_prompt=round(mean(given), 2) if given else 0,
+        citations_per_answer=round(mean(cited), 2),
+        turns=round(mean(turns), 2),
+    )
+
+
+def _runs(words: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(words[at : at + RUN]) for at in range(len(words) - RUN + 1)]
+
+
+def _is_name(text: str, match: re.Match[str]) -> bool:
+    """Whether a word has a capital though no sentence begins with it."""
+    before = text[: match.start()].rstrip(' «"“(¿¡')
+    return match[0][0].isupper() and bool(before) and before[-1] not in ".:?!\n"
+
+
+def write_samples(path: Path, rows: Iterable[Conversation], count: int = 10) -> None:
+    """``count`` rows of each task, to be read by people: question, given articles by citation, answer."""
+    found: dict[str, list[Conversation]] = defaultdict(list)
+    for row in rows:
+        if len(found[row.task]) < count:
+            found[row.task].append(row)
+    parts = [f"# {count} rows of each task"]
+    for task, chosen in sorted(found.items()):
+        parts.append(f"## {task}")
+        for row in chosen:
+            lines = [f"`{row.id}`"]
+            for turn in row.messages:
+                if turn.role == "user":
+                    question, passages = read_grounded_prompt(turn.content)
+                    lines.append(f"**{question}**")
+                    lines += [f"*Given: {'; '.join(one.citation for one in passages)}*"] if passages else []
+                elif turn.role == "assistant":
+                    lines.append(turn.content)
+            parts.append("\n\n".join(lines))
+    write_text(path, "\n\n".join(parts) + "\n")
+
+
 # --- the data card ----------------------------------------------------------------------------------------------
 
 
@@ -130,7 +257,7 @@ def write_card(folder: Path, report: BuildReport, rows: Sequence[Conversation]) 
     parts.append(f"## Rows\n\n{_table(['task'], list(report.rows), task_lines)}")
     parts += [f"{share} Seed {report.seed}; the same mixture gives the same bytes.", ROW_SHAPE]
     if report.laws:
-        parts.append(_laws(report))
+        parts += [_laws(report), _measured(report)]
     if report.gates or report.left_out():
         parts.append(_sources(report))
     lines = [(where, why, f"{count:,}") for where, why, count in dropped]
@@ -141,8 +268,9 @@ def write_card(folder: Path, report: BuildReport, rows: Sequence[Conversation]) 
     if report.laws:
         parts.append(
             "This is no legal advice. Laws change: every answer holds for the edition it names and for no other. "
-            "The questions follow fixed wordings, and answers quote; a model trained on them learns to answer from an "
-            "article it is given, to cite it, and to say when it is not there. It does not learn the law by heart."
+            "Most questions follow fixed wordings and the answers support themselves with quotations; a model trained "
+            "on them learns to answer from the articles it is given, to cite each, and to say when they do not answer. "
+            "It does not learn the law by heart. No jurist has reviewed the rows."
         )
     parts.append("Built with leylora (`scripts/build_dataset.py`).")
     write_text(folder / "README.md", "\n\n".join(parts) + "\n")
@@ -182,6 +310,28 @@ def _laws(report: BuildReport) -> str:
         "## Laws\n\n" + "\n".join(lines) + "\n\nOnly the text of the articles in force is used, without the notes and "
         "concordances of publishers. Every answer was checked against the article it cites; articles are split before "
         "any question is made."
+    )
+
+
+def _measured(report: BuildReport) -> str:
+    found = report.measures
+    lines = [
+        ("rows on law", f"{found.rows:,}"),
+        ("words of the answers outside any four in a row that the cited articles have too", f"{found.own_words:.1%}"),
+        ("different first three words of questions", f"{found.question_openings:,}"),
+        ("different first three words of answers", f"{found.answer_openings:,}"),
+        ("different answers without their quotations, citations and numbers", f"{found.answer_forms:,}"),
+        ("rows with the commonest of these", f"{found.largest_form:.1%}"),
+        ("rows that rest on two articles or more", f"{found.several_articles:.1%}"),
+        ("rows with articles of two laws or more in the prompt", f"{found.several_laws:.1%}"),
+        ("rows of two turns or more", f"{found.several_turns:.1%}"),
+        ("laws in a prompt that has articles, mean", f"{found.laws_per_prompt:.2f}"),
+        ("citations in an answer, mean", f"{found.citations_per_answer:.2f}"),
+        ("turns, mean", f"{found.turns:.2f}"),
+    ]
+    return (
+        f"## What the questions on law are like\n\n{_table(['measure'], ['figure'], lines)}\n\nTen rows of each task "
+        "to read: `samples.md`. What was read off each law's articles, and what was not and why: `rules.json`."
     )
 
 

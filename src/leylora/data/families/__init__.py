@@ -22,6 +22,7 @@ FAMILIES: dict[str, Callable[[Law, Article, LawLookup], Iterator[LawItem]]] = {
     "partial": penal.partial,
     "order": orders.order,
     "term": orders.term,
+    "steps": orders.steps,
     "definition": orders.definition,
     "list": orders.listing,
     "exception": orders.exception,

@@ -135,13 +135,13 @@ TWO_MATTERS = (
     "{words} y tambien {second}, que articulos son",
 )
 TWO_MATTERS_SAID = (
-    "Van por separado. Sobre lo primero: «{q}» {c}. Sobre lo segundo: «{q2}» {c2}.",
-    "A la primera pregunta responde este artículo: «{q}» {c}. A la segunda, este otro: «{q2}» {c2}.",
-    "Son dos artículos. El primero dice: «{q}» {c}. El segundo: «{q2}» {c2}.",
-    "Empiezo por lo primero que pregunta: «{q}» {c}. En cuanto a lo otro: «{q2}» {c2}.",
-    "Para una cosa y para la otra hay norma expresa. La una: «{q}» {c}. La otra: «{q2}» {c2}.",
-    "Respondo por partes. Uno: «{q}» {c}. Dos: «{q2}» {c2}. Si algo no calza con su caso, cuénteme más.",
-    "Lo primero se rige por esto: «{q}» {c}. Lo segundo, por esto: «{q2}» {c2}.",
+    "Van por separado, porque cada cosa tiene su artículo. Sobre lo primero: «{q}» {c}. Sobre lo segundo: «{q2}» {c2}.",
+    "A la primera pregunta responde el artículo {number}: «{q}» {c}. A la segunda, el artículo {number2}{abroad}: «{q2}» {c2}.",
+    "Son dos artículos distintos. El que le sirve para lo primero dice: «{q}» {c}. El que necesita para lo otro: «{q2}» {c2}.",
+    "Empiezo por lo primero que pregunta, que está en el artículo {number}: «{q}» {c}. En cuanto a lo otro, lea el artículo {number2}{abroad}: «{q2}» {c2}.",
+    "Para una cosa y para la otra hay norma expresa. La una está en el artículo {number}: «{q}» {c}. La otra, en el artículo {number2}{abroad}: «{q2}» {c2}.",
+    "Respondo por partes. Uno: «{q}» {c}. Dos: «{q2}» {c2}. Si algo no calza con su caso, cuénteme más y lo vemos.",
+    "Lo primero se rige por el artículo {number}, con estas palabras: «{q}» {c}. Lo segundo, por el artículo {number2}{abroad}: «{q2}» {c2}.",
 )
 
 
@@ -157,10 +157,12 @@ def two_matters(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawIt
         second, also = _called(*one, lookup, chance)
         if also and not set(concepts(second)) <= set(concepts(phrase)):
             slots = {"words": phrase, "Words": upper_first(phrase), "second": second}
-            answers = said(TWO_MATTERS_SAID, q=one_line(quote), q2=one_line(also))
+            abroad_in = f" {of_law(one[0], one[0].name)}" if one[0].id != law.id else ""
+            values = {"number": spelled(article.number), "number2": spelled(one[1].number), "abroad": abroad_in}
+            answers = said(TWO_MATTERS_SAID, q=one_line(quote), q2=one_line(also), **values)
             yield LawItem("two-matters", "grounded", article, TWO_MATTERS, answers, slots, others=(one,), facts=True)
             found += 1
-        if found == 2 or (found and chance.random() < 0.6):
+        if found == 2 or (found and chance.random() < 0.15):
             return
 
 

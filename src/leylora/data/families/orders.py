@@ -164,6 +164,48 @@ def term(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
             )
 
 
+STEPS = (
+    "¿Qué plazos y términos hay en «{section}» {of_law}?",
+    "Llevo un trámite de «{section}». Dígame los tiempos, paso a paso.",
+    "Hágame un calendario con los plazos de «{section}» {of_law}.",
+    "En «{section}», ¿cuánto tiempo hay para cada cosa?",
+    "Tengo que controlar los términos de «{section}» en la oficina. ¿Cuáles son?",
+    "¿Qué tiempos debo cuidar en «{section}»? Por partes, por favor.",
+)
+STEPS_SAID = (
+    "Estos son los tiempos que constan en los artículos que tengo:\n{list}",
+    "Por partes, y cada uno con su artículo:\n{list}",
+    "Para el calendario, tome nota:\n{list}\nNo confunda plazo con término al contarlos.",
+    "Cada cosa tiene su tiempo:\n{list}\nAntes de contar, fíjese en si la ley dice plazo o término.",
+)
+
+
+def steps(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
+    """The periods of a procedure: two or three articles of one division that each set one, in the order of the law."""
+    name = next((one.name for one in reversed(article.path) if one.name), "")
+    under = lookup.mates(law, article) if name else []
+    timed = [one for one in under if len(lookup.rules(one).terms) == 1]
+    chosen = [one for one in timed if len(one_line(lookup.rules(one).text(lookup.rules(one).terms[0].sentence))) <= 300]
+    place = next((at for at, one in enumerate(chosen) if one.number == article.number), None)
+    if place is None or place % 3 or len(chosen) - place < 2:
+        return
+    lines = []
+    for at, one in enumerate(chosen[place : place + 3]):
+        rules = lookup.rules(one)
+        period, quote = (one_line(rules.text(span)) for span in (rules.terms[0].period, rules.terms[0].sentence))
+        about = f"{one.rubric}: " if lookup.title(law, one) else ""
+        mark = "{c}" if at == 0 else f"{{c{at + 1}}}"
+        told = lower_first(period) if about else upper_first(period)
+        lines.append(f"{at + 1}. {about}{told}. «{quote}» {mark}")
+    name = lower_first(name.capitalize()) if name.isupper() else lower_first(name)
+    others = tuple((law, one) for one in chosen[place + 1 : place + 3])
+    answers = said(STEPS_SAID, list="\n".join(lines))
+    for _ in range(2):
+        yield LawItem(
+            "steps", "grounded", article, STEPS, answers, {"section": name}, others=others, rule="term", facts=True
+        )
+
+
 # --- what a thing is --------------------------------------------------------------------------------------------
 
 DEFINITION = (
