@@ -59,7 +59,7 @@ def lookup(laws: list[Law]) -> LawLookup:
         (
             "list",
             "7",
-            "El artículo enumera tres:\n1. «Cuidar el agua y las acequias»\n2. «Devolver las herramientas limpias»\n3. «Guardar semillas para la siguiente siembra»\n{c}",
+            "El artículo dice «Son obligaciones de quienes cultivan:» y enumera tres:\n1. «Cuidar el agua y las acequias»\n2. «Devolver las herramientas limpias»\n3. «Guardar semillas para la siguiente siembra»\n{c}",
         ),
         (
             "exception",

@@ -25,13 +25,14 @@ _COUNT = rf"(?:\d[\d.,]*|{_WORD}(?:\s+y\s+{_WORD})?(?:\s+(?:mil|cient[oa]s?|{_WO
 _TIME = r"(?:años?|mes(?:es)?|semanas?|días?|horas?)(?:\s+(?:hábiles|laborables|plazo|término))?"
 _WAGE = r"(?:salarios?\s+básicos?\s+unificados?|remuneraci(?:ón|ones)\s+básicas?(?:\s+mínimas?)?\s+unificadas?)"
 PRISON = re.compile(
-    rf"(?:una\s+)?pena\s+privativa\s+de\s+(?:la\s+)?libertad\s+"
+    rf"(?:una\s+)?pena\s+privativa\s+(?:de\s+(?:la\s+)?libertad\s+)?"
     rf"(?P<time>(?:de|por)\s+{_COUNT}\s+a\s+{_COUNT}\s+(?:años?|mes(?:es)?|días?)|de\s+{_COUNT}\s+(?:años?|mes(?:es)?|días?)\s+a\s+{_COUNT}\s+(?:años?|mes(?:es)?|días?)"
     rf"|(?:de\s+)?hasta\s+{_COUNT}\s+(?:años?|mes(?:es)?|días?)|de\s+{_COUNT}\s+(?:años?|mes(?:es)?|días?))",
     re.IGNORECASE,
 )
 FINE = re.compile(
-    rf"multa\s+(?P<amount>de\s+(?:hasta\s+)?(?:{_COUNT}\s+(?:a|hasta)\s+)?{_COUNT}\s+(?:{_WAGE}|dólares)(?:\s+del\s+trabajador\s+en\s+general)?)",
+    rf"multa\s+(?P<amount>de\s+(?:hasta\s+)?(?:{_COUNT}\s+(?:a|hasta)\s+)?{_COUNT}\s+(?:(?:{_WAGE}|dólares)(?:\s+del\s+trabajador\s+en\s+general)?"
+    r"|veces\s+(?:el|la)\s+[^,;.]{5,90}))",
     re.IGNORECASE,
 )
 PUNISHED = re.compile(
@@ -41,11 +42,29 @@ PUNISHED = re.compile(
     re.DOTALL,
 )
 PENAL = re.compile(
-    r"\b(?:pena|penas|sancionad[oa]s?|sancionar\w*|reprimid[oa]s?|castigad[oa]s?|multa|comiso|inhabilitaci\w+|prisión|"
+    r"\b(?:pena|penas|sancionad[oa]s?|sancionar\w*|reprimid[oa]s?|castigad[oa]s?|multa|comiso|inhabilita(?:ci|d)\w+|prisión|"
     r"suspensión|extinción|clausura|trabajo\s+comunitario)\b",
     re.IGNORECASE,
 )
-LEGAL_PERSON = re.compile(r"\bpersonas?\s+jurídicas?\b", re.IGNORECASE)
+LEGAL_PERSON = re.compile(
+    r"\bresponsabilidad(?:\s+penal)?\s+de\s+(?:(?:las?|una)\s+)?personas?\s+jurídicas?\b", re.IGNORECASE
+)
+SAVED = re.compile(r",?\s+sin\s+perjuicio\s+de\b.*$", re.DOTALL)
+# Who can act: "la aceptación puede ser expresa" sorts things, it allows nobody anything.
+ACTOR = re.compile(
+    r"^(?:las?\s+o\s+l?[oe]s?l?\s+)?(?:personas?|partes?|emplead\w+|juez\w*|juec\w+|juzgador\w*|cónyuges?|acreedor\w*|dueñ[oa]s?|deudor\w*|"
+    r"fiador\w*|cofiador\w*|testador\w*|tutor\w*|curador\w*|guardador\w*|mandatari[oa]s?|mandantes?|trabajador\w*|empresas?|huelguistas?|asambleas?|"
+    r"president[ae]s?|vicepresident[ae]s?|hij[oa]s?|padres?|madres?|corporaciones|asignatari[oa]s?|albaceas?|hereder[oa]s?|arrendatari[oa]s?|arrendador\w*|"
+    r"contratantes?|contrayentes?|comodatari[oa]s?|comodantes?|tribunal\w*|víctimas?|partidos?|autoridad\w*|comercializadoras?|herman[oa]s?|viud[oa]s?|"
+    r"administrador\w*|convivientes?|menor(?:es)?|adult[oa]s?|padrastros?|madrastras?|fideicomisari[oa]s?|constituyentes?|usufructuari[oa]s?|"
+    r"propietari[oa]s?|ascendientes?|descendientes?|donantes?|donatari[oa]s?|organismos?|procurador\w*|vendedor\w*|comprador\w*|soci[oa]s?|"
+    r"ministeri[oa]s?|ministr[oa]s?|artesan[oa]s?|guardi\w+|aprendices|maestr[oa]s?|organizaciones|directivas?|comités?|jefes?|registrador\w*|directori[oa]s?|"
+    r"movimientos|fuerzas|servidor\w*|centros|función|estado|ciudadan[oa]s?|miembros?|defensor\w*|peticionari[oa]s?|salas?|pleno|infractor\w*|"
+    r"corte|consejo|fiscal\w*|fiscalía|inspector\w*|conductor\w*|policía|médic[oa]s?|instituciones|entidad\w*|municip\w+|gobiernos?|notari[oa]s?|"
+    r"extranjer[oa]s?|mujer(?:es)?|niñ[oa]s?|adolescentes|pasajer[oa]s?|peatones|ciclistas|operador\w*|contratistas?|abogad[oa]s?|"
+    r"demandantes?|demandad[oa]s?|acusad\w+|procesad[oa]s?|acusador\w*|perit[oa]s?|testigos?|depositari[oa]s?|poseedor\w*|prestamistas?|asociaciones|sindicatos?)\b",
+    re.IGNORECASE,
+)
 TERM = re.compile(
     rf"(?:(?:en|dentro\s+de(?:l)?|por|al|con)\s+)?(?:(?:un|el|los|las)\s+)?(?P<kind>plazo|término)\s+"
     rf"(?:máximo\s+|mínimo\s+|no\s+mayor\s+|improrrogable\s+|perentorio\s+)?(?:será\s+|es\s+)?(?:de|a)\s+(?:hasta\s+)?"
@@ -70,6 +89,11 @@ LEANS = re.compile(  # a sentence that only the one before explains
     r"Con\s+tal|De\s+(?:no|lo\s+contrario|igual)|En\s+caso\s+contrario|Caso\s+contrario|Cuando\s+(?:lo|la|los|las)\b|Se\s+exceptúa\w*|Exceptúa\w*)\b",
     re.IGNORECASE,
 )
+EXCEPT_PART = re.compile(r"(?:salvo|excepto|menos)\s+(?:en\s+)?(?:la|el|los|las)\s+de(?:l)?\b", re.IGNORECASE)
+RULE_AFTER = re.compile(
+    r",\s+(?!(?:y|o|e|ni|que|de|del|en|por|con|a|como|según|para|cuando|si)\b)[^,]*\b\w+(?:rá|rán)\b"
+)
+ITEM_INSIDE = re.compile(r"[;,]\s*(?:[yeo],?\s*)?\d{1,2}\.\s")
 ITEM_MARK = re.compile(r"^(?:\d{1,3}|[a-zñ]{1,2})[.)º°ª]-?\s*")
 NO_TERM = re.compile(r"otr[ao]|en|no|si|cuando|también|est[ea]|est[oa]s|lo|que|tod[ao]|quien|se|s[oó]lo", re.IGNORECASE)
 GENUS = re.compile(  # what a definition in the strict sense opens with after "es"
@@ -238,7 +262,8 @@ def _offences(body: str, spans: list[Span], whole: list[Span], refused: Counter[
         return
     at = spans[0][0]
     prison = fine = None
-    text, start = match["consequence"], at + match.start("consequence")
+    # What the penalty does not prejudice is none of it; a condition on it ("si ...") is.
+    text, start = SAVED.sub("", match["consequence"]), at + match.start("consequence")
     first = PRISON.match(text)
     rest = text[first.end() :] if first else text
     second = FINE.match(rest.removeprefix(" y ").removeprefix(" y una ")) if rest else None
@@ -261,7 +286,7 @@ def _offences(body: str, spans: list[Span], whole: list[Span], refused: Counter[
         spans[0],
         (at + who[0], at + who[1]),
         (at + conduct[0], at + conduct[1]),
-        (start, at + match.end("consequence")),
+        (start, start + len(text)),
         prison,
         fine,
         others,
@@ -292,6 +317,9 @@ def _orders(body: str, whole: list[Span], refused: Counter[str]) -> Iterator[Ord
         if not who or len(who) > 90 or "," in who or not re.match(r"(?:El|La|Los|Las|Todo|Toda|Cualquier\w*)\s", who):
             refused["order: nobody named"] += 1
             continue
+        if not ACTOR.match(who.split(maxsplit=1)[1]) or re.match(r"(?:no\s+)?ser\s", what):
+            refused["order: of a thing, or done to it"] += 1
+            continue
         if not MODAL.match(verb) or not INFINITIVE.match(what) or len(what) > LONGEST_CORE or re.search(r"[;:]", what):
             refused["order: no short act"] += 1
             continue
@@ -302,7 +330,7 @@ def _orders(body: str, whole: list[Span], refused: Counter[str]) -> Iterator[Ord
             _shifted(clause.who or (0, 0), at),
             _shifted(clause.verb, at),
             _shifted(clause.what, at),
-            bool(clause.conditions),
+            bool(clause.conditions) or " habiendo " in what,
         )
 
 
@@ -355,11 +383,14 @@ def _exemptions(body: str, whole: list[Span], refused: Counter[str]) -> Iterator
         if not found:
             continue
         despite = kinds[found[0]] is ConditionKind.DESPITE
+        found[0] = (found[0][0], found[0][0] + len(of(sentence, found[0]).split(";")[0]))
         words = of(sentence, found[0])
         if len(found) > 1 or len(sentence) > LONGEST_RULE or not says_one_thing(sentence):
             refused["exception: not to be understood alone"] += 1
         elif re.search(r"\ba\s+salvo\b", sentence) or len(words) < 15 or found[0][0] == 0:
             refused["exception: none, or it comes first"] += 1
+        elif not despite and (EXCEPT_PART.match(words) or RULE_AFTER.search(words)):
+            refused["exception: of a part of the rule, or followed by it"] += 1
         elif despite and not words.lower().startswith("sin perjuicio"):
             refused["exception: a concession"] += 1
         else:
@@ -380,6 +411,8 @@ def _listings(article: Article, refused: Counter[str]) -> Iterator[Listing]:
         refused["list: lists in the list"] += 1
     elif article.struck:
         refused["list: struck words"] += 1
+    elif any(ITEM_INSIDE.search(text) for _, text in items):
+        refused["list: two items printed as one"] += 1
     elif any(len(text) < 4 for _, text in items):
         refused["list: an empty item"] += 1
     else:

@@ -35,7 +35,7 @@ TODAY_AFTER = (
 TODAY_SAID = (
     "No puedo confirmarlo: el texto que tengo es {day}. En esa edición dice «{q}» {c}. Verifique reformas posteriores en el Registro Oficial.",
     "Eso no lo sé, porque las reformas posteriores no constan aquí. Mi edición es {day}: «{q}» {c}.",
-    "Solo hasta donde llega mi edición, que es {day}: «{q}» {c}. Para hoy, revise el Registro Oficial o la Asamblea.",
+    "No lo sé más allá de mi edición, que es {day}: «{q}» {c}. Para hoy, revise el Registro Oficial o la Asamblea.",
     "No puedo asegurarlo. Tengo la edición {day}, que dice «{q}» {c}.",
     "Desde aquí no se sabe. Lo que leo es la edición {day}, y dice «{q}» {c}. Pida el texto actualizado.",
 )

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from random import Random
 
 from leylora.data.compose import Kind, LawItem, LawLookup, lower_first, of_law, spelled, the_law
-from leylora.data.families.wording import LONGEST_QUOTE, counted, is_part, quotable, said, upper_first
+from leylora.data.families.wording import LONGEST_QUOTE, MORE, counted, is_part, quotable, said, upper_first
+from leylora.grounding.clauses import of, sentences
 from leylora.grounding.prompt import REWRITE
 from leylora.grounding.wording import concepts
 from leylora.laws.law import Article, Law
@@ -31,11 +32,6 @@ TOPIC_SAID = (
     "En pocas palabras, lo que importa está en esta frase: «{q}» {c}.{more}",
     "La ley lo trata así: «{q}» {c}.{more} Si su caso tiene algo especial, cuéntemelo.",
     "Esto es lo que dispone: «{q}» {c}.{more}",
-)
-MORE = (
-    " El artículo dice más; esto es una parte.",
-    " Es solo una parte del artículo, que sigue.",
-    " Para el resto, lea el artículo completo.",
 )
 
 
@@ -90,7 +86,7 @@ FIND_SHORT_SAID = (
     "Es el artículo {number} {of_law} {c}. En un escrito ponga también la edición, como aquí.",
     "Lo que acabo de citar es el artículo {number} {of_law}{titled} {c}.",
     "Artículo {number} {of_law} {c}; así, completo, puede citarlo.",
-    "Del artículo {number}{titled}, {in_law} {c}. No lo cite sin abrir antes el texto.",
+    "Está en el artículo {number}{titled}, {in_law} {c}. No lo cite sin abrir antes el texto.",
 )
 FIND = (
     "¿Qué artículo {of_law} dice esto: «{words}…»?",
@@ -98,6 +94,9 @@ FIND = (
     "En un alegato leí «{words}…», sin cita. ¿De dónde sale?",
     "¿Dónde está escrito «{words}…»?",
 )
+
+
+ASKING = re.compile(r"(?:cu[aá]l|cu[aá]n|d[oó]nde|qu[eé]|qui[eé]n|c[oó]mo|por\s+qu[eé])", re.IGNORECASE)
 
 
 def everyday(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
@@ -112,7 +111,9 @@ def everyday(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]
         quote = quotable(article, phrase)
         if quote and _is_about(article, quote, phrase):
             more = chance.choice(MORE) if is_part(article, quote) else ""
-            answers = said(EVERYDAY_SAID, **values, q=one_line(quote), more=more)
+            # "Sí, la ley lo prevé" answers no question of when, where or how much.
+            wordings = tuple(one for one in EVERYDAY_SAID if not (one.startswith("Sí") and ASKING.match(phrase)))
+            answers = said(wordings, **values, q=one_line(quote), more=more)
             slots = {"words": phrase, "Words": upper_first(phrase)}
             yield LawItem("everyday", "grounded", article, EVERYDAY, answers, slots, facts=True)
     quote = quotable(article)
@@ -135,13 +136,13 @@ TWO_MATTERS = (
     "{words} y tambien {second}, que articulos son",
 )
 TWO_MATTERS_SAID = (
-    "Van por separado, porque cada cosa tiene su artículo. Sobre lo primero: «{q}» {c}. Sobre lo segundo: «{q2}» {c2}.",
-    "A la primera pregunta responde el artículo {number}: «{q}» {c}. A la segunda, el artículo {number2}{abroad}: «{q2}» {c2}.",
-    "Son dos artículos distintos. El que le sirve para lo primero dice: «{q}» {c}. El que necesita para lo otro: «{q2}» {c2}.",
-    "Empiezo por lo primero que pregunta, que está en el artículo {number}: «{q}» {c}. En cuanto a lo otro, lea el artículo {number2}{abroad}: «{q2}» {c2}.",
-    "Para una cosa y para la otra hay norma expresa. La una está en el artículo {number}: «{q}» {c}. La otra, en el artículo {number2}{abroad}: «{q2}» {c2}.",
-    "Respondo por partes. Uno: «{q}» {c}. Dos: «{q2}» {c2}. Si algo no calza con su caso, cuénteme más y lo vemos.",
-    "Lo primero se rige por el artículo {number}, con estas palabras: «{q}» {c}. Lo segundo, por el artículo {number2}{abroad}: «{q2}» {c2}.",
+    "Van por separado, porque cada cosa tiene su artículo. Sobre lo primero: «{q}» {c}. Sobre lo segundo: «{q2}» {c2}.{more}",
+    "A la primera pregunta responde el artículo {number}: «{q}» {c}. A la segunda, el artículo {number2}{abroad}: «{q2}» {c2}.{more}",
+    "Son dos artículos distintos. El que le sirve para lo primero dice: «{q}» {c}. El que necesita para lo otro: «{q2}» {c2}.{more}",
+    "Empiezo por lo primero que pregunta, que está en el artículo {number}: «{q}» {c}. En cuanto a lo otro, lea el artículo {number2}{abroad}: «{q2}» {c2}.{more}",
+    "Para una cosa y para la otra hay norma expresa. La una está en el artículo {number}: «{q}» {c}. La otra, en el artículo {number2}{abroad}: «{q2}» {c2}.{more}",
+    "Respondo por partes. Uno: «{q}» {c}. Dos: «{q2}» {c2}.{more} Si algo no calza con su caso, cuénteme más y lo vemos.",
+    "Lo primero se rige por el artículo {number}, con estas palabras: «{q}» {c}. Lo segundo, por el artículo {number2}{abroad}: «{q2}» {c2}.{more}",
 )
 
 
@@ -159,6 +160,8 @@ def two_matters(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawIt
             slots = {"words": phrase, "Words": upper_first(phrase), "second": second}
             abroad_in = f" {of_law(one[0], one[0].name)}" if one[0].id != law.id else ""
             values = {"number": spelled(article.number), "number2": spelled(one[1].number), "abroad": abroad_in}
+            part = is_part(article, quote) or is_part(one[1], also)
+            values["more"] = " De lo que no es breve cito solo la parte que le sirve." if part else ""
             answers = said(TWO_MATTERS_SAID, q=one_line(quote), q2=one_line(also), **values)
             yield LawItem("two-matters", "grounded", article, TWO_MATTERS, answers, slots, others=(one,), facts=True)
             found += 1
@@ -184,8 +187,14 @@ def _phrases(law: Law, article: Article, lookup: LawLookup) -> list[str]:
 
 
 def _is_about(article: Article, quote: str, phrase: str) -> bool:
-    """Whether what is quoted has a word of the phrase, so that it is seen to answer it."""
-    return bool(set(concepts(phrase)) & set(concepts(f"{article.rubric or ''} {quote}")))
+    """Whether what is quoted answers the phrase: it has a word of it, and no sentence that is left out has more."""
+    wanted = set(concepts(phrase))
+    shared = len(wanted & set(concepts(quote)))
+    left_out = (of(article.body, span) for span in sentences(article.body))
+    most = max(
+        (len(wanted & set(concepts(one))) for one in left_out if one_line(one) not in one_line(quote)), default=0
+    )
+    return shared >= most and bool(shared or wanted & set(concepts(article.rubric or "")))
 
 
 def rewrite(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
@@ -199,7 +208,7 @@ def rewrite(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
         parts.append(
             lower_first(
                 re.sub(
-                    r"(?:\s+(?:de|del|la|el|los|las|en|a|al|por|que|y|o|con|su|sus|se|un|una|lo))+\s*$",
+                    r"(?:\s+(?:de|del|la|el|los|las|en|a|al|por|que|y|o|con|su|sus|se|un|una|lo|no|es|son|será|serán|ha|han|haya|tendrá\w*|podrá\w*|deberá\w*|sin))+\s*$",
                     "",
                     opening[0].strip(),
                 )
@@ -208,7 +217,7 @@ def rewrite(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
             else ""
         )
     words = "; ".join(dict.fromkeys(part for part in parts if part))
-    if len(words.split()) < 3:
+    if len(words.split()) < 3 or (not parts[0] and not (parts[2:] and parts[2])):
         return
     for phrase in _phrases(law, article, lookup)[:1]:
         slots = {"words": phrase}
@@ -259,7 +268,7 @@ SECTION_PART_SAID = (
     "Empiece por estos {n} artículos:\n{list}",
     "De lo que tengo aquí, lea primero estos {n}:\n{list}\nHay más artículos bajo ese título.",
     "Le propongo {n} para comenzar:\n{list}\nDespués siga con los demás del mismo título.",
-    "Por estos {n}, y luego los que siguen:\n{list}",
+    "De ese título, comience con estos {n} y siga después con el resto:\n{list}",
 )
 SECTION_SAID = (
     "Lo esencial está en {n} artículos:\n{list}",

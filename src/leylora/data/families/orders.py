@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator
 
 from leylora.data.compose import LawItem, LawLookup, lower_first
-from leylora.data.families.wording import LONGEST_QUOTE, counted, said, upper_first
+from leylora.data.families.wording import LONGEST_QUOTE, MORE, counted, is_part, said, upper_first
 from leylora.grounding.clauses import Modality
+from leylora.grounding.wording import concepts
 from leylora.laws.law import Article, Law
 from leylora.rules.read import Definition, Rules
 from leylora.text import one_line
@@ -22,48 +23,48 @@ MAY_ASKED = (
     "Me dicen que {who} {can} {what}. ¿Es verdad?",
 )
 MUST_ASKED = (
-    "¿{Must} {who} {what}?",
+    "¿Es un deber de {who} {what}?",
     "¿Es obligatorio para {who} {what}?",
     "Quiero saber si {who} {must} {what}.",
-    "Según {the_law}, ¿{must} {who} {what}?",
+    "Según {the_law}, ¿es verdad que {who} {must} {what}?",
     "¿Es cierto que {who} {must} {what}?",
     "¿Queda obligado alguien si {who} no cumple con {what}? O sea, ¿es un deber?",
 )
 MAY_SAID = (
-    "Sí, la ley lo permite: «{q}» {c}.",
-    "Sí. Es una facultad, así que queda a su decisión: «{q}» {c}.",
-    "Puede hacerlo, en los términos del artículo: «{q}» {c}.",
-    "Sí, se lo permite expresamente. El texto: «{q}» {c}.",
-    "Es verdad; lo dice así: «{q}» {c}.",
+    "Sí, la ley lo permite: «{q}» {c}.{more}",
+    "Sí. Es una facultad, así que queda a su decisión: «{q}» {c}.{more}",
+    "Puede hacerlo, en los términos del artículo: «{q}» {c}.{more}",
+    "Sí, se lo permite expresamente. El texto: «{q}» {c}.{more}",
+    "Es verdad; lo dice así: «{q}» {c}.{more}",
 )
 MAY_IF_SAID = (
-    "Sí, pero como lo fija el artículo y no de otra manera: «{q}» {c}.",
-    "Sí, con lo que la misma frase exige: «{q}» {c}.",
-    "Depende de que se cumpla lo que dice el texto completo: «{q}» {c}.",
-    "En principio sí; fíjese en las condiciones: «{q}» {c}.",
+    "Sí, pero como lo fija el artículo y no de otra manera: «{q}» {c}.{more}",
+    "Sí, con lo que la misma frase exige: «{q}» {c}.{more}",
+    "La ley lo permite, en estos términos: «{q}» {c}.{more}",
+    "En principio sí; fíjese en las condiciones: «{q}» {c}.{more}",
 )
 NOT_A_DUTY_SAID = (
-    "No. El artículo dice «{verb}», y eso es un permiso, no un deber: «{q}» {c}.",
-    "No está en la obligación: la ley le da una facultad. «{q}» {c}",
-    "Obligatorio no es. La palabra de la ley es «{verb}»: «{q}» {c}.",
+    "No. El artículo dice «{verb}», y eso es un permiso, no un deber: «{q}» {c}.{more}",
+    "No está en la obligación: la ley le da una facultad. «{q}» {c}{more}",
+    "Obligatorio no es. La palabra de la ley es «{verb}»: «{q}» {c}.{more}",
 )
 MUST_SAID = (
-    "Sí, es obligatorio: «{q}» {c}.",
-    "Sí. Es un deber y no una opción: «{q}» {c}.",
-    "Así lo manda la ley, sin dejarlo a su voluntad: «{q}» {c}.",
-    "Correcto, tiene ese deber. Lo dice así: «{q}» {c}.",
-    "Sí, porque el artículo lo ordena: «{q}» {c}.",
+    "Sí, es obligatorio: «{q}» {c}.{more}",
+    "Sí. Es un deber y no una opción: «{q}» {c}.{more}",
+    "Así lo manda la ley, sin dejarlo a su voluntad: «{q}» {c}.{more}",
+    "Correcto, tiene ese deber. Lo dice así: «{q}» {c}.{more}",
+    "Sí, porque el artículo lo ordena: «{q}» {c}.{more}",
 )
 MUST_IF_SAID = (
-    "Sí, en los términos del artículo: «{q}» {c}.",
-    "Es un deber, con lo que la misma frase precisa: «{q}» {c}.",
-    "Sí, aunque lea la frase entera para ver cuándo y cómo: «{q}» {c}.",
+    "Sí, en los términos del artículo: «{q}» {c}.{more}",
+    "Es un deber, con lo que la misma frase precisa: «{q}» {c}.{more}",
+    "Sí, aunque lea la frase entera para ver cuándo y cómo: «{q}» {c}.{more}",
 )
 MUST_NOT_SAID = (
-    "No, la ley lo prohíbe: «{q}» {c}.",
-    "No puede. Lo dice el artículo: «{q}» {c}.",
-    "No. Está vedado con estas palabras: «{q}» {c}.",
-    "Es falso; el texto dice lo contrario: «{q}» {c}.",
+    "No, la ley lo prohíbe: «{q}» {c}.{more}",
+    "No puede. Lo dice el artículo: «{q}» {c}.{more}",
+    "No. Está vedado con estas palabras: «{q}» {c}.{more}",
+    "Es falso; el texto dice lo contrario: «{q}» {c}.{more}",
 )
 
 
@@ -80,7 +81,9 @@ def order(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
         many = who.startswith(("los ", "las "))
         can, must = ("pueden", "tienen que") if many else ("puede", "tiene que")
         slots = {"who": who, "what": what, "can": can, "Can": upper_first(can), "must": must, "Must": upper_first(must)}
-        given = {"q": quote, "verb": verb.lower()}
+        chance = lookup.random(law.id, article.number, "order")
+        more = chance.choice(MORE) if is_part(article, quote) else ""
+        given = {"q": quote, "verb": verb.lower(), "more": more}
         match one.modality:
             case Modality.MAY:
                 answers = said(MAY_IF_SAID if one.conditional else MAY_SAID, **given)
@@ -116,7 +119,7 @@ TERM_BY_TOPIC = (
     "¿Qué plazo o término hay en «{topic}» según {the_law}?",
     "¿Cuánto tiempo prevé {the_law} para «{topic}»?",
     "Sobre «{topic}», ¿cuál es el plazo en {the_law}?",
-    "¿En cuánto tiempo se resuelve lo de «{topic}»?",
+    "¿La ley fija algún tiempo en lo de «{topic}»?",
     "Dime qué plazo se aplica en «{topic}».",
     "Llevo un trámite de «{topic}». ¿Qué plazo me corre?",
 )
@@ -130,10 +133,10 @@ TERM_AFTER = (
 TERM_SAID = (
     "{Period}. La frase completa: «{q}» {c}.",
     "El tiempo que fija la ley: {period} {c}. Así está escrito: «{q}»",
-    "{Period}, según el artículo {c}.",
+    "{Period}, según el artículo, que dice: «{q}» {c}.",
     "Son {amount}{kind}. «{q}» {c}",
     "Hay que contar {amount}{kind} {c}. El texto dice: «{q}»",
-    "Tome nota: {amount}{kind} {c}.",
+    "Tome nota: {amount}{kind}. Para qué y desde cuándo lo dice la frase: «{q}» {c}.",
 )
 AMOUNT = re.compile(
     r"(?:de|los|las|a|hasta)\s+(?P<amount>(?:hasta\s+)?\S+(?:\s+(?:y\s+)?\S+){0,3}?\s*(?:\(\d+\)\s*)?(?:años?|mes(?:es)?|semanas?|días?|horas?)(?:\s+(?:hábiles|laborables|plazo|término))?)$",
@@ -157,7 +160,8 @@ def term(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     bounded = re.search(r"máxim|mínim|mayor|hasta", period)
     answers = said(TERM_SAID[:3] if bounded else TERM_SAID, **values)
     yield LawItem("term", "grounded", article, TERM_BY_NUMBER, answers, {}, TERM_AFTER, rule="term")
-    if title := lookup.title(law, article):
+    title = lookup.title(law, article)
+    if title and set(concepts(title)) & set(concepts(values["q"])):  # else it may be the time for something else
         for _ in range(2):
             yield LawItem(
                 "term", "grounded", article, TERM_BY_TOPIC, answers, {"topic": title}, TERM_AFTER, rule="term"
@@ -301,14 +305,14 @@ LIST_AFTER = (
     "¿Puede ponerlo por puntos?",
 )
 LIST_SAID = (
-    "Son {n} puntos, y no hay más en la lista:\n{list}\n{c}",
-    "El artículo enumera {n}:\n{list}\n{c}",
-    "Por puntos, tal como están en la ley ({n} en total):\n{list}\n{c}",
-    "La lista completa tiene {n}:\n{list}\n{c}",
+    "Son {n} puntos, y no hay más en la lista, que empieza así: «{lead}»\n{list}\n{c}",
+    "El artículo dice «{lead}» y enumera {n}:\n{list}\n{c}",
+    "Por puntos, tal como están en la ley ({n} en total). «{lead}»\n{list}\n{c}",
+    "La lista completa tiene {n}. Se abre con «{lead}»\n{list}\n{c}",
 )
 LIST_PART_SAID = (
-    "Es una lista larga, de {n}. Los tres primeros:\n{list}\nY {rest} más, que están en el mismo artículo {c}.",
-    "Son {n}; cito los tres primeros, y los demás están en el mismo artículo {c}:\n{list}",
+    "Es una lista larga, de {n}. Empieza con «{lead}» y los tres primeros son:\n{list}\nY {rest} más, que están en el mismo artículo {c}.",
+    "Son {n}; cito los tres primeros, y los demás están en el mismo artículo {c}. «{lead}»\n{list}",
 )
 LIST_ONE = (
     "¿Qué dice el numeral {label} del artículo {number} {of_law}?",
@@ -331,15 +335,15 @@ def listing(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
         items = [(label, re.sub(r"\s*[;,]?\s*(?:\b[yeou])?[;,]*$", "", one_line(text))) for label, text in one.items]
         count = counted(len(items))
         whole = "\n".join(f"{label}. «{text}»" for label, text in items)
+        lead = one_line(rules.text(one.lead))
         if len(whole) <= LONGEST_LIST:
-            answers = said(LIST_SAID, list=whole, n=count)
+            answers = said(LIST_SAID, list=whole, n=count, lead=lead)
         elif len(items) > 4 and sum(len(text) for _, text in items[:3]) <= LONGEST_LIST:
             first = "\n".join(f"{label}. «{text}»" for label, text in items[:3])
             rest = len(items) - 3
-            answers = said(LIST_PART_SAID, list=first, n=count, rest=counted(rest))
+            answers = said(LIST_PART_SAID, list=first, n=count, rest=counted(rest), lead=lead)
         else:
             continue
-        lead = one_line(rules.text(one.lead))
         if title := lookup.title(law, article):
             yield LawItem(
                 "list", "grounded", article, LIST_BY_TOPIC, answers, {"topic": title}, LIST_AFTER, rule="list"
@@ -377,10 +381,10 @@ EXCEPTION_AFTER = (
 )
 EXCEPTION_SAID = (
     "Tiene una excepción: «{clause}». La regla entera es «{q}» {c}.",
-    "Queda fuera un caso: «{clause}» {c}. En lo demás vale la regla.",
+    "La propia regla deja fuera un caso, «{clause}». Léala completa: «{q}» {c}.",
     "Hay una excepción expresa, «{clause}», dentro de esta frase: «{q}» {c}.",
-    "La regla no vale en un caso: «{clause}». Léalo en su contexto: «{q}» {c}.",
-    "Con una salvedad: «{clause}» {c}. Fuera de eso se aplica.",
+    "La regla no vale en este caso: «{clause}». Léalo en su contexto: «{q}» {c}.",
+    "Con una salvedad, que va en la misma frase: «{q}» {c}. La salvedad es «{clause}».",
 )
 DESPITE_ASKED = (
     "El artículo {number} {of_law} dice «{clause}». ¿Eso es una excepción?",
@@ -388,7 +392,7 @@ DESPITE_ASKED = (
     "En el Art. {number} {of_law} se lee «{clause}». ¿La regla deja de aplicarse entonces?",
 )
 DESPITE_SAID = (
-    "No es una excepción. «Sin perjuicio de» quiere decir que lo uno no quita lo otro: la regla rige y eso también. El texto: «{q}» {c}.",
+    "No es una excepción propiamente dicha. «Sin perjuicio de» quiere decir que lo uno no quita lo otro: la regla rige y eso también. El texto: «{q}» {c}.",
     "No: la regla se aplica igual. Con esa fórmula la ley deja además intacto lo que nombra. «{q}» {c}",
     "Ninguna norma cede ante la otra; las dos rigen a la vez. Así está escrito: «{q}» {c}.",
 )

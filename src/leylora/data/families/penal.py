@@ -284,7 +284,7 @@ CASE = (
     "{facts} ¿Qué puede pasar, según {the_law}?",
 )
 CASE_SAID = (
-    "Sí, si se prueba: es «{title}». Los hechos encajan porque {why}. La consecuencia es {plain} {c}.{note}",
+    "De probarse, es «{title}». Los hechos encajan porque {why}. La consecuencia es {plain} {c}.{note}",
     "Norma: «{q}» {c}. Hechos: {why}. Conclusión: es «{title}» y corresponde {plain}.{note}",
     "Encaja en «{title}»: {why}. El artículo dice «{q}» {c}.{note}",
     "Primero, la norma: «{q}» {c}. Segundo, los hechos: {why}. Por tanto, de probarse, {plain}.{note}",

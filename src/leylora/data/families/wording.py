@@ -13,6 +13,11 @@ from leylora.rules.read import outside_list, says_one_thing
 from leylora.text import one_line
 
 LONGEST_QUOTE = 330  # characters of a sentence that supports an answer
+MORE = (
+    " El artículo dice más; esto es una parte.",
+    " Es solo una parte del artículo, que sigue.",
+    " Para el resto, lea el artículo completo.",
+)
 WHOLE_BODY = 280  # characters; a body up to this length is quoted whole
 
 
