@@ -89,6 +89,7 @@ LEANS = re.compile(  # a sentence that only the one before explains
     r"Con\s+tal|De\s+(?:no|lo\s+contrario|igual)|En\s+caso\s+contrario|Caso\s+contrario|Cuando\s+(?:lo|la|los|las)\b|Se\s+exceptúa\w*|Exceptúa\w*)\b",
     re.IGNORECASE,
 )
+ONLY = re.compile(r"\s+(?:únicamente|solamente|sólo|solo|también|además)$", re.IGNORECASE)  # belongs to the verb
 EXCEPT_PART = re.compile(r"(?:salvo|excepto|menos)\s+(?:en\s+)?(?:la|el|los|las)\s+de(?:l)?\b", re.IGNORECASE)
 RULE_AFTER = re.compile(
     r",\s+(?!(?:y|o|e|ni|que|de|del|en|por|con|a|como|según|para|cuando|si)\b)[^,]*\b\w+(?:rá|rán)\b"
@@ -313,7 +314,9 @@ def _orders(body: str, whole: list[Span], refused: Counter[str]) -> Iterator[Ord
             refused["order: not to be understood alone"] += 1
             continue
         (clause,) = clauses
-        who, verb, what = (of(sentence, part) for part in (clause.who, clause.verb, clause.what))
+        subject = clause.who or (0, 0)
+        end = subject[0] + len(ONLY.sub("", of(sentence, subject)))
+        who, verb, what = (of(sentence, part) for part in ((subject[0], end), clause.verb, clause.what))
         if not who or len(who) > 90 or "," in who or not re.match(r"(?:El|La|Los|Las|Todo|Toda|Cualquier\w*)\s", who):
             refused["order: nobody named"] += 1
             continue
@@ -327,7 +330,7 @@ def _orders(body: str, whole: list[Span], refused: Counter[str]) -> Iterator[Ord
         yield Order(
             span,
             clause.modality,
-            _shifted(clause.who or (0, 0), at),
+            _shifted((subject[0], end), at),
             _shifted(clause.verb, at),
             _shifted(clause.what, at),
             bool(clause.conditions) or " habiendo " in what,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from random import Random
 
 from leylora.data.compose import Kind, LawItem, LawLookup, lower_first, of_law, spelled, the_law
-from leylora.data.families.wording import LONGEST_QUOTE, MORE, counted, is_part, quotable, said, upper_first
+from leylora.data.families.wording import LONGEST_QUOTE, MORE, counted, is_part, law_named, quotable, said, upper_first
 from leylora.grounding.clauses import of, sentences
 from leylora.grounding.prompt import REWRITE
 from leylora.grounding.wording import concepts
@@ -42,7 +42,7 @@ def topic(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
         return
     more = lookup.random(law.id, article.number, "more").choice(MORE) if is_part(article, quote) else ""
     answers = said(TOPIC_SAID, number=spelled(article.number), q=one_line(quote), more=more)
-    yield LawItem("topic", "grounded", article, TOPIC, answers, {"topic": words})
+    yield LawItem("topic", "grounded", article, law_named(TOPIC, words), answers, {"topic": words})
 
 
 EVERYDAY = (
@@ -187,14 +187,15 @@ def _phrases(law: Law, article: Article, lookup: LawLookup) -> list[str]:
 
 
 def _is_about(article: Article, quote: str, phrase: str) -> bool:
-    """Whether what is quoted answers the phrase: it has a word of it, and no sentence that is left out has more."""
+    """Whether what is quoted answers the phrase: it has all words of it that the article has, and more of them than any
+    sentence that is left out."""
     wanted = set(concepts(phrase))
-    shared = len(wanted & set(concepts(quote)))
-    left_out = (of(article.body, span) for span in sentences(article.body))
-    most = max(
-        (len(wanted & set(concepts(one))) for one in left_out if one_line(one) not in one_line(quote)), default=0
-    )
-    return shared >= most and bool(shared or wanted & set(concepts(article.rubric or "")))
+    rubric, shared = set(concepts(article.rubric or "")), wanted & set(concepts(quote))
+    rest = [of(article.body, span) for span in sentences(article.body)]
+    left_out = [wanted & set(concepts(one)) for one in rest if one_line(one) not in one_line(quote)]
+    if any(len(one) >= len(shared) or one - shared - rubric for one in left_out if one):
+        return False
+    return bool(shared or wanted & rubric)
 
 
 def rewrite(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from leylora.data.compose import LawItem, LawLookup, lower_first
-from leylora.data.families.wording import LONGEST_QUOTE, MORE, counted, is_part, said, upper_first
+from leylora.data.families.wording import LONGEST_QUOTE, MORE, counted, is_part, law_named, said, upper_first
 from leylora.grounding.clauses import Modality
 from leylora.grounding.wording import concepts
 from leylora.laws.law import Article, Law
@@ -128,7 +128,7 @@ TERM_AFTER = (
     "¿Qué plazo hay para eso?",
     "¿Cuántos días son?",
     "y cuanto tiempo tengo?",
-    "¿Hay un término para hacerlo?",
+    "¿Y qué plazo o término fija ahí la ley?",
 )
 TERM_SAID = (
     "{Period}. La frase completa: «{q}» {c}.",
@@ -164,7 +164,14 @@ def term(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     if title and set(concepts(title)) & set(concepts(values["q"])):  # else it may be the time for something else
         for _ in range(2):
             yield LawItem(
-                "term", "grounded", article, TERM_BY_TOPIC, answers, {"topic": title}, TERM_AFTER, rule="term"
+                "term",
+                "grounded",
+                article,
+                law_named(TERM_BY_TOPIC, title),
+                answers,
+                {"topic": title},
+                TERM_AFTER,
+                rule="term",
             )
 
 
@@ -346,7 +353,14 @@ def listing(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
             continue
         if title := lookup.title(law, article):
             yield LawItem(
-                "list", "grounded", article, LIST_BY_TOPIC, answers, {"topic": title}, LIST_AFTER, rule="list"
+                "list",
+                "grounded",
+                article,
+                law_named(LIST_BY_TOPIC, title),
+                answers,
+                {"topic": title},
+                LIST_AFTER,
+                rule="list",
             )
         yield LawItem("list", "grounded", article, LIST_BY_NUMBER, answers, {}, LIST_AFTER, rule="list")
         numbered = [item for item in items if item[0].isdigit() and 25 <= len(item[1]) <= LONGEST_QUOTE]
@@ -379,6 +393,9 @@ EXCEPTION_AFTER = (
     "y no tiene salvedades?",
     "¿Vale en todos los casos?",
 )
+ANOTHER_EXCEPTION = re.compile(
+    r"(?:^|[.;]\s+|\n)(?:Pero|Sin\s+embargo|Con\s+todo|No\s+obstante|Se\s+exceptúa|Exceptúa|Empero)"
+)
 EXCEPTION_SAID = (
     "Tiene una excepción: «{clause}». La regla entera es «{q}» {c}.",
     "La propia regla deja fuera un caso, «{clause}». Léala completa: «{q}» {c}.",
@@ -401,7 +418,7 @@ DESPITE_SAID = (
 def exception(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Salvo, excepto, a menos que; and that "sin perjuicio de" excepts nothing."""
     rules = lookup.rules(article)
-    if len(rules.exemptions) != 1:
+    if len(rules.exemptions) != 1 or ANOTHER_EXCEPTION.search(article.body):
         return
     (one,) = rules.exemptions
     clause, quote = one_line(rules.text(one.clause)).rstrip(" ,.;"), one_line(rules.text(one.sentence))
@@ -423,7 +440,7 @@ def exception(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem
             "exception",
             "grounded",
             article,
-            EXCEPTION_BY_TOPIC,
+            law_named(EXCEPTION_BY_TOPIC, title),
             answers,
             {"topic": title},
             EXCEPTION_AFTER,

@@ -212,7 +212,7 @@ COMPARE_SAID = (
     "Se castiga más «{harder_topic}», con {harder} {ch}, que «{lighter_topic}», con {lighter} {cl}. Son las formas básicas.",
     "Tiene pena más alta «{harder_topic}», con {harder} {ch}; «{lighter_topic}» se queda en {lighter} {cl}. Hablo de la forma básica de cada una.",
     "Comparadas en su forma básica: por «{lighter_topic}», {lighter} {cl}; por «{harder_topic}», {harder} {ch}. La segunda es la más grave.",
-    "La más severa es la pena de «{harder_topic}»: {harder} {ch}. En cambio, «{lighter_topic}» se sanciona con {lighter} {cl}.",
+    "La más severa es la pena de «{harder_topic}»: {harder} {ch}. En cambio, «{lighter_topic}» se sanciona con {lighter} {cl}. Comparo las formas básicas.",
 )
 CLARIFY = (
     "¿Qué pena le ponen a mi hermano? No sé bien de qué lo acusan, si de «{topic}» o de «{other}».",
@@ -221,9 +221,9 @@ CLARIFY = (
     "¿Cuál es la pena? Puede que sea «{topic}», puede que sea «{other}».",
 )
 CLARIFY_SAID = (
-    "Depende de por cuál de los dos lo procesen, y eso no me lo dice. Si es por «{topic}», {one} {c}; si es por «{other}», {two} {c2}. ¿Cuál consta en el parte o en la denuncia?",
-    "Para responder me falta un dato: el delito por el que se abrió el proceso. Por «{topic}» la ley fija {one} {c}, y por «{other}», {two} {c2}. Pregunte cuál de los dos le imputan.",
-    "No es lo mismo uno que otro. «{topic}» se castiga con {one} {c}; «{other}», con {two} {c2}. ¿Sabe cuál le formularon?",
+    "Depende de por cuál de los dos lo procesen, y eso no me lo dice. Si es por «{topic}», {one} {c}; si es por «{other}», {two} {c2}. Son las formas básicas. ¿Cuál consta en el parte o en la denuncia?",
+    "Para responder me falta un dato: el delito por el que se abrió el proceso. Por «{topic}» la ley fija {one} {c}, y por «{other}», {two} {c2}. En los dos casos hablo de la forma básica. Pregunte cuál de los dos le imputan.",
+    "No es lo mismo uno que otro. «{topic}» se castiga con {one} {c}; «{other}», con {two} {c2}. Cada una puede cambiar en sus formas especiales. ¿Sabe cuál le formularon?",
 )
 
 

@@ -53,6 +53,11 @@ def _short(sentence: str) -> bool:
     return says_one_thing(sentence) and len(sentence) <= LONGEST_QUOTE
 
 
+def law_named(wordings: tuple[str, ...], title: str) -> tuple[str, ...]:
+    """The wordings that fit a title: with one of a single word ("recursos") only those that name the law as well."""
+    return wordings if " " in title else tuple(one for one in wordings if "{the_law}" in one or "{of_law}" in one)
+
+
 def is_part(article: Article, quote: str) -> bool:
     """Whether the article says more than what is quoted."""
     return len(one_line(article.body)) > len(one_line(quote)) + 40
