@@ -212,7 +212,8 @@ def sentence(finding: Finding, texts: Texts) -> str:
 
 
 def _cell(score: Score, texts: Texts, **look: Any) -> Cell:
-    return Cell(texts.value(score.value, score.unit), texts.interval(score.low, score.high, score.unit), **look)
+    interval = texts.interval(score.low, score.high, score.unit) or texts("few")
+    return Cell(texts.value(score.value, score.unit), interval, **look)
 
 
 def _heat_table(
@@ -277,7 +278,9 @@ def _differences(results: Results, tabled: Scored, texts: Texts) -> list[Table]:
     for place, scores in tabled.items():
         unit = next(iter(scores.values())).unit
         ours = [one for one in results.scores.differences if (one.suite, one.metric, one.part) == place]
-        reach = 1.06 * max([1e-9, *(max(abs(one.low), abs(one.high), abs(one.value)) for one in ours)])
+        reach = 1.06 * max(
+            [1e-9, *(abs(end) for one in ours for end in (one.low, one.high, one.value) if end is not None)]
+        )
         rows = []
         for one in ours:
             name = texts("against", variant=contestant(one.variant), against=contestant(one.against))
@@ -286,9 +289,11 @@ def _differences(results: Results, tabled: Scored, texts: Texts) -> list[Table]:
             text = texts.change(one.value, unit)
             p = texts.probability(one.p_holm).replace(" ", "\u00a0")
             note = f"{texts('real' if real else 'unclear')} ({p})"
-            title = f"{name}: {text} ({texts.change(one.low, unit)}, {texts.change(one.high, unit)}); {note}"
+            low, high = (one.value if end is None else end for end in (one.low, one.high))
+            ends = texts("few") if one.low is None else f"{texts.change(low, unit)}, {texts.change(high, unit)}"
+            title = f"{name}: {text} ({ends}); {note}"
             dot = "dot filled" if real else "dot"
-            drawing = interval_row(title, one.value, (one.low, one.high), (-reach, reach), mark=0, dot=dot)
+            drawing = interval_row(title, one.value, (low, high), (-reach, reach), mark=0, dot=dot)
             rows.append([Cell(name), Cell(text, note, drawing=drawing)])
         if found := [one.detectable for one in ours if one.detectable is not None]:
             low, high = (texts.change(end, unit).removeprefix("+") for end in (min(found), max(found)))
