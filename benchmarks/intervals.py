@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
+from scipy.stats import beta
 
 from leylora import console
 from leylora.evaluation import statistics as s
@@ -33,7 +34,7 @@ def rates(share: float, count: int) -> np.ndarray:
 
 def sums(numerator: Any, denominator: Any) -> s.Sums:
     names = [f"{at:04}" for at in range(len(numerator))]
-    return s.by_cluster(names, numerator, np.broadcast_to(denominator, len(numerator)))
+    return s.by_cluster(names, list(numerator), list(np.broadcast_to(denominator, len(numerator))))
 
 
 def held(ends: tuple[float, float], truth: float) -> bool | None:
@@ -57,13 +58,13 @@ def citations(truth: float, cited: float) -> Draw:
     return draw
 
 
-def overlap(zero: float, alpha: float, beta: float, items: int) -> Draw:
+def overlap(zero: float, first: float, second: float, items: int) -> Draw:
     """Scores from 0 to 1: ``zero`` of them are 0, the others from a beta distribution."""
-    truth = (1 - zero) * alpha / (alpha + beta)
+    truth = (1 - zero) * first / (first + second)
 
     def draw(count: int) -> bool | None:
         size = (count, items)
-        scores = np.where(CHANCE.random(size) < zero, 0.0, CHANCE.beta(alpha, beta, size))
+        scores = np.where(CHANCE.random(size) < zero, 0.0, CHANCE.beta(first, second, size))
         return held(s.share_interval(sums(scores.sum(axis=1), items)), truth)
 
     return draw
@@ -83,18 +84,12 @@ def difference(one: float, two: float, items: int) -> Draw:
         both = []
         for truth in (one, two):
             scale = (1 - RHO) / RHO
-            each = s_beta(hard, truth * scale, (1 - truth) * scale)
+            each = beta.ppf(hard, truth * scale, (1 - truth) * scale)
             both.append(sums(CHANCE.binomial(items, each), items))
-        found = s.paired_difference(*both, shares=True)
+        found = s.paired_difference(both[0], both[1], shares=True)
         return held((found.low, found.high), one - two)
 
     return draw
-
-
-def s_beta(quantile: np.ndarray, alpha: float, beta: float) -> np.ndarray:
-    from scipy.stats import beta as distribution
-
-    return np.asarray(distribution.ppf(quantile, alpha, beta))
 
 
 def bits_difference(count: int) -> bool | None:
@@ -145,7 +140,7 @@ def coverage(draw: Draw, count: int, repetitions: int) -> float | None:
 def main(repetitions: int) -> None:
     found = {}
     table = Table("what", *(f"{count} clusters" for count in CLUSTERS))
-    s.swap_test = lambda *_: 1.0  # type: ignore[assignment]  # p-values are not simulated here, and take the time
+    s.swap_test = lambda *_: 1.0  # p-values are not simulated here, and take the time
     for name, draw in DRAWS.items():
         found[name] = {str(count): coverage(draw, count, repetitions) for count in CLUSTERS}
         table.add_row(name, *("—" if one is None else f"{one:.3f}" for one in found[name].values()))

@@ -421,11 +421,11 @@ def training_rows(variant: Variant) -> list[Path]:
 def seen_in_training(items: Sequence[Item], files: Iterable[Path]) -> list[str]:
     """Ids of the items that occur in training rows, in any turn of any role.
 
-    A question that stands there whole is seen, however often. Else half of its runs of eight words, or with one turn
-    `ALIKE` of the different words of both together and the same numbers (reordered, shortened), must be there,
-    supplied articles apart; then the names of laws do not count, nor does wording that `BOILERPLATE` questions, or
-    different training rows, about different articles share, for that is a template's. A training row on one article is not a leak of a question on
-    another.
+    A question that stands there whole is seen, however often. Else half of its runs of eight words must be there,
+    supplied articles apart; or one turn must share with it the numbers and `ALIKE` of the different words of both
+    (shortened, reordered). In runs the names of laws do not count, nor does wording that `BOILERPLATE` questions, or
+    training rows, about different articles share, for that is a template's. A training row on one article is not a
+    leak of a question on another.
     """
     asked = {item.id: duplicates.marks(own_question(item.messages)) for item in items}
     wholes: dict[str, list[Item]] = {}
