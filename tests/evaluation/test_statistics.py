@@ -183,7 +183,7 @@ def test_intervals_of_shares_cover_the_truth(share: float, clusters: int) -> Non
     names = [f"{at:03}" for at in range(clusters)]
     for _ in range(400):
         rates = chance.beta(share * 7 / 3, (1 - share) * 7 / 3, clusters)
-        low, high = share_interval(by_cluster(names, chance.binomial(3, rates), [3.0] * clusters))
+        low, high = share_interval(by_cluster(names, list(chance.binomial(3, rates)), [3.0] * clusters))
         hits += low <= share <= high
     assert hits / 400 > 0.92
 
