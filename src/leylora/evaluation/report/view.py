@@ -17,6 +17,7 @@ from leylora.evaluation.report.charts import Curve, heat_strip, interval_row, ke
 from leylora.evaluation.report.texts import Texts
 from leylora.evaluation.results import LEVEL, Finding, JudgeSummary, Results, Score
 
+OWN = {"law": "law", "instructions": "instructions", "spanish": "instructions"}  # whose skill a suite asks for
 ALSO = ("bits_per_byte", "invented_citations")  # shown next to a suite's headline
 
 Place = tuple[str, str, str]  # suite, metric, part
@@ -183,7 +184,7 @@ def _summary(results: Results, signs: Signs, texts: Texts) -> list[str]:
         for suite in dict.fromkeys(suite for suite, _, _ in headlines_in_order(results, headlines)):
             for name in adapters:
                 place = (suite, "bits_per_byte", "all", model.label)
-                if signs.get((*place, name)) == "better" and name != "merged":
+                if signs.get((*place, name)) == "better" and name == OWN.get(suite, name) != "merged":
                     less = 1 - value[*place, name] / value[*place, "base"]
                     names = {"variant": texts.name("variant", name), "suite": texts.name("suite", suite)}
                     said.append(texts("verdict-learned", share=texts.value(round(less, 2), "share"), **names))
