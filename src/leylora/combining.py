@@ -38,7 +38,7 @@ from leylora.adapters.merge import Parent, merge
 from leylora.adapters.report import Method
 from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.loss import compare_losses, held_out_rows
-from leylora.evaluation.statistics import bootstrap_interval, kept_share
+from leylora.evaluation.statistics import kept_share, ratio_interval
 from leylora.evaluation.weight_search import Criterion, Surface, save_surface, search_weights, surface_table
 from leylora.files import read_json_object, sha256_file, write_json
 from leylora.models.bases import Load, base_sha256
@@ -366,7 +366,7 @@ def compare_variants(
     for name in ("base", *adapters):
         for skill in sets:
             measured, base_loss, single = losses[name][skill], losses["base"][skill], losses.get(skill, {}).get(skill)
-            low, high = bootstrap_interval(measured.sums)
+            low, high = ratio_interval(measured.sums)
             cell = Cell(variant=name, held_out=skill, rows=len(measured.nll), loss=measured.mean, low=low, high=high)
             if name in combined and single is not None and single.mean < base_loss.mean:
                 kept = kept_share(base_loss.sums, single.sums, measured.sums)

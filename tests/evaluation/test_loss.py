@@ -10,7 +10,7 @@ from leylora.adapters.adapted import AdaptedModel
 from leylora.adapters.discover import BASE, Variant
 from leylora.errors import LeyloraError
 from leylora.evaluation.loss import RowLosses, compare_losses, row_losses
-from leylora.evaluation.statistics import bootstrap_interval, kept_share
+from leylora.evaluation.statistics import kept_share, ratio_interval
 from leylora.models.load import load_base, load_tokenizer
 from leylora.models.templates import instruction_template, training_template
 from leylora.training.data import IGNORED, TokenizedDataset, tokenize
@@ -86,10 +86,10 @@ def test_intervals_hold_the_truth_and_shrink_with_rows() -> None:
     random = np.random.default_rng(0)
     few, many = (losses(list(random.gamma(4, 5, n)), [10] * n) for n in (30, 3000))
     for measured in (few, many):
-        low, high = bootstrap_interval(measured.sums)
+        low, high = ratio_interval(measured.sums)
         assert low < measured.mean < high
         assert low < 2.0 < high
-    assert np.diff(bootstrap_interval(many.sums)) < np.diff(bootstrap_interval(few.sums)) / 5
+    assert np.diff(ratio_interval(many.sums)) < np.diff(ratio_interval(few.sums)) / 5
     gains, kept = losses(list(few.nll * 0.5), [10] * 30), losses(list(few.nll * 0.6), [10] * 30)
     _, low, high = kept_share(few.sums, gains.sums, kept.sums)
     assert low == pytest.approx(0.8)  # every row keeps the same share, so resampling rows cannot move it

@@ -99,6 +99,8 @@ def test_files_of_prompts(tmp_path: Path) -> None:
         read_prompts(str(rows))
     with pytest.raises(LeyloraError, match=r"missing\.txt does not exist"):
         read_prompts(str(tmp_path / "missing.txt"))
+    with pytest.raises(LeyloraError, match=r"cuentos\.md does not exist"):
+        read_prompts(str(tmp_path / "cuentos.md"))
     with pytest.raises(LeyloraError, match="has no items: give a file of prompts"):
         questions(["prompts"], Sources())
 

@@ -63,7 +63,7 @@ def test_the_page_holds_every_headline_number(folder: Path) -> None:
     texts = Texts("es")
     for score in load_results(folder).scores.scores:
         assert texts.value(score.value, score.unit) in text
-    for title in ("En pocas palabras", "La tabla", "Galería", "De dónde sale", "Costo", "Qué se perdió"):
+    for title in ("El veredicto", "La tabla", "Galería", "De dónde sale", "Costo", "Qué se perdió"):
         assert title in text
     assert "sin medir" in text  # falcon's memory was not measured, and is not shown as zero
 
@@ -166,8 +166,9 @@ def test_signs_follow_the_corrected_test_and_the_direction(folder: Path) -> None
         for name, base, *others in table.rows:
             assert name.text in MODELS
             assert base.sign == ""
-            assert len({cell.text for cell in (base, *others) if cell.best}) == 1
-            assert sum(cell.best for cell in (base, *others)) == 1 or table.title.endswith(("aciertos", "inventadas"))
+            assert all(cell.sign == "better" for cell in others if cell.best or cell.shade)
+            assert not base.best
+            assert not base.shade
     loss = next(table for table in tables if table.title == "Español: bits por byte")
     assert {cell.sign for row in loss.rows for cell in row} == {"", "better"}
     turned = results.scores.model_copy(
@@ -285,6 +286,24 @@ def test_alike_is_not_called_best_and_the_span_of_detectable_differences_is_said
     wide = replace(results, scores=results.scores.model_copy(update={"differences": spread}))
     said = next(line for line in section(wide, "summary").lines if line.startswith("Menor diferencia"))
     assert said.startswith("Menor diferencia que esta prueba suele descubrir: 2,0 a ")
+
+
+def test_the_verdict_calls_better_only_what_is_significant_and_doubts_a_leak(folder: Path) -> None:
+    results = load_results(folder)
+    sure = [one.model_copy(update={"p_holm": 0.001}) for one in results.scores.differences]
+    results = replace(results, scores=results.scores.model_copy(update={"differences": sure}))
+    first = section(results, "summary").lines[0]
+    assert first.startswith("mistral-7b: ")
+    assert "«ley» responde mejor que la base en Ley" in first
+    unsure = [one.model_copy(update={"p_holm": 0.05}) for one in results.scores.differences]
+    doubtful = replace(results, scores=results.scores.model_copy(update={"differences": unsure}))
+    said = " ".join(section(doubtful, "summary").lines)
+    assert "Con estas 36 preguntas ninguna variante responde mejor que la base" in said
+    assert "responde mejor que la base en" not in said
+    leak = Finding(kind="seen-in-training", model="mistral-7b", variant="law", suite="law", items=["law-00"], total=12)
+    tainted = replace(results, scores=results.scores.model_copy(update={"findings": [leak]}))
+    assert "«ley» supera a la base en Ley" in section(tainted, "summary").lines[0]
+    assert "no prueba nada" in section(tainted, "summary").lines[0]
 
 
 def test_times_are_written_in_the_pages_language() -> None:

@@ -34,12 +34,25 @@ def model(*names: str) -> Model:
     return Model.model_validate({"label": "m", "source": "m", "variants": [{"name": n, "role": n} for n in names]})
 
 
-def test_a_share_stays_a_share_and_bits_may_pass_one() -> None:
+def test_a_share_stays_a_share_and_too_few_questions_have_no_interval() -> None:
     given = [{"score": score, "bits": bits, "reference_bytes": 10} for score, bits in ((0.0, 9.9), (0.9, 5.0))]
     scores = {score.metric: score for score in suite_scores(marked("v", given), [])}
-    assert (scores["score"].low, scores["score"].high) == (0.0, 1.0)
-    assert (scores["bits_per_byte"].high or 0) > 1
-    assert scores["bits_per_byte"].low == 0.0  # Student's interval of two questions would go far below
+    assert (scores["score"].low, scores["bits_per_byte"].low, scores["score"].interval) == (None, None, "none")
+    scores = {score.metric: score for score in suite_scores(marked("v", given * 4), [])}
+    assert 0 <= (scores["score"].low or -1) < (scores["score"].high or 2) <= 1
+    assert 0 < (scores["bits_per_byte"].low or -1) < (scores["bits_per_byte"].high or 0)
+
+
+def test_one_family_a_question_asked() -> None:
+    """Better than the base is one question over all suites; the merge against a single adapter is another."""
+    chance = np.random.default_rng(3)
+    given = []
+    for suite in ("law", "spanish"):
+        for name in ("base", "law", "merged"):
+            one = marked(name, [{"score": float(value)} for value in chance.random(12)])
+            given.append(one._replace(suite=suite))
+    found = differences(given, [model("base", "law", "merged")])
+    assert {(one.family, one.family_size) for one in found} == {("base score", 4), ("merge score", 2)}
 
 
 def test_a_gain_that_holms_correction_takes_back_is_no_base_of_a_share() -> None:
@@ -69,7 +82,8 @@ def test_a_difference_that_cannot_be_is_not_called_detectable() -> None:
             for name in ("base", "law")
         ]
         (found,) = [one for one in differences(given, [model("base", "law")]) if one.metric == "score"]
-        assert -1 <= found.low <= found.value <= found.high <= 1
+        assert (found.low is None) == (articles < 5)
+        assert -1 <= (found.low or 0) <= found.value <= (found.high or 1) <= 1
         assert (found.detectable is not None) == known
         assert (found.detectable or 0) <= 1
 
@@ -109,7 +123,43 @@ def test_a_template_and_a_row_on_another_article_are_no_leak(items: list[Item], 
     own = write(tmp_path / "own.jsonl", [row(question, article="82")])
     assert seen_in_training([item], [own]) == [item.id]
     everywhere = write(tmp_path / "all.jsonl", [row(question, article=number) for number in ("82", "9", "10")])
-    assert seen_in_training([item], [everywhere]) == []
+    assert seen_in_training([item], [everywhere]) == [item.id]  # whole, it is no template
+
+
+def test_a_leak_is_found_however_often_wherever_and_changed(items: list[Item], tmp_path: Path) -> None:
+    leaked = next(item for item in items if len(own_question(item.messages).split()) > 14)
+    question = own_question(leaked.messages)
+    cut = question.split()
+    shuffled = " ".join([*cut[1::2], *cut[::2]])
+    planted = {
+        "four times": [row(question)] * 4,
+        "first turn": [{"messages": [*row(question)["messages"], *row("¿Y mañana?")["messages"]]}],
+        "assistant": [
+            {"messages": [{"role": "user", "content": "Invente."}, {"role": "assistant", "content": question}]}
+        ],
+        "reordered": [row(shuffled)],
+        "shortened": [row(" ".join(word for at, word in enumerate(cut) if at % 8 != 7))],
+    }
+    for name, rows in planted.items():
+        file = write(tmp_path / f"{name}.jsonl", rows)
+        assert leaked.id in seen_in_training(items, [file]), name
+
+
+def test_an_adapter_without_training_rows_is_said_to_be_unchecked(items: list[Item]) -> None:
+    twins = [Variant(name="base", role="base"), Variant(name="law", role="law", adapter="a")]
+    found = tally([Model(label="m", source="m", variants=twins)], {"law": items[:1]}, {})[1].findings
+    assert [(one.kind, one.variant) for one in found] == [("not-checked", "law")]
+
+
+def test_the_same_answers_under_other_weights_are_said(items: list[Item]) -> None:
+    asked = [item for item in items if item.ask == "choose"][:6]
+    names = ("base", "law", "merged")
+    given = {
+        ("m", name, "law"): [choose(item, 1 if name == "base" else at % 3) for at, item in enumerate(asked)]
+        for name in names
+    }
+    found = tally([model(*names)], {"law": asked}, given)[1].findings
+    assert [(one.variant, one.names) for one in found if one.kind == "same-answers"] == [("merged", ["law"])]
 
 
 def choose(item: Item, place_of_answer: int | None) -> Answer:
@@ -178,5 +228,6 @@ def test_a_copy_is_named() -> None:
         Variant(name="law", role="law", adapter="a"),
         Variant(name="merged", role="merged", adapter="b", same_as="law"),
     ]
-    (finding,) = tally([Model(label="m", source="m", variants=twins)], {}, {})[1].findings
+    found = tally([Model(label="m", source="m", variants=twins)], {}, {})[1].findings
+    (finding,) = [one for one in found if one.kind == "duplicate-variant"]
     assert (finding.kind, finding.variant, finding.names) == ("duplicate-variant", "merged", ["law"])

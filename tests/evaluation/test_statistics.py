@@ -6,15 +6,19 @@ import pytest
 from scipy import stats
 
 from leylora.evaluation.statistics import (
+    FEWEST,
     Sums,
-    bootstrap_interval,
     by_cluster,
     detectable,
     holm,
+    kept_share,
     mcnemar,
+    mean_interval,
     paired_difference,
+    ratio_interval,
     retention,
     risk_coverage_area,
+    share_interval,
     swap_test,
     wilson,
 )
@@ -42,9 +46,9 @@ def test_holm_on_the_textbook_example() -> None:
     assert holm([0.9, 0.8]) == [1.0, 1.0]
 
 
-def test_the_bootstrap_has_the_standard_error_of_the_mean() -> None:
+def test_the_interval_of_a_mean_has_its_standard_error() -> None:
     values = list(np.random.default_rng(1).normal(3, 2, 400))
-    low, high = bootstrap_interval(alone(values))
+    low, high = mean_interval(alone(values))
     half = 1.96 * np.std(values) / np.sqrt(400)
     assert (high - low) / 2 == pytest.approx(half, rel=0.05)
     assert low < np.mean(values) < high
@@ -56,9 +60,9 @@ def test_copies_of_a_question_in_one_cluster_make_nothing_surer() -> None:
     names = [f"{at:04}" for at in range(40)]
     five_times = by_cluster(names * 5, values * 5, [1.0] * 200)
     assert five_times.n == 200
-    assert bootstrap_interval(five_times) == pytest.approx(bootstrap_interval(once))
+    assert mean_interval(five_times) == pytest.approx(mean_interval(once))
     taken_apart = alone(values * 5)
-    assert np.diff(bootstrap_interval(taken_apart)) < np.diff(bootstrap_interval(once)) * 0.6
+    assert np.diff(mean_interval(taken_apart)) < np.diff(mean_interval(once)) * 0.6
 
 
 def test_ratios_are_of_sums_not_means_of_ratios() -> None:
@@ -95,7 +99,7 @@ def test_pairs_must_be_of_the_same_items() -> None:
 
 def test_what_is_detectable_is_detected_four_times_in_five() -> None:
     chance, n, spread = np.random.default_rng(5), 100, 1.0
-    true = detectable(spread / np.sqrt(n))
+    true = detectable(spread / np.sqrt(n), n - 1, n)
     hits = [abs(sample.mean()) > 1.96 * spread / np.sqrt(n) for sample in chance.normal(true, spread, (4000, n))]
     assert np.mean(hits) == pytest.approx(0.8, abs=0.02)
 
@@ -142,14 +146,59 @@ def test_the_swap_test_agrees_with_scipys_where_both_are_exact() -> None:
     assert swap_test(alone(first), alone(second)) == pytest.approx(theirs.pvalue)
 
 
-def test_the_interval_of_few_clusters_is_students() -> None:
-    values = [0.2, 0.5, 0.4, 0.45]
-    low, high = bootstrap_interval(alone(values))
-    half = stats.t.ppf(0.975, 3) * np.std(values, ddof=1) / 2
-    assert high - low == pytest.approx(2 * half, rel=0.03)  # the resamples' spread is drawn, not computed
-    assert all(math.isnan(end) for end in bootstrap_interval(alone([0.3])))
+def test_the_interval_of_a_mean_is_students() -> None:
+    values = [0.2, 0.5, 0.4, 0.45, 0.1, 0.3]
+    found = stats.ttest_1samp(values, 0).confidence_interval()
+    assert mean_interval(alone(values)) == pytest.approx((found.low, found.high))
+    assert all(math.isnan(end) for end in mean_interval(alone(values[: FEWEST - 1])))
 
 
 def test_few_clusters_detect_less_and_five_nothing() -> None:
-    assert detectable(0.1, 8) > detectable(0.1, 20) == detectable(0.1)
-    assert math.isnan(detectable(0.1, 5))  # even when all five agree, p is 0.06
+    assert detectable(0.1, 7, 8) > detectable(0.1, 19, 20)
+    assert math.isnan(detectable(0.1, 4, 5))  # even when all five agree, p is 0.06
+
+
+def test_answers_that_cite_nothing_make_no_share_of_invented_citations_surer() -> None:
+    """One citation in thirty answers, not invented: nearly anything may be true."""
+    names = [str(at) for at in range(30)]
+    cited = by_cluster(names, [0.0] * 30, [1.0] + [0.0] * 29)
+    assert share_interval(cited) == pytest.approx(wilson(0, 1))
+    assert share_interval(cited)[1] > 0.75
+    mixed = by_cluster(names, [1.0, 0.0, 1.0, 0.0, 0.0, 1.0] + [0.0] * 24, [1.0] * 6 + [0.0] * 24)
+    assert share_interval(mixed) == pytest.approx(share_interval(alone([1.0, 0.0, 1.0, 0.0, 0.0, 1.0])))
+
+
+def test_a_positive_ratio_has_no_negative_end_and_two_questions_have_none() -> None:
+    bits = by_cluster(list("abcdef"), [1.0, 90.0, 3.0, 2.0, 8.0, 1.0], [10.0] * 6)
+    low, high = ratio_interval(bits)
+    assert 0 < low < bits.value < high
+    assert all(math.isnan(end) for end in ratio_interval(by_cluster(["a", "b"], [1.0, 30.0], [10.0, 10.0])))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.9])
+@pytest.mark.parametrize("clusters", [12, 60])
+def test_intervals_of_shares_cover_the_truth(share: float, clusters: int) -> None:
+    """Three questions an article, alike within it; benchmarks/intervals.py has the whole table."""
+    chance, hits = np.random.default_rng(clusters), 0
+    names = [f"{at:03}" for at in range(clusters)]
+    for _ in range(400):
+        rates = chance.beta(share * 7 / 3, (1 - share) * 7 / 3, clusters)
+        low, high = share_interval(by_cluster(names, list(chance.binomial(3, rates)), [3.0] * clusters))
+        hits += low <= share <= high
+    assert hits / 400 > 0.92
+
+
+def test_pairs_that_are_all_alike_do_not_prove_that_all_are() -> None:
+    same = alone([0.0] * 19 + [1.0])
+    found = paired_difference(same, same, shares=True)
+    assert found.low < -0.02
+    assert found.high > 0.02
+
+
+def test_the_share_of_a_gain_that_may_be_nothing_has_no_ends() -> None:
+    chance = np.random.default_rng(8)
+    base = chance.normal(5, 1, 30)
+    value, low, high = kept_share(alone(list(base)), alone(list(base + chance.normal(0.01, 1, 30))), alone(list(base)))
+    assert value == 0
+    assert math.isnan(low)
+    assert math.isnan(high)

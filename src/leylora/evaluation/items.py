@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -410,7 +411,8 @@ def read_prompts(given: str) -> list[list[dict[str, str]]]:
         LeyloraError: the file cannot be read, or a line of a .jsonl has no such key.
     """
     path = Path(given)
-    if path.suffix not in (".jsonl", ".txt") and (len(given) > 200 or not path.is_file()):
+    file = re.fullmatch(r"\S+\.\w{1,5}", given) is not None  # one word with an ending: a prompt has spaces
+    if not file and (len(given) > 200 or not path.is_file()):
         return [[{"role": "user", "content": given}]]
     if path.suffix != ".jsonl":
         lines = (line.strip() for line in read_text(path).splitlines())

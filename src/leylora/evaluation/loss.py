@@ -2,7 +2,7 @@
 
 sets = held_out_rows(base, {"law": Path("data/build/law")}, ["test"])
 losses = compare_losses(AdaptedModel(base), variants, sets)       # by variant's name and by set
-losses["law"]["law"].mean, bootstrap_interval(losses["law"]["law"].sums)
+losses["law"]["law"].mean, ratio_interval(losses["law"]["law"].sums)
 """
 
 import random

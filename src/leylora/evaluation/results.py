@@ -26,7 +26,7 @@ from leylora.errors import LeyloraError, first_fault
 from leylora.files import read_json, read_jsonl
 
 LEVEL = 0.05  # of every test of significance
-SCHEMA = 2
+SCHEMA = 3
 JUDGE_FILE = "judge.json"
 Flag = Literal[
     "unfinished",
@@ -54,7 +54,7 @@ Reason = Literal[  # why an answer lost points
 Setting = Literal["closed-book", "grounded", ""]
 CitationVerdict = Literal["right", "wrong", "invented", "unknown"]
 Choice = Literal["variant", "against", "tie", "none"]
-Interval = Literal["cluster-bootstrap", "wilson", "none"]
+Interval = Literal["wilson", "student-log", "bootstrap", "none"]  # none: too few questions
 
 
 class Record(BaseModel):
@@ -222,12 +222,13 @@ class Difference(Record):
     variant: str
     against: str
     value: float
-    low: float
-    high: float
+    low: float | None  # None with too few clusters; so is high
+    high: float | None
     test: Literal["mcnemar", "randomisation"]  # exact, for right/wrong with one item an article; or two-sided
     p: float
-    p_holm: float  # after Holm's correction over family, the comparisons of this suite and metric
-    family: str
+    p_holm: float  # after Holm's correction over family
+    family: str  # the question asked: what is compared with what (base, merge, models) by which metric, in all suites
+    family_size: int
     n: int
     clusters: int
     detectable: float | None  # smallest true difference found with 80 % power at 5 %; None when unknown
@@ -269,6 +270,8 @@ class Cost(Record):
 
 FindingKind = Literal[
     "duplicate-variant",  # names[0]: the earlier variant that has the same weights
+    "same-answers",  # names[0]: the earlier variant that gave the same answer to every question of the suite
+    "not-checked",  # no training rows are at hand, so that seen questions could not be looked for
     "seen-in-training",  # items; total: how many were asked. The part clean has the scores without them
     "memorised",  # share: how much more often it is right while the options are in the published order
     "position-bias",  # place (0 is A), share: of the orders in which that place was chosen

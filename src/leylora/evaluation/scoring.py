@@ -7,6 +7,7 @@ between for overlap with a reference (`leylora.evaluation.grading`).
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product, zip_longest
 from pathlib import Path
@@ -36,6 +37,7 @@ from leylora.evaluation.statistics import Sums
 from leylora.files import read_json_object, read_jsonl
 from leylora.grounding.prompt import read_grounded_prompt
 from leylora.laws.law import Law
+from leylora.text import words
 
 HEADLINE = "score"
 SKILL_OF = {"law": "law", "instructions": "instructions", "spanish": "instructions"}
@@ -43,6 +45,8 @@ SKILL_OF = {"law": "law", "instructions": "instructions", "spanish": "instructio
 
 FAVOURITE = 0.6  # share of the orders in which one place is chosen
 BOILERPLATE = 3
+SHORTEST = 4  # words of a question that can be recognised whole
+ALIKE = 0.8  # of the different words of a question and a turn together
 LEAKED = 0.5  # of a question's runs of eight words
 NO_ARTICLE = "row "
 NAMED = re.compile(r"cite el artículo\. (.*)\. No es asesoría legal")
@@ -172,6 +176,7 @@ def tally(
         for variant in model.variants
         if variant.same_as
     ]
+    noticed += same_answers(models, answers)
     noticed += [found for one in marked for found in memorised(one.model, one.variant, one.suite, one.marks, seed)]
     compared = differences(marked, models, seed)
     kept_gains = retentions(marked, models, compared, seed)
@@ -202,7 +207,7 @@ def suite_scores(marked: Marked, items: Sequence[Item], seed: int = 0) -> list[S
             total = sums(metric, marks)
             if total is None or math.isnan(total.value):
                 continue
-            low, high, method = _interval(metric, total, seed)
+            low, high, method = _interval(metric, total)
             score = Score(
                 **_place(marked, metric.name, part),
                 value=total.value,
@@ -210,7 +215,7 @@ def suite_scores(marked: Marked, items: Sequence[Item], seed: int = 0) -> list[S
                 high=high,
                 interval=method,
                 n=total.n,
-                clusters=len(total.clusters),
+                clusters=int((total.denominator > 0).sum()),
                 unit=metric.unit,
                 higher_is_better=metric.higher_is_better,
                 chance=chance if metric.name in ("accuracy", "correct") else None,
@@ -224,20 +229,12 @@ def _place(marked: Marked, metric: str, part: str) -> dict[str, Any]:
     return {"model": marked.model, "variant": marked.variant, "suite": marked.suite, "metric": metric, "part": part}
 
 
-def _interval(metric: Metric, total: Sums, seed: int) -> tuple[float | None, float | None, Interval]:
-    if metric.binary and len(total.clusters) == total.n:
-        return *statistics.wilson(float(total.numerator.sum()), total.n), "wilson"
-    if len(total.clusters) < 2:
-        return None, None, "none"
-    low, high = statistics.bootstrap_interval(total, seed)
+def _interval(metric: Metric, total: Sums) -> tuple[float | None, float | None, Interval]:
+    share = metric.unit == "share"
+    low, high = statistics.share_interval(total) if share else statistics.ratio_interval(total)
     if math.isnan(low):
         return None, None, "none"
-    if low == high and metric.unit == "share" and 0 <= total.value <= 1:
-        # All alike: resampling what does not vary says nothing of what was not seen.
-        clusters = len(total.clusters)
-        return *statistics.wilson(total.value * clusters, clusters), "wilson"
-    # No metric is negative and no share passes 1, though Student's interval of few clusters may.
-    return max(low, 0.0), min(high, 1.0) if metric.unit == "share" else high, "cluster-bootstrap"
+    return low, high, "wilson" if share else "student-log"
 
 
 def _risk_coverage(marked: Marked, seed: int) -> list[Score]:
@@ -251,7 +248,7 @@ def _risk_coverage(marked: Marked, seed: int) -> list[Score]:
     index = np.array([names.index(mark.cluster) for mark in marks])
     value = float(statistics.risk_coverage_area(confidence, wrong)[0])
     low = high = None
-    if len(names) > 1:
+    if len(names) >= statistics.FEWEST:
         areas = statistics.risk_coverage_area(confidence, wrong, statistics.draws(len(names), seed)[:, index])
         low, high = (float(bound) for bound in np.percentile(areas, [2.5, 97.5]))
     score = Score(
@@ -259,7 +256,7 @@ def _risk_coverage(marked: Marked, seed: int) -> list[Score]:
         value=value,
         low=low,
         high=high,
-        interval="none" if low is None else "cluster-bootstrap",
+        interval="none" if low is None else "bootstrap",
         n=len(marks),
         clusters=len(names),
         unit="share",
@@ -269,7 +266,10 @@ def _risk_coverage(marked: Marked, seed: int) -> list[Score]:
 
 
 def differences(all_marked: Sequence[Marked], models: Sequence[Model], seed: int = 0) -> list[Difference]:
-    """Paired differences of the compared metrics, corrected by Holm within a suite and metric.
+    """Paired differences of the compared metrics, corrected by Holm within each question that is asked of them.
+
+    A question is one metric and one kind of comparison, over all suites and models: "does an adapter answer better
+    than its base?" is one, and its sentence on the page rests on all of its tests.
 
     Within a model: each variant with the base, and merged ones with each single skill. Between models: the same role
     of each two, under an empty ``model`` and with ``MODEL/VARIANT`` as names.
@@ -280,35 +280,37 @@ def differences(all_marked: Sequence[Marked], models: Sequence[Model], seed: int
         names = [variant.name for variant in model.variants]
         single = [variant.name for variant in model.variants if variant.role in ("instructions", "law")]
         merged = [variant.name for variant in model.variants if variant.role in ("merged", "other")]
-        told = [(name, names[0]) for name in names[1:]] + [(name, one) for name in merged for one in single]
-        pairs += [(model.label, (model.label, first), (model.label, second)) for first, second in told]
+        told = [("base", name, names[0]) for name in names[1:]]
+        told += [("merge", name, one) for name in merged for one in single]
+        pairs += [(kind, model.label, (model.label, first), (model.label, second)) for kind, first, second in told]
     for number, model in enumerate(models):
         for other in models[number + 1 :]:
             for mine in model.variants:
                 alike = [theirs for theirs in other.variants if mine.role == theirs.role != "other"]
-                pairs += [("", (model.label, mine.name), (other.label, theirs.name)) for theirs in alike]
-    found: list[Difference] = []
+                pairs += [("models", "", (model.label, mine.name), (other.label, theirs.name)) for theirs in alike]
+    families: dict[str, list[Difference]] = {}
     for suite in dict.fromkeys(one.suite for one in all_marked):
-        both = [pair for pair in pairs if (*pair[1], suite) in at and (*pair[2], suite) in at]
-        for metric in METRICS:
-            if metric.compared:
-                family = [
-                    one
-                    for label, first, second in both
-                    if (one := _difference(metric, label, at[*first, suite], at[*second, suite], seed)) is not None
-                ]
-                corrected = statistics.holm([one.p for one in family])
-                found += [one.model_copy(update={"p_holm": p}) for one, p in zip(family, corrected, strict=True)]
+        for metric, (kind, label, first, second) in product((one for one in METRICS if one.compared), pairs):
+            if (*first, suite) in at and (*second, suite) in at:
+                one = _difference(metric, kind, label, at[*first, suite], at[*second, suite], seed)
+                if one is not None:
+                    families.setdefault(one.family, []).append(one)
+    found = []
+    for family in families.values():
+        corrected = statistics.holm([one.p for one in family])
+        size = {"family_size": len(family)}
+        found += [one.model_copy(update={"p_holm": p, **size}) for one, p in zip(family, corrected, strict=True)]
     return found
 
 
-def _difference(metric: Metric, label: str, first: Marked, second: Marked, seed: int) -> Difference | None:
+def _difference(metric: Metric, kind: str, label: str, first: Marked, second: Marked, seed: int) -> Difference | None:
     rows = zip(first.marks, second.marks, strict=True)
     both = [(a, b) for a, b in rows if metric.ratio(a) is not None and metric.ratio(b) is not None]
     one, two = sums(metric, (a for a, _ in both)), sums(metric, (b for _, b in both))
     if one is None or two is None or len(one.clusters) < 2:
         return None
-    result = statistics.paired_difference(one, two, seed)
+    share = metric.unit == "share"
+    result = statistics.paired_difference(one, two, seed, shares=share)
     if math.isnan(result.value):
         return None
 
@@ -320,10 +322,8 @@ def _difference(metric: Metric, label: str, first: Marked, second: Marked, seed:
     gaps = [sign * (alone(a) - alone(b)) for a, b in both]
     better, worse = sum(gap > 1e-12 for gap in gaps), sum(gap < -1e-12 for gap in gaps)
     exact = metric.binary and len(one.clusters) == one.n
-    share = metric.unit == "share"
-    # Where no pair differs: the error of the difference of two independent shares of one half.
-    error = result.standard_error or (math.sqrt(0.5 / one.n) if share else math.nan)
-    least = statistics.detectable(error, len(one.clusters))
+    least = statistics.detectable(result.standard_error, result.freedom, len(one.clusters))
+    known = not math.isnan(result.low)
     return Difference(
         model=label,
         suite=first.suite,
@@ -332,15 +332,16 @@ def _difference(metric: Metric, label: str, first: Marked, second: Marked, seed:
         variant=first.variant if label else f"{first.model}/{first.variant}",
         against=second.variant if label else f"{second.model}/{second.variant}",
         value=result.value,
-        low=max(result.low, -1.0) if share else result.low,
-        high=min(result.high, 1.0) if share else result.high,
+        low=(max(result.low, -1.0) if share else result.low) if known else None,
+        high=(min(result.high, 1.0) if share else result.high) if known else None,
         test="mcnemar" if exact else "randomisation",
         p=statistics.mcnemar(better, worse) if exact else result.p,
         p_holm=1.0,
-        family=f"{first.suite} {metric.name}",
+        family=f"{kind} {metric.name}",
+        family_size=1,
         n=one.n,
         clusters=len(one.clusters),
-        detectable=None if math.isnan(least) or (share and least > 1) else least,
+        detectable=None if math.isnan(least) or not least or (share and least > 1) else least,
         better=better,
         worse=worse,
     )
@@ -418,34 +419,71 @@ def training_rows(variant: Variant) -> list[Path]:
 
 
 def seen_in_training(items: Sequence[Item], files: Iterable[Path]) -> list[str]:
-    """Ids of the items half of whose runs of eight words, supplied articles apart, occur in training rows.
+    """Ids of the items that occur in training rows, in any turn of any role.
 
-    A question of four to seven words must occur whole. Questions only: the text of an article may well be in a
-    training prompt with another question. The names of laws do not count, nor does wording that `BOILERPLATE`
-    questions, or training rows, about different articles share, for that is a template's; and a training row on one
-    article is not a leak of a question on another.
+    A question that stands there whole is seen, however often. Else half of its runs of eight words must be there,
+    supplied articles apart; or one turn must share with it the numbers and `ALIKE` of the different words of both
+    (shortened, reordered). In runs the names of laws do not count, nor does wording that `BOILERPLATE` questions, or
+    training rows, about different articles share, for that is a template's. A training row on one article is not a
+    leak of a question on another.
     """
     asked = {item.id: duplicates.marks(own_question(item.messages)) for item in items}
+    wholes: dict[str, list[Item]] = {}
+    bags: dict[str, frozenset[str]] = {}
+    for item in items:
+        said = words(own_question(item.messages))
+        bags[item.id] = frozenset(said)
+        if len(said) >= SHORTEST:
+            wholes.setdefault(" ".join(said), []).append(item)
+    holders: dict[str, set[str]] = {}  # a word -> items
+    for name, bag in bags.items():
+        for word in bag:
+            holders.setdefault(word, set()).add(name)
     shared: dict[int, set[str]] = {}
     for item in items:
         for mark in asked[item.id]:
             shared.setdefault(mark, set()).add(item.cluster)
     wanted = {mark for mark, clusters in shared.items() if len(clusters) < BOILERPLATE}
     found: dict[int, set[str]] = {}  # a run of words -> the articles of the training rows that have it
+    leaked: set[str] = set()
+    at = {item.id: item for item in items}
+
+    def about(item: Item, article: str) -> bool:
+        return article.startswith(NO_ARTICLE) or article == item.cluster.rpartition(":")[2]
+
+    read: set[tuple[str, str]] = set()
     for file in files:
         for line, row in read_jsonl(file):
-            messages = [turn for turn in row.get("messages", []) if turn["role"] != "assistant"]
-            for mark in duplicates.marks(own_question(messages)) & wanted:
-                found.setdefault(mark, set()).add(str(row.get("article") or f"{NO_ARTICLE}{file}, {line}"))
-    seen = {mark: about for mark, about in found.items() if len(about) < BOILERPLATE}
-
-    leaked: list[str] = []
+            turns = row.get("messages", [])
+            for number, turn in enumerate(turns):
+                if turn["role"] == "system":
+                    continue
+                text = own_question(turns[: number + 1])
+                said = words(text)
+                key, article = " ".join(said), str(row.get("article") or f"{NO_ARTICLE}{file}, {line}")
+                if (key, str(row.get("article") or "")) in read:
+                    continue  # an upsampled row is one row
+                read.add((key, str(row.get("article") or "")))
+                leaked |= {item.id for item in wholes.get(key, ()) if about(item, article)}
+                for mark in duplicates.marks(text) & wanted:
+                    found.setdefault(mark, set()).add(article)
+                leaked |= {name for name in _like(frozenset(said), bags, holders) if about(at[name], article)}
+    seen = {mark: rows for mark, rows in found.items() if len(rows) < BOILERPLATE}
     for item in items:
-        own, article = asked[item.id] & wanted, item.cluster.rpartition(":")[2]
-        count = sum(any(one == article or one.startswith(NO_ARTICLE) for one in seen.get(mark, ())) for mark in own)
+        own = asked[item.id] & wanted
+        count = sum(any(about(item, one) for one in seen.get(mark, ())) for mark in own)
         if count and count >= LEAKED * len(own):
-            leaked.append(item.id)
-    return leaked
+            leaked.add(item.id)
+    return [item.id for item in items if item.id in leaked]
+
+
+def _like(said: frozenset[str], bags: Mapping[str, frozenset[str]], holders: Mapping[str, set[str]]) -> list[str]:
+    """The questions that share `ALIKE` of all words, and all numbers, with a turn of at least eight words."""
+    if len(said) < duplicates.RUN:
+        return []
+    counts = Counter(name for word in said for name in holders.get(word, ()))
+    near = [name for name, both in counts.items() if both >= ALIKE * len(said | bags[name])]
+    return [name for name in near if not any(word.isdigit() for word in said ^ bags[name])]
 
 
 def own_question(messages: Sequence[Mapping[str, str]]) -> str:
@@ -467,12 +505,43 @@ def contamination(model: Model, items: Mapping[str, Sequence[Item]]) -> list[Fin
     cache: dict[tuple[str, tuple[Path, ...]], list[str]] = {}
     for variant in model.variants:
         files = tuple(training_rows(variant))
+        if variant.adapter and not files:
+            found.append(Finding(kind="not-checked", model=model.label, variant=variant.name))
         for suite, asked in items.items():
             if files and (suite, files) not in cache:
                 cache[suite, files] = seen_in_training(asked, files)
             if seen := cache.get((suite, files), []):
                 about: dict[str, Any] = {"model": model.label, "variant": variant.name, "suite": suite}
                 found.append(Finding(kind="seen-in-training", items=seen, total=len(asked), **about))
+    return found
+
+
+def same_answers(models: Sequence[Model], answers: Mapping[Place, Sequence[Answer]]) -> list[Finding]:
+    """Pairs of variants that answered every question of a suite alike, though their weights have different hashes.
+
+    One adapter saved again, rescaled or disturbed below what rounding keeps. Likelihoods count to four digits.
+    """
+
+    def said(answer: Answer) -> str:
+        def rounded(value: float | None) -> str:
+            return "" if value is None else f"{value:.4g}"
+
+        letters = [[rounded(one) for one in row] for row in answer.option_logprobs or []]
+        return str((answer.text, answer.letters, rounded(answer.nll), letters))
+
+    found = []
+    for model in models:
+        suites = dict.fromkeys(suite for label, _, suite in answers if label == model.label and suite != "prompts")
+        for suite in suites:
+            first: dict[tuple[str, ...], str] = {}
+            for variant in model.variants:
+                given = answers.get((model.label, variant.name, suite), ())
+                if not given or variant.same_as:
+                    continue
+                earlier = first.setdefault(tuple(map(said, given)), variant.name)
+                if earlier != variant.name:
+                    about: dict[str, Any] = {"model": model.label, "variant": variant.name, "suite": suite}
+                    found.append(Finding(kind="same-answers", names=[earlier], total=len(given), **about))
     return found
 
 
@@ -485,7 +554,7 @@ def memorised(model: str, variant: str, suite: str, marked: Sequence[Mark], seed
     found = []
     gaps = [float(mark.published_order or 0) - (mark.other_orders or 0) for mark in rows]
     gap = statistics.by_cluster(clusters, gaps, [1.0] * len(rows))
-    if statistics.bootstrap_interval(gap, seed)[0] > 0 and gap.value > 0.1:
+    if statistics.mean_interval(gap)[0] > 0 and gap.value > 0.1:
         found.append(Finding(kind="memorised", model=model, variant=variant, suite=suite, share=gap.value))
     shares = [float(np.mean(column)) for column in zip_longest(*(mark.places for mark in rows), fillvalue=0.0)]
     if max(shares) > FAVOURITE:

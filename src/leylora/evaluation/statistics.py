@@ -1,9 +1,13 @@
 """Intervals and tests for scores on the same items: paired, clustered, exact where exactness is cheap.
 
-Several questions on one article are not independent, so resampling draws whole clusters (Miller 2024, "Adding error
-bars to evals"). Normal intervals fail under a few hundred items (Bowyer et al. 2025), hence Wilson's for shares.
+Several questions on one article are not independent, so whole clusters are the units (Miller 2024, "Adding error bars
+to evals"). Normal intervals fail under a few hundred items (Bowyer et al. 2025), and percentiles of a bootstrap under
+some hundred clusters: intervals here are Student's, on the scale that fits the metric, and benchmarks/intervals.py
+simulates how often they cover.
 
 Every metric here is a ratio of two sums over items (a mean has ones below): ``sum(numerator) / sum(denominator)``.
+Clusters whose denominator is zero (an answer that cites nothing, for the share of invented citations) say nothing of
+the metric and are no part of the number of clusters.
 """
 
 import math
@@ -16,9 +20,11 @@ import numpy as np
 from scipy.stats import binomtest, t
 
 RESAMPLES = 10_000
-FEW = 20  # clusters; below, percentiles of resamples are too narrow (with two questions they are the two answers)
+FEWEST = 5  # clusters that say something; below, an interval would be a guess about the spread and is not given
+PRIOR = 1.5  # clusters, as far apart as shares can be, that are added to the spread of those seen
 Z95 = 1.959963984540054  # standard normal quantile at 0.975
 Z80 = 0.8416212335729143  # at 0.80
+NONE = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -56,40 +62,82 @@ def draws(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
 
 
-def bootstrap_interval(sums: Sums, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the metric (`interval`) over clusters drawn with replacement."""
-    (values,) = _resampled([sums], seed)
-    return interval(values, sums.value, len(sums.clusters))
+class Spread(NamedTuple):
+    """How a ratio of sums varies from cluster to cluster."""
+
+    value: float
+    residuals: np.ndarray  # (C,) how much each cluster moves the ratio; zero for one that says nothing
+    variance: float  # of the ratio, jackknifed
+    clusters: int  # that say something
+    effective: float  # clusters of equal size that would be as uncertain (Kish 1965)
 
 
-def _resampled(several: Sequence[Sums], seed: int) -> list[np.ndarray]:
-    """``(R,)`` values of each metric, the same clusters drawn for all; draws without a denominator are left out."""
-    counts = draws(len(several[0].clusters), seed)
-    below = [counts @ sums.denominator for sums in several]
-    usable = np.logical_and.reduce([under > 0 for under in below])
-    return [(counts @ sums.numerator)[usable] / under[usable] for sums, under in zip(several, below, strict=True)]
+def spread(sums: Sums) -> Spread:
+    """The jackknife of a ratio: leaving out a cluster of share ``w`` moves it by ``(N - R D) / sum(D) / (1 - w)``."""
+    total, said = float(sums.denominator.sum()), int((sums.denominator > 0).sum())
+    if said < 2:
+        return Spread(sums.value, np.zeros_like(sums.numerator), math.nan, said, float(said))
+    weights = sums.denominator / total
+    residuals = (sums.numerator - sums.value * sums.denominator) / total / (1 - weights)
+    variance = float((residuals**2).sum()) * (said - 1) / said
+    return Spread(sums.value, residuals, variance, said, float(1 / (weights**2).sum()))
 
 
-def interval(values: np.ndarray, centre: float, clusters: int) -> tuple[float, float]:
-    """95 % interval from resampled values: their percentiles, or with few clusters Student's.
+def share_interval(sums: Sums) -> tuple[float, float]:
+    """95 % interval of a share: Wilson's, with the number of independent answers that its spread amounts to.
 
-    With ``C`` under `FEW` clusters it is ``centre`` plus and minus ``t(C - 1)`` times the resamples' standard
-    deviation, corrected by ``sqrt(C / (C - 1))`` for having been drawn from the sample itself. NaN for one cluster.
+    As Korn and Graubard (1998) and Dean and Pagano (2015) do for surveys: ``R (1 - R) / variance`` answers, never more
+    than there are where they are counts, and Student's quantile for the clusters that say something. The spread is
+    that of the clusters and of `PRIOR` more, as far apart as shares can be, since ten clusters may look alike by
+    luck. Where all are 0 or all are 1 there is no spread to measure, and each cluster counts as one answer.
     """
-    if clusters >= FEW:
-        return _percentiles(values)
-    if clusters < 2 or not len(values):
-        return math.nan, math.nan
-    half = float(t.ppf(0.975, clusters - 1) * values.std() * math.sqrt(clusters / (clusters - 1)))
-    return centre - half, centre + half
+    found = spread(sums)
+    share, said = found.value, found.clusters
+    if not said:
+        return NONE
+    if share <= 0 or share >= 1:
+        return wilson(share * said, said)
+    if said < FEWEST:
+        return NONE
+    worst = share * (1 - share) / found.effective
+    variance = (found.variance * (said - 1) + worst * PRIOR) / (said - 1 + PRIOR)
+    answers = share * (1 - share) / variance
+    if not (sums.numerator % 1).any() and not (sums.denominator % 1).any():
+        answers = min(answers, float(sums.denominator.sum()))
+    return wilson(share * answers, answers, _student(found))
 
 
-def wilson(successes: float, n: int) -> tuple[float, float]:
+def ratio_interval(sums: Sums) -> tuple[float, float]:
+    """95 % interval of a positive ratio without upper bound (bits per byte, tokens): Student's, of its logarithm.
+
+    Such ratios are skewed to the right; on a logarithmic scale the interval is too, and never falls below zero.
+    """
+    found = spread(sums)
+    if found.clusters < FEWEST or found.value <= 0:
+        return NONE
+    half = _student(found) * math.sqrt(found.variance) / found.value
+    return found.value * math.exp(-half), found.value * math.exp(half)
+
+
+def mean_interval(sums: Sums) -> tuple[float, float]:
+    """95 % interval of a mean that may have either sign: Student's."""
+    found = spread(sums)
+    if found.clusters < FEWEST:
+        return NONE
+    half = _student(found) * math.sqrt(found.variance)
+    return found.value - half, found.value + half
+
+
+def _student(found: Spread, level: float = 0.975) -> float:
+    return float(t.ppf(level, max(found.effective - 1, 1.0)))
+
+
+def wilson(successes: float, n: float, z: float = Z95) -> tuple[float, float]:
     """95 % interval of a share (Wilson 1927); never below 0 or above 1, and not empty at 0 of n."""
     share = successes / n
-    scale = 1 + Z95**2 / n
-    centre = (share + Z95**2 / (2 * n)) / scale
-    half = Z95 / scale * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
+    scale = 1 + z**2 / n
+    centre = (share + z**2 / (2 * n)) / scale
+    half = z / scale * math.sqrt(max(share * (1 - share), 0.0) / n + z**2 / (4 * n**2))
     return (0.0 if successes <= 0 else centre - half), (1.0 if successes >= n else centre + half)
 
 
@@ -102,22 +150,35 @@ class Paired(NamedTuple):
     """The difference of one metric between two variants on the same items, first minus second."""
 
     value: float
-    low: float
+    low: float  # NaN, as is high, with fewer than `FEWEST` clusters
     high: float
     p: float
     standard_error: float
+    freedom: float  # degrees, of Student's distribution
 
 
-def paired_difference(first: Sums, second: Sums, seed: int = 0) -> Paired:
-    """Difference with its 95 % interval (the same clusters drawn for both) and the p-value of `swap_test`."""
+def paired_difference(first: Sums, second: Sums, seed: int = 0, *, shares: bool = False) -> Paired:
+    """Difference with its 95 % interval, Student's over clusters, and the p-value of `swap_test`.
+
+    Where both are ``shares``, `PRIOR` clusters are added to the spread in which the two differ as shares of their size
+    do when they have nothing to do with each other; else twenty pairs that are alike would prove that all are.
+    """
     if first.clusters != second.clusters:
         raise ValueError("a paired comparison needs the same items on both sides")
-    ours, theirs = _resampled([first, second], seed)
-    values, observed = ours - theirs, first.value - second.value
-    if not len(values) or math.isnan(observed):
-        return Paired(math.nan, math.nan, math.nan, 1.0, math.nan)
-    low, high = interval(values, observed, len(first.clusters))
-    return Paired(observed, low, high, swap_test(first, second, seed), float(values.std()))
+    ours, theirs = spread(first), spread(second)
+    observed = first.value - second.value
+    said = min(ours.clusters, theirs.clusters)
+    if said < 2 or math.isnan(observed):
+        return Paired(math.nan, math.nan, math.nan, 1.0, math.nan, math.nan)
+    effective = min(ours.effective, theirs.effective)
+    variance = float(((ours.residuals - theirs.residuals) ** 2).sum()) * (said - 1) / said
+    if shares:
+        near = [(one.value * said + 1) / (said + 2) for one in (ours, theirs)]  # never quite 0 or 1
+        variance = (variance * (said - 1) + PRIOR * sum(p * (1 - p) for p in near) / effective) / (said - 1 + PRIOR)
+    freedom = max(effective - 1, 1.0)
+    error = math.sqrt(variance)
+    half = float(t.ppf(0.975, freedom)) * error if said >= FEWEST else math.nan
+    return Paired(observed, observed - half, observed + half, swap_test(first, second, seed), error, freedom)
 
 
 def swap_test(first: Sums, second: Sums, seed: int = 0) -> float:
@@ -154,38 +215,52 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def detectable(standard_error: float, clusters: int = FEW) -> float:
-    """The smallest true difference found with 80 % power by a two-sided 5 % test: (1.96 + 0.84) standard errors.
+def detectable(standard_error: float, freedom: float, clusters: int) -> float:
+    """The smallest true difference found with 80 % power by a two-sided 5 % test, by Student's quantiles.
 
-    With few clusters Student's quantiles, as in `interval`; NaN where `swap_test` cannot give p < 0.05 at all.
+    NaN where `swap_test` cannot give p < 0.05 at all.
     """
-    if clusters >= FEW:
-        return (Z95 + Z80) * standard_error
     if 2 / 2**clusters > 0.05:
         return math.nan
-    quantiles = float(t.ppf(0.975, clusters - 1) + t.ppf(0.8, clusters - 1))
-    return quantiles * standard_error * math.sqrt(clusters / (clusters - 1))
+    return float(t.ppf(0.975, freedom) + t.ppf(0.8, freedom)) * standard_error
 
 
 def retention(base: Sums, single: Sums, kept: Sums, seed: int = 0) -> tuple[float, float, float] | None:
-    """(kept - base) / (single - base) with a 95 % interval, the same clusters drawn for all three.
+    """(kept - base) / (single - base) with a 95 % interval, by `kept_share`.
 
     Works for losses as for shares, since the sign cancels. None, undefined, when the gain of ``single`` is not
-    statistically significant (the interval of its difference holds zero, or its p-value is above 0.05).
+    statistically significant: its p-value is above 0.05, or its interval holds zero, and then no bounded interval of
+    the share exists.
     """
-    gain = paired_difference(single, base, seed)
-    if math.isnan(gain.value) or gain.p > 0.05 or not (gain.low > 0 or gain.high < 0):
+    if paired_difference(single, base, seed).p > 0.05:
         return None
-    return kept_share(base, single, kept, seed)
+    found = kept_share(base, single, kept)
+    return None if math.isnan(found[1]) else found
 
 
-def kept_share(base: Sums, single: Sums, kept: Sums, seed: int = 0) -> tuple[float, float, float]:
-    """(kept - base) / (single - base) with a 95 % interval, whether the gain is significant or not; NaN without one."""
-    bases, singles, keeps = _resampled([base, single, kept], seed)
-    gain, gains = single.value - base.value, singles - bases
-    same_sign = (np.sign(gains) == np.sign(gain)) & (gains != 0)  # in a few resamples the gain vanishes
-    low, high = _percentiles((keeps - bases)[same_sign] / gains[same_sign])
-    return (kept.value - base.value) / gain if gain else math.nan, low, high
+def kept_share(base: Sums, single: Sums, kept: Sums) -> tuple[float, float, float]:
+    """(kept - base) / (single - base) with Fieller's 95 % interval (1954), which a small gain makes wide.
+
+    NaN for the ends where the gain may be zero, since no interval is bounded then; all NaN without a gain.
+    """
+    gain, rest = single.value - base.value, kept.value - base.value
+    if not gain or math.isnan(gain):
+        return math.nan, math.nan, math.nan
+    three = [spread(one) for one in (base, single, kept)]
+    said = min(one.clusters for one in three)
+    if said < FEWEST:
+        return rest / gain, math.nan, math.nan
+    below, above = three[1].residuals - three[0].residuals, three[2].residuals - three[0].residuals
+    vary, both, most = (
+        (one * two).sum() * (said - 1) / said for one, two in ((below, below), (below, above), (above, above))
+    )
+    square = float(t.ppf(0.975, max(min(one.effective for one in three) - 1, 1.0))) ** 2
+    # All shares s for which rest - s * gain is not significantly different from zero.
+    a, b, c = gain**2 - square * vary, rest * gain - square * both, rest**2 - square * most
+    if a <= 0:
+        return rest / gain, math.nan, math.nan
+    half = math.sqrt(max(b * b - a * c, 0.0)) / a
+    return rest / gain, float(b / a - half), float(b / a + half)
 
 
 def risk_coverage_area(confidence: np.ndarray, wrong: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -199,10 +274,3 @@ def risk_coverage_area(confidence: np.ndarray, wrong: np.ndarray, weights: np.nd
     covered = counts.cumsum(axis=1)
     risk = np.divide((counts * wrong[order]).cumsum(axis=1), covered, out=np.zeros_like(covered), where=covered > 0)
     return np.asarray((risk * counts).sum(axis=1) / covered[:, -1])
-
-
-def _percentiles(values: np.ndarray) -> tuple[float, float]:
-    if not len(values):
-        return math.nan, math.nan
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)

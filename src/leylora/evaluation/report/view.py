@@ -6,7 +6,7 @@ the results and put into words. In order: the parts of a view, `make_view`, and 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -17,6 +17,7 @@ from leylora.evaluation.report.charts import Curve, heat_strip, interval_row, ke
 from leylora.evaluation.report.texts import Texts
 from leylora.evaluation.results import LEVEL, Finding, JudgeSummary, Results, Score
 
+OWN = {"law": "law", "instructions": "instructions", "spanish": "instructions"}  # whose skill a suite asks for
 ALSO = ("bits_per_byte", "invented_citations")  # shown next to a suite's headline
 
 Place = tuple[str, str, str]  # suite, metric, part
@@ -151,35 +152,50 @@ def _goodness(score: Score) -> float:
 
 
 def _summary(results: Results, signs: Signs, texts: Texts) -> list[str]:
-    """The best of each headline, how much the merge keeps, and the smallest difference the test can find."""
+    """The verdict: who answers better than its base, what was learned, what the merge keeps; never more than that.
+
+    Better and worse are what is statistically significant; nobody is best among what chance may have put in order.
+    """
     lines = []
-    shares: set[Place] = set()
-    for place, scores in _by_place(one for one in results.scores.scores if one.headline).items():
-        suite, metric, part = place
-        model, variant = max(scores, key=lambda where: _goodness(scores[where]))
-        score, base = scores[model, variant], scores.get((model, "base"))
-        if score.unit == "share":
-            shares.add(place)
-        if base is None:
-            continue
-        key = "summary.best"
-        if variant == "base":
-            key = "summary.base-only" if all(name == "base" for _, name in scores) else "summary.base-best"
-        real = signs.get((*place, model, variant)) == "better"
-        said = {
-            "suite": f"{texts.suite(suite, part)} ({texts.name('metric', metric)})",
-            "model": model,
-            "variant": texts.name("variant", variant),
-            "value": texts.value(score.value, score.unit),
-            "interval": texts.interval(score.low, score.high, score.unit, "interval"),
-            "base": texts.value(base.value, base.unit),
-            "verdict": texts("summary.real" if real else "summary.unclear"),
-        }
-        lines.append(texts(key, **said))
-    merged = [one for one in results.scores.retention if one.variant == "merged"]
-    kept = [one.value for one in merged if one.value is not None]
-    if kept:
-        lines.append(texts("summary.kept", value=texts.value(median(kept), "share"), n=len(kept), of=len(merged)))
+    headlines = {(one.suite, one.metric, one.part) for one in results.scores.scores if one.headline}
+    shares = {(one.suite, one.metric, one.part) for one in results.scores.scores if one.unit == "share"}
+    value = {(one.suite, one.metric, one.part, one.model, one.variant): one.value for one in results.scores.scores}
+    many = len(results.provenance.models) > 1
+    leaked = {(one.model, one.variant, one.suite) for one in results.scores.findings if one.kind == "seen-in-training"}
+    for model in results.provenance.models:
+        said: list[str] = []
+        adapters = [one.name for one in model.variants if one.name != "base"]
+        questions = sum(one.suite != "prompts" for one in results.items.values())
+        changed = False
+        for suite, metric, part in headlines_in_order(results, headlines):
+            for name in adapters:
+                sign = signs.get((suite, metric, part, model.label, name), "")
+                place = (suite, metric, part, model.label)
+                if sign not in ("better", "worse") or (*place, name) not in value or (*place, "base") not in value:
+                    continue
+                changed = True
+                key = "verdict-seen" if sign == "better" and (model.label, name, suite) in leaked else f"verdict-{sign}"
+                gap = texts.change(value[*place, name] - value[*place, "base"], "share")
+                said.append(texts(key, variant=texts.name("variant", name), suite=texts.name("suite", suite), gap=gap))
+        if not adapters:
+            said.append(texts("verdict-base-only", n=questions))
+        elif questions and not changed:
+            said.append(texts("verdict-none", n=questions))
+        for suite in dict.fromkeys(suite for suite, _, _ in headlines_in_order(results, headlines)):
+            for name in adapters:
+                place = (suite, "bits_per_byte", "all", model.label)
+                if signs.get((*place, name)) == "better" and name == OWN.get(suite, name) != "merged":
+                    less = 1 - value[*place, name] / value[*place, "base"]
+                    names = {"variant": texts.name("variant", name), "suite": texts.name("suite", suite)}
+                    said.append(texts("verdict-learned", share=texts.value(round(less, 2), "share"), **names))
+        for one in results.scores.retention:
+            if one.model == model.label and one.value is not None and one.variant == "merged":
+                names = {"single": texts.name("variant", one.single), "suite": texts.name("suite", one.suite)}
+                interval = texts.interval(one.low, one.high, "share", "interval")
+                names |= {"metric": texts.name("metric", one.metric), "value": texts.value(one.value, "share")}
+                said.append(texts("summary.kept", interval=interval, **names))
+        if said:
+            lines.append(f"{model.label}: {' '.join(said)}" if many else " ".join(said))
     seen = [
         100 * one.detectable
         for one in results.scores.differences
@@ -189,6 +205,11 @@ def _summary(results: Results, signs: Signs, texts: Texts) -> list[str]:
         span = texts.span(texts.number(min(seen)), texts.number(max(seen)))
         lines.append(texts("summary.detectable", value=f"{span}\u00a0{texts('points')}"))
     return lines
+
+
+def headlines_in_order(results: Results, headlines: set[Place]) -> list[Place]:
+    order = {suite.name: at for at, suite in enumerate(results.provenance.suites)}
+    return sorted(headlines, key=lambda place: (order.get(place[0], 0), place))
 
 
 def _findings(findings: list[Finding], texts: Texts) -> Facts:
@@ -212,7 +233,8 @@ def sentence(finding: Finding, texts: Texts) -> str:
 
 
 def _cell(score: Score, texts: Texts, **look: Any) -> Cell:
-    return Cell(texts.value(score.value, score.unit), texts.interval(score.low, score.high, score.unit), **look)
+    interval = texts.interval(score.low, score.high, score.unit) or texts("few")
+    return Cell(texts.value(score.value, score.unit), interval, **look)
 
 
 def _heat_table(
@@ -229,9 +251,10 @@ def _heat_table(
         row = [Cell(model)]
         for variant in asked:
             if score := scores.get((model, variant)):
-                best = _goodness(score) == max(mine) > min(mine)
-                shade = round((_goodness(score) - low) / spread, 2) if spread else 0.0
-                row.append(_cell(score, texts, sign=signs.get((*place, model, variant), ""), best=best, shade=shade))
+                sign = signs.get((*place, model, variant), "")
+                best = sign == "better" and _goodness(score) == max(mine) > min(mine)
+                shade = round((_goodness(score) - low) / spread, 2) if spread and sign == "better" else 0.0
+                row.append(_cell(score, texts, sign=sign, best=best, shade=shade))
             else:
                 row.append(Cell("", texts("not-measured")))
         rows.append(row)
@@ -277,7 +300,9 @@ def _differences(results: Results, tabled: Scored, texts: Texts) -> list[Table]:
     for place, scores in tabled.items():
         unit = next(iter(scores.values())).unit
         ours = [one for one in results.scores.differences if (one.suite, one.metric, one.part) == place]
-        reach = 1.06 * max([1e-9, *(max(abs(one.low), abs(one.high), abs(one.value)) for one in ours)])
+        reach = 1.06 * max(
+            [1e-9, *(abs(end) for one in ours for end in (one.low, one.high, one.value) if end is not None)]
+        )
         rows = []
         for one in ours:
             name = texts("against", variant=contestant(one.variant), against=contestant(one.against))
@@ -286,13 +311,15 @@ def _differences(results: Results, tabled: Scored, texts: Texts) -> list[Table]:
             text = texts.change(one.value, unit)
             p = texts.probability(one.p_holm).replace(" ", "\u00a0")
             note = f"{texts('real' if real else 'unclear')} ({p})"
-            title = f"{name}: {text} ({texts.change(one.low, unit)}, {texts.change(one.high, unit)}); {note}"
+            low, high = (one.value if end is None else end for end in (one.low, one.high))
+            ends = texts("few") if one.low is None else f"{texts.change(low, unit)}, {texts.change(high, unit)}"
+            title = f"{name}: {text} ({ends}); {note}"
             dot = "dot filled" if real else "dot"
-            drawing = interval_row(title, one.value, (one.low, one.high), (-reach, reach), mark=0, dot=dot)
+            drawing = interval_row(title, one.value, (low, high), (-reach, reach), mark=0, dot=dot)
             rows.append([Cell(name), Cell(text, note, drawing=drawing)])
         if found := [one.detectable for one in ours if one.detectable is not None]:
-            low, high = (texts.change(end, unit).removeprefix("+") for end in (min(found), max(found)))
-            rows.append([Cell(texts("detectable")), Cell(texts.span(low, high))])
+            least, most = (texts.change(end, unit).removeprefix("+") for end in (min(found), max(found)))
+            rows.append([Cell(texts("detectable")), Cell(texts.span(least, most))])
         if rows:
             tables.append(Table(texts.title(*place), [texts("column.comparison"), texts("column.value")], rows))
     return tables
