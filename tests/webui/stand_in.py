@@ -198,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
         named = body.get("instruction_template", "")
         named = named if named in self.state.templates else "Alpaca" if named else ""
         template = body.get("instruction_template_str", f"{named} {{{{ messages[0].content }}}}")
-        self._json({"prompt": render(template, body["messages"], add_generation_prompt=True)})
+        return self._json({"prompt": render(template, body["messages"], add_generation_prompt=True)})
 
     def internal_stop_generation(self, _: dict[str, Any]) -> None:
         self._json("OK")

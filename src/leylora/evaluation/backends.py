@@ -242,7 +242,7 @@ class EndpointModel:
         for name in [variant.adapter for variant in found if variant.adapter]:
             if there is not None and name not in there:
                 raise LeyloraError(
-                    f"{self.url} has no LoRA '{name}' (there: {', '.join(there) or 'none'}); give its name there, not a "
-                    "folder here."
+                    f"{self.url} has no LoRA '{name}' (there: {', '.join(there) or 'none'}); give its name "
+                    "there, not a folder here."
                 )
         return found

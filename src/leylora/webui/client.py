@@ -505,7 +505,7 @@ class Client:
     ) -> T:
         """One request, a POST with a body or a GET without; ``read`` makes the result of the answer's JSON.
 
-        ``what`` is for error messages. ``timeout``, or else the client's, replaces ``patience`` (seconds) in long calls.
+        ``what`` is for error messages. ``timeout`` or else the client's replaces ``patience`` (seconds) in long calls.
         """
         wait = timeout or self._timeout
         options = self._options(wait if wait and patience > QUICK else patience, admin)
