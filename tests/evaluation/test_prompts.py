@@ -46,9 +46,7 @@ def test_every_combination_once_and_each_model_loaded_once(server: StandIn, stat
     assert len(found.answers) == 2 * 2 * 2 * 2 * 2
     assert {answer.text for answer in found.answers.values()} == {TEXT}
     assert len(state.bodies(LOAD)) == 1  # the first is loaded already
-    assert (
-        len(state.bodies(LORA)) == 2 * 2 + 1
-    )  # once for each model, once more to prove that it acts; one sees the base
+    assert len(state.bodies(LORA)) == 2 * 2 + 1  # once a model, once more for the proof; and once for the base
     bodies = state.bodies(CHAT)
     assert {body["temperature"] for body in bodies} == {0.2, 0.9}
     assert {body["seed"] for body in bodies} == {0}
