@@ -235,8 +235,10 @@ def test_names_that_the_server_takes_in_silence(mistral: Client) -> None:
 
 
 def test_why_a_generation_failed(mistral: Client) -> None:
-    with pytest.raises(ServerFailedError, match="1000000 do not fit into the context"):
+    with pytest.raises(EmptyAnswerError, match="more tokens than the context"):
         mistral.generate("La ley", max_tokens=1_000_000)
+    with pytest.raises(ServerFailedError, match="1000000 do not fit into the context"):
+        mistral.instruct("La ley", max_tokens=1_000_000)
     with pytest.raises(StreamCutError, match="1000000 do not fit into the context"):
         list(mistral.stream_instruct("La ley", max_tokens=1_000_000))
     with pytest.raises(ServerFailedError, match="cannot read a character 'nobody'"):

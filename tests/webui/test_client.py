@@ -133,7 +133,7 @@ def test_a_system_message_in_mode_chat_becomes_the_context(client: Client, state
     assert (body["name1"], body["name2"]) == ("Ana", "Jueza")
     for wrong in ({"mode": "talk"}, {"mode": "chat", "context": " "}):
         with pytest.raises(UsageError):
-            client.chat(messages, **wrong)
+            client.chat(messages, **wrong)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="at least one message"):
         client.chat([])
 

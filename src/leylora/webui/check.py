@@ -238,14 +238,14 @@ def _layer_faults(modules: Mapping[str, object], config: AdapterConfig, shapes: 
     """Layers without weights, in which the adapter does nothing; by the base model's where it is here, else by the
     other modules'."""
     layers, of_base = _layers(modules), _layers(shapes)
-    chosen = config.layers_to_transform
-    chosen = {chosen} if isinstance(chosen, int) else set(chosen or ())
+    listed = config.layers_to_transform
+    chosen = {listed} if isinstance(listed, int) else set(listed or ())
     known = set().union(*layers.values())
     for name, found in sorted(layers.items()):
         expected = chosen or of_base.get(name) or {*range(max(known) + 1)}
         if missing := sorted(expected - found):
-            listed = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
-            return [f"{name} has no weights in layer {listed}: it loads, and does nothing there"]
+            numbers = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
+            return [f"{name} has no weights in layer {numbers}: it loads, and does nothing there"]
     return []
 
 

@@ -214,7 +214,7 @@ def _sampling(
     stop: list[str] | None,
     settings: list[str] | None,
 ) -> dict[str, Any]:
-    named = {"preset": preset, "server_preset": server_preset, "max_tokens": max_tokens}
+    named: dict[str, Any] = {"preset": preset, "server_preset": server_preset, "max_tokens": max_tokens}
     named |= {"temperature": temperature, "seed": seed, "stop": stop}
     return {key: value for key, value in named.items() if value is not None} | _pairs(settings, "--set")
 
