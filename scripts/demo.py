@@ -22,7 +22,7 @@ def main(
         bool, typer.Option("--base-only", help="only make the small base (also tiny-t5) and the sample datasets")
     ] = False,
 ) -> None:
-    """Law and instructions in, a merged adapter, a webui folder and a report out."""
+    """Law and instructions in, a merged adapter, an export for the webui and a report out."""
     from leylora.demo import Demo, write_closing_report
     from leylora.errors import LeyloraError
     from leylora.models.tiny import FAMILIES, tiny_t5_of_samples

@@ -29,7 +29,7 @@ from leylora.laws.law import Law
 from leylora.laws.parse import parse_file
 from leylora.models.bases import TINY_BASES
 from leylora.models.tiny import FAMILIES, make_tiny_base
-from leylora.project import GENERATION_PRESETS, LORA, MIXTURES, SAMPLES
+from leylora.project import LORA, MIXTURES, SAMPLES
 from leylora.training.recipe import compose, model_names
 from leylora.webui.export import export
 
@@ -146,7 +146,7 @@ class Demo:
         places = {
             "corpus": BUILD / "demo" / "laws",
             "adapters": LORA,
-            "webui folder": install,
+            "exported": f"{install} (a stand-in that shows the layout; no webui to start)",
             "figures": self.folder / "comparison.json",
         }
         for what, path in places.items():
@@ -204,14 +204,9 @@ class Demo:
         do(Merging(self.lora(name), parents, picture=False), overwrite=True)
 
     def export(self) -> Path:
-        """Three adapters, their template and presets in a new, empty text-generation-webui; a tiny model takes the
-        presets of its 7B family, another one those of its own or the deterministic one."""
+        """Three adapters, their template and presets in the empty folders of a text-generation-webui."""
         install = fresh_install(self.folder / "text-generation-webui")
-        kinds = ("instructions", "law", "combined")
-        model = f"{self.family.removeprefix('tiny-')}-7b" if self.tiny else self.recipe
-        own = [GENERATION_PRESETS / f"{model}-{kind}.yaml" for kind in kinds]
-        presets = [str(path) for path in own if path.is_file()] or [str(GENERATION_PRESETS / "deterministic.yaml")]
-        export(install, [*(self.lora(kind).name for kind in kinds), *presets])
+        export(install, [self.lora(kind).name for kind in ("instructions", "law", "combined")])
         return install
 
 
@@ -221,7 +216,7 @@ def real_bases() -> list[str]:
 
 
 def fresh_install(folder: Path) -> Path:
-    """Make ``folder`` an empty text-generation-webui install of today's layout, in place of the last demo's."""
+    """Make ``folder`` look like an empty text-generation-webui of today's layout, in place of the last demo's."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("loras", "presets", "instruction-templates", "models"):
         (folder / "user_data" / name).mkdir(parents=True)

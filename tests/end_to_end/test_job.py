@@ -54,7 +54,7 @@ def test_the_whole_job(
     exported = {f"{family}-{name}" for name in ("instructions", "law", "combined")}
     assert {path.name for path in (data / "loras").iterdir()} == exported
     model = family.removeprefix("tiny-")
-    presets = {f"{model}-7b-{kind}.yaml" for kind in ("instructions", "law", "combined")}
+    presets = {f"leylora-{kind}.yaml" for kind in ("instructions", "law", "combined")}
     assert {path.name for path in (data / "presets").iterdir()} == presets
     template = f"leylora-{model}"
     content = yaml.safe_load((data / "instruction-templates" / f"{template}.yaml").read_text("utf-8"))

@@ -56,6 +56,12 @@ def url() -> Iterator[str]:
     server.server_close()
 
 
+def test_a_name_that_the_server_does_not_serve_is_not_asked_for(url: str, tmp_path: Path) -> None:
+    with pytest.raises(LeyloraError, match=r"serves no 'nonsense' \(there: base-model, law-model\)"):
+        compare(["nonsense"], tmp_path, adapters="none", suites=["spanish"], settings=ASKED, endpoints=[url])
+    assert not Server.bodies
+
+
 def test_an_endpoint_is_compared_by_what_it_writes(url: str, tmp_path: Path) -> None:
     found = compare(
         ["base-model"],

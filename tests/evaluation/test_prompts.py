@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leylora.errors import LeyloraError
+from leylora.errors import LeyloraError, UsageError
 from leylora.evaluation.items import Sources, questions, read_prompts
 from leylora.evaluation.results import Results
 from leylora.evaluation.run import CompareSettings, compare
@@ -41,12 +41,12 @@ def ask(server: StandIn, out: Path, models: list[str], sources: Sources, adapter
 
 
 def test_every_combination_once_and_each_model_loaded_once(server: StandIn, state: State, tmp_path: Path) -> None:
-    sources = Sources(prompts=TWO.prompts, presets=("mistral-7b-law", "deterministic"), temperatures=(0.2, 0.9))
+    sources = Sources(prompts=TWO.prompts, presets=("mistral-7b-law", "mistral-7b-combined"), temperatures=(0.2, 0.9))
     found = ask(server, tmp_path / "out", ["tiny-mistral", "tiny-falcon"], sources, "other=good")
     assert len(found.answers) == 2 * 2 * 2 * 2 * 2
     assert {answer.text for answer in found.answers.values()} == {TEXT}
     assert len(state.bodies(LOAD)) == 1  # the first is loaded already
-    assert len(state.bodies(LORA)) == 2 * 2  # once for each model, and once more to prove that it acts
+    assert len(state.bodies(LORA)) == 2 * 2 + 1  # once a model, once more for the proof; and once for the base
     bodies = state.bodies(CHAT)
     assert {body["temperature"] for body in bodies} == {0.2, 0.9}
     assert {body["seed"] for body in bodies} == {0}
@@ -75,14 +75,47 @@ def test_what_fails_leaves_its_reason_and_the_others(server: StandIn, state: Sta
 
 def test_an_answer_that_fails_is_a_row_and_is_asked_again(server: StandIn, state: State, tmp_path: Path) -> None:
     state.model, state.models = "tiny-mistral", ("tiny-mistral",)
-    sources = Sources(prompts=TWO.prompts, presets=("no-such-preset",), temperatures=(0.7,))
+    state.fault = "broken"
+    sources = Sources(prompts=TWO.prompts, temperatures=(0.7,))
     found = ask(server, tmp_path / "out", ["tiny-mistral"], sources)
-    assert all("would overwrite" in answer.error for answer in found.answers.values())
+    assert all("status 500" in answer.error for answer in found.answers.values())
     assert all(mark.tokens is None for mark in found.marks.values())
     lines = (tmp_path / "out" / "answers" / "tiny-mistral" / "base.jsonl").read_text("utf-8").splitlines()
     ask(server, tmp_path / "out", ["tiny-mistral"], sources)
     path = tmp_path / "out" / "answers" / "tiny-mistral" / "base.jsonl"
     assert len(path.read_text("utf-8").splitlines()) == 2 * len(lines)
+
+
+def test_a_preset_that_is_not_there_or_ignores_the_temperature_is_refused_before_anything_is_loaded(
+    server: StandIn, state: State, tmp_path: Path
+) -> None:
+    mistakes: list[tuple[str, float | None, str]] = [
+        ("no-such-preset", None, "There is no preset 'no-such-preset'"),
+        ("deterministic", 0.9, "temperature 0.9 would do nothing"),
+    ]
+    for name, warmth, reason in mistakes:
+        with pytest.raises(UsageError, match=reason):
+            ask(
+                server, tmp_path, ["tiny-falcon"], Sources(prompts=TWO.prompts, presets=(name,), temperatures=(warmth,))
+            )
+    assert not state.bodies(LOAD)
+    assert not state.bodies(CHAT)
+
+
+def test_a_lora_that_the_server_does_not_report_is_not_called_the_base(
+    server: StandIn, state: State, tmp_path: Path
+) -> None:
+    state.acting, state.hidden = "other", True  # two LoRAs of one rank, asked for by another program
+    ask(server, tmp_path / "out", ["tiny-mistral"], TWO)
+    assert state.acting_when_asked == {None}
+
+
+def test_adapters_that_the_server_does_not_have_are_refused_before_the_base_is_asked(
+    server: StandIn, state: State, tmp_path: Path
+) -> None:
+    with pytest.raises(LeyloraError, match=r"has no LoRA 'LORA/good' \(there: good, other, idle, bad\); give its name"):
+        ask(server, tmp_path / "out", ["tiny-mistral"], TWO, "law=LORA/good")
+    assert not state.bodies(CHAT)
 
 
 def test_files_of_prompts(tmp_path: Path) -> None:

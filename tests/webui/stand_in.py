@@ -11,6 +11,7 @@ from typing import Any
 API_KEY, ADMIN_KEY = "key-of-all", "key-of-the-admin"
 PIECES = ("¡Hola", ", señora", ". ¿Qué ", "tal?")
 TEXT = "".join(PIECES)
+CONTEXT, ASSISTANT = 1000, "Assistant"  # tokens that an answer may have; the character that is there
 ADMIN = ("/v1/internal/model/list", "/v1/internal/model/load", "/v1/internal/model/unload", "/v1/internal/lora/")
 
 
@@ -30,7 +31,10 @@ class State:
     named: tuple[str, ...] = ()  # what model/info says
     acting: str | None = None  # what is true
     stuck: bool = False  # after a failed swap: unload 500, load 400, until a new load of the model
+    templates: tuple[str, ...] = ("Alpaca", "ChatML")
+    acting_when_asked: set[str | None] = field(default_factory=set)  # which LoRAs acted in the answers given
     hidden: bool = False  # after two LoRAs of one rank: "acting" acts unreported, and no further one does
+    unfit: bool = False  # whether the last generation fails
     fault: str = ""
     noise: float = 0.0
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -84,8 +88,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._generate(body, chat=True)
 
     def _generate(self, body: dict[str, Any], *, chat: bool) -> None:
-        if self.state.model is None and not body.get("stream"):
+        self.state.acting_when_asked.add(self.state.acting)
+        unfit = body.get("max_tokens", 1) > CONTEXT or body.get("character", ASSISTANT) != ASSISTANT
+        unfit = unfit or self.state.fault == "broken" or self.state.model is None
+        if unfit and not body.get("stream"):
             return self._json("Internal Server Error", 500)
+        self.state.unfit = unfit
         pieces = () if self.state.fault == "empty" else PIECES
         usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
         if body.get("stream"):
@@ -119,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         cut = len(b"".join(parts[:4])) if self.state.fault == "cut" else None
-        cut = 0 if self.state.model is None else cut
+        cut = 0 if self.state.unfit else cut
         for start in range(0, len(stream[:cut]), 7):  # seven bytes at a time cut characters and lines in two
             block = stream[:cut][start : start + 7]
             self.wfile.write(f"{len(block):x}\r\n".encode() + block + b"\r\n")
@@ -154,10 +162,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def internal_lora_load(self, body: dict[str, Any]) -> None:
         state = self.state
-        (name,) = body["lora_names"]
+        name, *more = body["lora_names"]
+        if more:  # two of one rank
+            state.named, state.acting, state.hidden = (), name, True
+            return self._json({"detail": "Failed to apply the LoRA(s)."}, 400)
         if state.stuck or state.loras.get(name) == "fails":
             state.stuck = state.stuck or bool(state.named) or state.fault == "stuck"
-            state.acting = None
+            state.acting = state.acting if state.hidden else None
             return self._json({"detail": "Failed to apply the LoRA(s)."}, 400)
         state.named = (name,)
         state.acting = name if state.loras[name] != "nothing" and not state.hidden else None
@@ -182,8 +193,12 @@ class _Handler(BaseHTTPRequestHandler):
     def internal_chat_prompt(self, body: dict[str, Any]) -> None:
         from leylora.models.templates import render
 
-        template = body.get("instruction_template_str", "{{ messages[0].content }}")
-        self._json({"prompt": render(template, body["messages"], add_generation_prompt=True)})
+        if body.get("character", ASSISTANT) != ASSISTANT:
+            return self._json("Internal Server Error", 500)
+        named = body.get("instruction_template", "")
+        named = named if named in self.state.templates else "Alpaca" if named else ""
+        template = body.get("instruction_template_str", f"{named} {{{{ messages[0].content }}}}")
+        return self._json({"prompt": render(template, body["messages"], add_generation_prompt=True)})
 
     def internal_stop_generation(self, _: dict[str, Any]) -> None:
         self._json("OK")

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 import yaml
 
+from leylora.errors import UsageError
 from leylora.evaluation.items import Sources
 from leylora.evaluation.run import CompareSettings, compare
 from leylora.models.templates import instruction_template, render, stop_strings
@@ -102,7 +103,7 @@ def test_what_was_exported_is_listed(client: Client, server: Running) -> None:
     assert {f"{name}-law" for name in FAMILIES} <= set(client.loras())
     assert set(client.models()) == set(FAMILIES)
     faulty = {verdict.name for verdict in check_install(server.data) if verdict.faults}
-    assert faulty == {"no-effect", "empty", "contrastive-search-legacy"}
+    assert faulty == {"no-effect", "empty", "not-a-number", "contrastive-search-legacy"}
 
 
 def test_the_install_is_recognised() -> None:
@@ -214,6 +215,34 @@ def test_a_lora_that_the_server_does_not_report_is_seen(mistral: Client, server:
     assert mistral.logits("La ley") == base
     mistral.load_lora("twin")
     assert mistral.logits("La ley") == with_twin != base
+
+
+def test_taking_off_finds_a_lora_that_the_server_does_not_report(mistral: Client, server: Running) -> None:
+    base = mistral.logits("La ley")
+    body = {"lora_names": ["tiny-mistral-law", "twin"]}
+    url, headers = f"{server.settings.url}/v1/internal/lora/load", server.settings.headers(admin=True)
+    assert httpx2.post(url, json=body, headers=headers, timeout=60).status_code == 400
+    assert mistral.unload_lora() == ("tiny-mistral", True, True)
+    assert mistral.logits("La ley") == base
+    assert mistral.unload_lora() == ("tiny-mistral", False, False)
+
+
+def test_names_that_the_server_takes_in_silence(mistral: Client) -> None:
+    for wrong in ({"preset": "no-such-preset"}, {"template": "no-such-template"}, {"template": "leylora-mistrall"}):
+        with pytest.raises(UsageError, match=r"no preset|no instruction template"):
+            mistral.instruct(QUESTION, max_tokens=2, **wrong)
+    assert mistral.instruct(QUESTION, template="ChatML", server_preset="Creative", max_tokens=4, seed=1)
+
+
+def test_why_a_generation_failed(mistral: Client) -> None:
+    with pytest.raises(EmptyAnswerError, match="more tokens than the context"):
+        mistral.generate("La ley", max_tokens=1_000_000)
+    with pytest.raises(ServerFailedError, match="1000000 do not fit into the context"):
+        mistral.instruct("La ley", max_tokens=1_000_000)
+    with pytest.raises(StreamCutError, match="1000000 do not fit into the context"):
+        list(mistral.stream_instruct("La ley", max_tokens=1_000_000))
+    with pytest.raises(ServerFailedError, match="cannot read a character 'nobody'"):
+        mistral.chat([{"role": "user", "content": "a"}], mode="chat", character="nobody", max_tokens=2)
 
 
 def test_weights_that_are_not_numbers_do_not_stay(mistral: Client) -> None:

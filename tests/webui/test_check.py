@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,90 @@ def test_half_a_pair_and_no_lora_at_all(tmp_path: Path, make_adapter: MakeAdapte
     assert "only one of its two factors" in check_adapter(folder).faults[0]
     save_file({"weight": np.zeros(3)}, folder / "adapter_model.safetensors")
     assert "no LoRA factors" in check_adapter(folder).faults[0]
+
+
+def write(
+    folder: Path, *, layers: int = 2, width: int = 16, factor: float = 1.0, drop: str = "-", kind: str = "F32"
+) -> None:
+    """Weights of q_proj and v_proj in some layers, without those whose name ends with ``drop``."""
+    import numpy as np
+
+    names = [f"model.layers.{layer}.self_attn.{part}_proj" for layer in range(layers) for part in "qv"]
+    header, data = {}, b""
+    for name in names:
+        for letter, shape in (("A", (4, width)), ("B", (width, 4))):
+            if f"{name}.".endswith(f"{drop}."):
+                continue
+            values = np.full(shape, factor if letter == "B" else 1.0, np.float32)
+            raw = values.tobytes() if kind == "F32" else (values.view(np.uint32) >> 16).astype(np.uint16).tobytes()
+            key = f"base_model.model.{name}.lora_{letter}.weight"
+            header[key] = {"dtype": kind, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+            data += raw
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    (folder / "adapter_model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+@pytest.fixture
+def base(webui: Path) -> Path:
+    """The base model of the adapters in an installation: two layers, 16 wide."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    folder = webui / "user_data" / "models" / "mistralai_Mistral-7B-v0.1"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    names = [f"model.layers.{layer}.self_attn.{part}_proj.weight" for layer in (0, 1) for part in "qv"]
+    save_file({name: np.zeros((16, 16), np.float32) for name in names}, folder / "model.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("with_base", [True, False])
+@pytest.mark.parametrize(
+    ("options", "reason", "only_with_base"),
+    [
+        ({}, "", False),
+        ({"kind": "BF16"}, "", False),
+        ({"factor": float("nan")}, "NaN or infinity", False),
+        ({"factor": float("inf"), "kind": "BF16"}, "NaN or infinity", False),
+        ({"factor": 0.0}, "all factors B are zero", False),
+        ({"factor": -0.0, "kind": "BF16"}, "all factors B are zero", False),
+        ({"drop": "0.self_attn.v_proj"}, "v_proj has no weights in layer 0", False),
+        ({"drop": ".v_proj"}, "targets v_proj, for which there are no weights", False),
+        ({"layers": 1}, "q_proj has no weights in layer 1", True),
+        ({"layers": 3}, "has no module model.layers.2", True),
+        ({"width": 32}, "is 32 x 32, in mistralai_Mistral-7B-v0.1 16 x 16", True),
+    ],
+)
+def test_weights_that_load_and_do_not_do_what_they_say(
+    webui: Path,
+    base: Path,
+    make_adapter: MakeAdapter,
+    with_base: bool,
+    options: dict[str, Any],
+    reason: str,
+    only_with_base: bool,
+) -> None:
+    if not with_base:
+        (base / "model.safetensors").unlink()
+    write(make_adapter(webui / "user_data" / "loras" / "mine"), **options)
+    verdict = verdicts(webui)["adapter mine"]
+    if not reason or (only_with_base and not with_base):
+        assert not verdict.faults
+    else:
+        assert reason in verdict.faults[0]
+    told = "compared with mistralai_Mistral-7B-v0.1" if with_base else "not here to compare with"
+    assert told in verdict.remarks[0]
+
+
+def test_layers_left_out_on_purpose_are_no_fault(webui: Path, base: Path, make_adapter: MakeAdapter) -> None:
+    write(make_adapter(webui / "user_data" / "loras" / "first", layers_to_transform=[0]), layers=1)
+    assert not verdicts(webui)["adapter first"].faults
+
+
+def test_targets_of_another_architecture(webui: Path, make_adapter: MakeAdapter) -> None:
+    make_adapter(webui / "user_data" / "loras" / "mine", target_modules=["query_key_value"])
+    assert "targets query_key_value" in verdicts(webui)["adapter mine"].faults[0]
 
 
 def test_presets_and_templates_that_would_not_work(webui: Path) -> None:

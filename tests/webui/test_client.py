@@ -3,6 +3,7 @@
 import socket
 from typing import Any
 
+import httpx2
 import pytest
 from pydantic import SecretStr
 
@@ -93,10 +94,12 @@ def test_a_preset_of_ours_is_sent_as_its_settings(client: Client, state: State) 
 
 
 def test_a_preset_of_the_server_s_allows_no_other_setting(client: Client, state: State) -> None:
-    client.generate("La", preset="Creative", max_tokens=5)
+    client.generate("La", server_preset="Creative", max_tokens=5)
     assert state.bodies("/v1/completions") == [{"prompt": "La", "preset": "Creative", "max_tokens": 5}]
     with pytest.raises(UsageError, match="would overwrite temperature"):
-        client.generate("La", preset="Creative", temperature=0.5)
+        client.generate("La", server_preset="Creative", temperature=0.5)
+    with pytest.raises(UsageError, match="would overwrite preset"):
+        client.generate("La", server_preset="Creative", preset="mistral-7b-law")
 
 
 def test_unknown_and_impossible_settings_are_errors_here(client: Client, state: State) -> None:
@@ -105,15 +108,17 @@ def test_unknown_and_impossible_settings_are_errors_here(client: Client, state: 
         ({"top_p": 2}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"preset": "mistral-7b-lau"}, "did you mean mistral-7b-law"),
+        ({"preset": "Creative"}, "no preset 'Creative' in GENERATION-PRESETS.*server_preset"),
+        ({"preset": "Deterministic"}, "did you mean deterministic"),
+        ({"preset": "deterministic", "temperature": 0.9}, "temperature 0.9 would do nothing"),
         ({"extra": {"n": 2}}, "once for each answer"),
+        ({"n": 2}, "ask once for each"),
         ({"top_k": 2.5}, "not a whole number"),
         ({"do_sample": 1}, "not true or false"),
     ]
     for wrong, reason in mistakes:
         with pytest.raises(UsageError, match=reason):
             client.generate("La", **wrong)
-    with pytest.raises(UsageError, match="did you mean leylora-mistral"):
-        client.instruct("La", template="leylora-mistrall")
     with pytest.raises(UsageError, match="one text"):
         client.generate(["a", "b"])  # type: ignore[arg-type]
     assert not state.requests
@@ -128,7 +133,7 @@ def test_a_system_message_in_mode_chat_becomes_the_context(client: Client, state
     assert (body["name1"], body["name2"]) == ("Ana", "Jueza")
     for wrong in ({"mode": "talk"}, {"mode": "chat", "context": " "}):
         with pytest.raises(UsageError):
-            client.chat(messages, **wrong)
+            client.chat(messages, **wrong)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="at least one message"):
         client.chat([])
 
@@ -144,6 +149,23 @@ def test_our_template_goes_as_text_and_another_by_name(client: Client, state: St
     assert prompt == "User: Hola\n\nAssistant:\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "told"), [("leylora-mistrall", "did you mean leylora-mistral"), ("Vicuna", "there: leylora-falcon")]
+)
+def test_a_template_that_nobody_has_is_refused(client: Client, state: State, name: str, told: str) -> None:
+    for ask in (client.instruct, lambda text, **given: list(client.stream_instruct(text, **given))):
+        with pytest.raises(UsageError, match=f"no instruction template '{name}'.*{told}.*Alpaca"):
+            ask("Hola", template=name)
+    assert not state.bodies("/v1/chat/completions")
+    client.instruct("Hola", template="Alpaca")
+
+
+def test_a_greedy_preset_takes_no_temperature_but_one_that_means_the_same(client: Client, state: State) -> None:
+    client.generate("La", preset="deterministic", temperature=0)
+    client.generate("La", preset="deterministic", temperature=0.9, do_sample=True)
+    assert [body["do_sample"] for body in state.bodies("/v1/completions")] == [False, True]
+
+
 def test_models_that_cannot_be(client: Client) -> None:
     with pytest.raises(RequestRefusedError, match=r"no model 'missing'.*nothing was changed"):
         client.load_model("missing")
@@ -156,6 +178,30 @@ def test_a_model_that_is_named_and_does_not_answer(client: Client, state: State)
     state.fault = "hollow"
     with pytest.raises(ServerFailedError, match="said OK, but 'tiny-falcon' does not answer; is Transformers"):
         client.load_model("tiny-falcon")
+
+
+def test_why_a_generation_failed_is_found_out_where_it_can_be(client: Client, state: State) -> None:
+    for stream in (False, True):
+        kind: Any = StreamCutError if stream else ServerFailedError
+
+        def chat(stream: bool = stream, **options: Any) -> Any:
+            messages = [{"role": "user", "content": "Hola"}]
+            return list(client.stream_chat(messages, **options)) if stream else client.chat(messages, **options)
+
+        with pytest.raises(kind, match="answered with max_tokens 1: 2000 do not fit into the context"):
+            chat(max_tokens=2000)
+        with pytest.raises(kind, match="cannot read a character 'Nadie'"):
+            chat(mode="chat", character="Nadie", max_tokens=20)
+        state.fault = "broken"
+        with pytest.raises(kind, match="Usual causes"):
+            chat(max_tokens=2000)
+        state.fault = ""
+
+
+def test_without_a_model_no_token_is_counted(client: Client, state: State) -> None:
+    state.model = None
+    with pytest.raises(NoModelError, match="No model is loaded"):
+        client.encode("La ley")
 
 
 # Connections
@@ -247,6 +293,15 @@ def test_a_slow_server(settings: ServerSettings, state: State) -> None:
     assert len(state.bodies("/v1/completions")) == 1, "a generation was asked for twice"
 
 
+def test_one_call_may_have_its_own_time(client: Client, state: State) -> None:
+    state.fault = "slow"
+    with pytest.raises(TimedOutError):
+        client.generate("La", timeout=0.2)
+    with pytest.raises(TimedOutError):
+        list(client.stream_instruct("La", timeout=0.2))
+    assert client.instruct("La").text == TEXT
+
+
 def test_only_safe_calls_are_repeated(client: Client, state: State) -> None:
     state.fault = "gateway"
     assert client.info().loaded
@@ -278,7 +333,8 @@ def test_a_lora_is_proved_to_act(client: Client, state: State) -> None:
         *[["good"], ["good"]],  # measured, taken off, measured, and put back
         *[["other"], ["other"]],
     ]
-    assert not client.unload_lora().lora_names
+    assert client.unload_lora() == ("tiny-mistral", False, False)
+    assert state.named == ()
 
 
 def test_a_lora_that_changes_nothing_is_an_error(client: Client, state: State) -> None:
@@ -319,6 +375,33 @@ def test_a_lora_that_acts_unreported_proves_nothing_for_another(client: Client, 
     assert client.load_lora("good", {"load_in_4bit": True}).change == pytest.approx(0.14)
     assert (state.named, state.acting) == (("good",), "good")
     assert state.bodies("/v1/internal/model/load") == [{"model_name": "tiny-mistral", "args": {"load_in_4bit": True}}]
+
+
+def two_at_once(settings: ServerSettings) -> None:
+    body = {"lora_names": ["other", "good"]}
+    headers = settings.headers(admin=True)
+    assert httpx2.post(f"{settings.url}/v1/internal/lora/load", json=body, headers=headers).status_code == 400
+
+
+def test_taking_off_a_lora_that_the_server_does_not_report(
+    client: Client, settings: ServerSettings, state: State
+) -> None:
+    two_at_once(settings)
+    assert not client.info().lora_names
+    assert state.acting == "other"
+    done = client.unload_lora({"load_in_4bit": True})
+    assert done == ("tiny-mistral", True, True)
+    assert "did not report" in str(done)
+    assert (state.named, state.acting, state.hidden) == ((), None, False)
+    assert state.bodies("/v1/internal/model/load") == [{"model_name": "tiny-mistral", "args": {"load_in_4bit": True}}]
+    assert client.unload_lora() == ("tiny-mistral", False, False), "a clean model is not loaded again"
+
+
+def test_a_bad_lora_does_not_leave_an_unreported_one(client: Client, settings: ServerSettings, state: State) -> None:
+    two_at_once(settings)
+    with pytest.raises(LoraError, match=r"'bad' does not load.*did not report.*was loaded again"):
+        client.load_lora("bad")
+    assert (state.named, state.acting, state.hidden) == ((), None, False)
 
 
 def test_a_lora_that_breaks_the_probabilities_is_taken_off(client: Client, state: State) -> None:

@@ -76,7 +76,10 @@ def test_a_chat_remembers(state: State) -> None:
     [
         (["generate", "a", "--set", "top_k"], "write it as KEY=VALUE"),
         (["generate", "a", "--set", "temprature=1"], "did you mean temperature"),
-        (["generate", "a", "--preset", "Creative", "--temperature", "1"], "would overwrite temperature"),
+        (["generate", "a", "--server-preset", "Creative", "--temperature", "1"], "would overwrite temperature"),
+        (["generate", "a", "--preset", "no-such-preset"], "no preset 'no-such-preset'"),
+        (["generate", "a", "--template", "leylora-mistrall"], "did you mean leylora-mistral"),
+        (["lora", "load", "good", "other"], "one LoRA at a time"),
         (["generate", "a", "--raw", "--system", "b"], "without a template"),
         (["lora", "load", "missing"], "no LoRA 'missing'"),
         (["chat", "--mode", "talk"], "no mode 'talk'"),
@@ -85,6 +88,17 @@ def test_a_chat_remembers(state: State) -> None:
 def test_mistakes(arguments: list[str], reason: str) -> None:
     with pytest.raises(LeyloraError, match=reason):
         run(*arguments, stdin="Hola\n")
+
+
+def test_what_the_server_does_not_tell_is_said_so(state: State) -> None:
+    def told(*arguments: str) -> str:
+        return CliRunner().invoke(app, list(arguments)).stderr
+
+    assert "without an NVIDIA card it ignores --load 4bit" in told("load", "tiny-mistral", "--load", "4bit")
+    assert "not show that all of its layers are there" in told("lora", "load", "good")
+    state.named, state.acting, state.hidden = (), "other", True
+    assert "A LoRA acted that the server did not report" in told("lora", "unload")
+    assert not told("lora", "unload")
 
 
 def test_a_mistake_is_one_sentence_and_an_exit_code() -> None:

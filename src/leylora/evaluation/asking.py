@@ -331,7 +331,6 @@ def prompt_sha256(item: Item) -> str:
     """What identifies an item as it is put: way of asking, conversation, options, orders, reference, sampling."""
     asked = item.model_dump(include={"suite", "id", "ask", "messages", "reference", "options", "orders"})
     if item.preset or item.temperature is not None:
-        file = GENERATION_PRESETS / f"{item.preset}.yaml"  # one of the server's own is known by its name alone
-        content = sha256_file(file) if file.is_file() else item.preset
+        content = sha256_file(GENERATION_PRESETS / f"{item.preset}.yaml") if item.preset else ""
         asked |= {"preset": content, "temperature": item.temperature, "seed": item.seed}
     return sha256_of(asked)

@@ -157,12 +157,13 @@ class EndpointModel:
 
         self.client = Client(ServerSettings.from_environment(url), allow_empty=True)
         self.url, self.name = self.client.settings.url, name
+        self._served: list[str] | None = None
         try:
             self.client.info()
             self.is_webui = True
         except WebuiError:
             self.is_webui = False
-            self.client.models()  # another server: it must at least answer
+            self._served = self.client.models()
         self.identity = f"{self.url} {name}"
         self.settings: dict[str, Any] = {
             "decoding": "greedy",
@@ -177,15 +178,20 @@ class EndpointModel:
     def use(self, variant: Variant) -> None:
         if variant == self._variant:
             return
+        first = self._variant is None
         self._variant = None  # until the switch has succeeded
         if self.is_webui:
             loaded = self.client.info()
             if loaded.model_name != self.name:
-                loaded = self.client.load_model(self.name, self._loading)
+                loaded, first = self.client.load_model(self.name, self._loading), False
             if variant.adapter:
                 self.client.load_lora(variant.adapter, self._loading)
-            elif loaded.lora_names:
+            elif loaded.lora_names or first:  # another program may have left one on that the server does not report
                 self.client.unload_lora(self._loading)
+        else:
+            name = variant.adapter or self.name  # some servers answer to any name, with what they have
+            if self._served is not None and not {name, f"{name}:latest"} & set(self._served):
+                raise LeyloraError(f"{self.url} serves no '{name}' (there: {', '.join(self._served) or 'nothing'}).")
         self._variant = variant
 
     def batches(self, items: Sequence[Item]) -> list[list[Item]]:
@@ -231,4 +237,12 @@ class EndpointModel:
                     "in --adapters law=my-law-model, or give --adapters none."
                 )
             return named_variants([name for name in self.client.loras() if name.rpartition("-")[0] == self.name])
-        return named_variants([word.strip() for word in asked.split(",") if word.strip()])
+        found = named_variants([word.strip() for word in asked.split(",") if word.strip()])
+        there = self.client.loras() if self.is_webui else None
+        for name in [variant.adapter for variant in found if variant.adapter]:
+            if there is not None and name not in there:
+                raise LeyloraError(
+                    f"{self.url} has no LoRA '{name}' (there: {', '.join(there) or 'none'}); give its name "
+                    "there, not a folder here."
+                )
+        return found

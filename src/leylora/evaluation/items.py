@@ -44,6 +44,7 @@ from leylora.grounding.prompt import (
 )
 from leylora.laws.catalog import catalog, find_in_catalog
 from leylora.laws.law import Article, Law, load_laws
+from leylora.models.presets import preset
 from leylora.project import ROOT, shown
 
 SUITES = ("law", "instructions", "spanish", "prompts")
@@ -387,19 +388,29 @@ def spanish_items() -> Iterator[Item]:
 
 
 def prompt_items(sources: Sources, seed: int = 0) -> Iterator[Item]:
-    """Every free prompt with every preset and temperature."""
+    """Every free prompt with every preset and temperature.
+
+    Raises:
+        UsageError: a preset does not exist, or is greedy, so that a temperature would name rows that are all the same.
+    """
+    for name, warmth in itertools.product(filter(None, sources.presets), sources.temperatures):
+        if preset(name)[0].greedy and warmth:
+            raise UsageError(
+                f"The preset {name} always takes the likeliest token, so that temperature {warmth:g} would do nothing; "
+                "leave one out."
+            )
     for number, messages in enumerate(sources.prompts, start=1):
-        for preset, temperature in itertools.product(sources.presets, sources.temperatures):
-            parts = [f"p{number:02}", preset, "" if temperature is None else f"{temperature:g}"]
+        for named, temperature in itertools.product(sources.presets, sources.temperatures):
+            parts = [f"p{number:02}", named, "" if temperature is None else f"{temperature:g}"]
             yield Item(
                 suite="prompts",
                 id=" ".join(filter(None, parts)),
                 task="prompt",
                 cluster=parts[0],
                 messages=messages,
-                preset=preset,
+                preset=named,
                 temperature=temperature,
-                seed=seed if preset or temperature is not None else None,
+                seed=seed if named or temperature is not None else None,
             )
 
 

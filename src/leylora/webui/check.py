@@ -1,7 +1,9 @@
 """Would it load? Every adapter, preset and template of an installation, ours or not, and our extension."""
 
+import json
 import re
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +14,7 @@ from leylora.errors import LeyloraError
 from leylora.files import LARGEST_YAML, read_bytes, read_json_object, read_text
 from leylora.models.presets import parse_preset
 from leylora.models.templates import SUFFIXES, faults_of_stranger, find_template
+from leylora.webui import config_user
 from leylora.webui.export import Kind
 from leylora.webui.install import Install, find_install
 
@@ -19,6 +22,7 @@ EXTENSION = "leylora"
 EXTENSION_FILES = ("script.py", "laws.sqlite", "leylora_for_webui")
 _UNLISTED = (".txt", "-np", ".pt", ".json")  # entries of the LoRA folder that the webui leaves out of its list
 _FACTOR = re.compile(r"(.+)\.lora_(?:embedding_)?([AB])(?:\.weight)?$")
+_LAYER = re.compile(r"\.(\d+)\.")
 _STRICT_PEFT = ((0, 6), (0, 14))  # from, below: these stop at config keys they do not know
 
 #: Config keys by the PEFT release that brought them (all from 0.6 to 0.13, where an unknown key is an error).
@@ -56,8 +60,9 @@ def check_install(path: Path) -> list[ArtifactVerdict]:
     return [*_adapters(install), *_presets(install), *_templates(install), *_extension(install)]
 
 
-def check_adapter(folder: Path, peft: tuple[int, ...] | None = None) -> ArtifactVerdict:
-    """Would the webui load this folder as a LoRA, with that version of PEFT if it is known?"""
+def check_adapter(folder: Path, peft: tuple[int, ...] | None = None, models: Path | None = None) -> ArtifactVerdict:
+    """Would the webui load this folder as a LoRA, with that version of PEFT if it is known, and on its base model if
+    that lies in ``models``?"""
     faults: list[str] = []
     remarks: list[str] = []
     try:
@@ -73,16 +78,20 @@ def check_adapter(folder: Path, peft: tuple[int, ...] | None = None) -> Artifact
     except LeyloraError as error:
         return ArtifactVerdict("adapter", folder.name, folder, (*faults, str(error)), tuple(remarks), "Transformers")
     faults += _unknown_keys(raw, peft)
+    wanted = config.base_model_name_or_path
+    base = config_user.base_folder(models, wanted) if models and wanted else None
     if (folder / WEIGHTS_FILE).is_file():
-        faults += _weight_faults(folder / WEIGHTS_FILE, config)
+        faults += _weight_faults(folder / WEIGHTS_FILE, config, base)
     elif (folder / PICKLED_FILE).is_file():
         remarks.append(f"{PICKLED_FILE} is a pickle, which runs code when loaded; trust its maker, or convert it")
         if (folder / PICKLED_FILE).stat().st_size == 0:
             faults.append(f"{PICKLED_FILE} is empty")
     else:
         faults.append(f"no {WEIGHTS_FILE}")
-    if config.base_model_name_or_path:
-        remarks.append(f"for {config.base_model_name_or_path}, which the webui does not check")
+    if base and _base_shapes(base):
+        remarks.append(f"compared with {base.name} in {base.parent.name}")
+    elif wanted:
+        remarks.append(f"for {wanted}, which the webui does not check and whose weights are not here to compare with")
     return ArtifactVerdict("adapter", folder.name, folder, tuple(faults), tuple(remarks), "Transformers")
 
 
@@ -97,7 +106,7 @@ def _adapters(install: Install) -> list[ArtifactVerdict]:
             gguf = "; GGUF LoRAs are no longer loaded by any loader" if entry.suffix == ".gguf" else ""
             verdicts.append(ArtifactVerdict("adapter", entry.name, entry, (f"{hint}{gguf}",), loader="none"))
             continue
-        verdict = check_adapter(entry, peft)
+        verdict = check_adapter(entry, peft, install.models)
         if install.portable:
             faults = ("a portable build loads no LoRAs; use the full install", *verdict.faults)
             verdict = verdict._replace(faults=faults, loader="none")
@@ -166,8 +175,8 @@ def _unknown_keys(raw: dict[str, object], peft: tuple[int, ...] | None) -> list[
     return [f"PEFT {version} of this install stops at the config keys {keys}; export the adapter again"]
 
 
-def _weight_faults(path: Path, config: AdapterConfig) -> list[str]:
-    """What the header of the weights says against loading."""
+def _weight_faults(path: Path, config: AdapterConfig, base: Path | None) -> list[str]:
+    """What the weights say against loading: their header, their values, and the base model they are for."""
     from safetensors import SafetensorError, safe_open
 
     if path.stat().st_size == 0:
@@ -191,4 +200,106 @@ def _weight_faults(path: Path, config: AdapterConfig) -> list[str]:
     for name, pair in pairs.items():
         if "A" in pair and pair["A"][0] != config.rank(name.removeprefix(PREFIX)):
             return [*faults, f"{name} has rank {pair['A'][0]}, the config says {config.r}"]
-    return faults
+    if not faults:
+        modules = {name.removeprefix(PREFIX): pair for name, pair in pairs.items()}
+        faults += _target_faults(modules, config)
+        faults += _base_faults(modules, _base_shapes(base) if base else {}, base)
+        faults += _layer_faults(modules, config, _base_shapes(base) if base else {})
+    return faults + _value_faults(path, factors)
+
+
+def _target_faults(modules: Mapping[str, object], config: AdapterConfig) -> list[str]:
+    """Of a list of target modules, those without weights, and weights that none of them takes up."""
+    targets = config.target_modules
+    if not targets or isinstance(targets, str):  # a pattern, which each PEFT resolves by the base model
+        return []
+    idle = [one for one in sorted(targets) if not any(f".{name}".endswith(f".{one}") for name in modules)]
+    unused = [name for name in modules if not any(f".{name}".endswith(f".{one}") for one in targets)]
+    faults = [f"the config targets {idle[0]}, for which there are no weights"] if idle else []
+    return [*faults, *([f"{unused[0]} is not among the config's target modules: it is left out"] if unused else [])]
+
+
+def _base_faults(
+    modules: Mapping[str, Mapping[str, list[int]]], shapes: Mapping[str, list[int]], base: Path | None
+) -> list[str]:
+    """Modules that the base model does not have, or has of another width. One of each."""
+    if base is None or not shapes:
+        return []
+    if strange := [name for name in modules if _tail(name) not in shapes]:
+        return [f"{base.name} has no module {strange[0]}: the adapter is for another model"]
+    for name, pair in modules.items():
+        width, of_base = [pair["B"][0], pair["A"][1]], shapes[_tail(name)]
+        if len(pair["A"]) == len(of_base) == 2 and width != of_base:
+            return [f"{name} is {width[0]} x {width[1]}, in {base.name} {of_base[0]} x {of_base[1]}: does not load"]
+    return []
+
+
+def _layer_faults(modules: Mapping[str, object], config: AdapterConfig, shapes: Mapping[str, list[int]]) -> list[str]:
+    """Layers without weights, in which the adapter does nothing; by the base model's where it is here, else by the
+    other modules'."""
+    layers, of_base = _layers(modules), _layers(shapes)
+    listed = config.layers_to_transform
+    chosen = {listed} if isinstance(listed, int) else set(listed or ())
+    known = set().union(*layers.values())
+    for name, found in sorted(layers.items()):
+        expected = chosen or of_base.get(name) or {*range(max(known) + 1)}
+        if missing := sorted(expected - found):
+            numbers = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
+            return [f"{name} has no weights in layer {numbers}: it loads, and does nothing there"]
+    return []
+
+
+def _layers(modules: Mapping[str, object]) -> dict[str, set[int]]:
+    """The numbers of the layers, by the name a module has in each."""
+    found: dict[str, set[int]] = {}
+    for name in modules:
+        if match := _LAYER.search(f".{name}."):
+            found.setdefault(f".{name}"[match.end() :], set()).add(int(match[1]))
+    return found
+
+
+def _tail(name: str) -> str:
+    """A module's name from its layer's number on, whatever the model calls its trunk; else its last part."""
+    match = _LAYER.search(name)
+    return name[match.start() + 1 :] if match else name.rpartition(".")[2]
+
+
+def _base_shapes(base: Path) -> dict[str, list[int]]:
+    """The shapes (out, in) of a base model's weights, from the headers of its files; none of one saved quantised."""
+    from safetensors import SafetensorError, safe_open
+
+    found: dict[str, list[int]] = {}
+    try:
+        if "quantization_config" in read_json_object(base / "config.json"):
+            return {}
+        for path in sorted(base.glob("*.safetensors")):
+            with safe_open(path, framework="np") as file:
+                for key in file.keys():  # noqa: SIM118 (not a dict)
+                    if key.endswith(".weight"):
+                        found[_tail(key.removesuffix(".weight"))] = list(file.get_slice(key).get_shape())
+    except (SafetensorError, OSError, LeyloraError):
+        return {}  # a base that cannot be read is not the adapter's fault
+    return found
+
+
+def _value_faults(path: Path, factors: Mapping[str, re.Match[str]]) -> list[str]:
+    """Values that are not numbers, or factors B that are all zero. Read as bits: numpy has no bfloat16."""
+    import numpy as np
+
+    # Of a value's bits: the type they are read as, all but the sign, those of the exponent.
+    kinds = {"F32": ("<u4", 0x7FFFFFFF, 0x7F800000), "F16": ("<u2", 0x7FFF, 0x7C00), "BF16": ("<u2", 0x7FFF, 0x7F80)}
+    acts = False
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        for key, match in factors.items():
+            if header[key]["dtype"] not in kinds:
+                return []
+            kind, unsigned, exponent = kinds[header[key]["dtype"]]
+            start, end = header[key]["data_offsets"]
+            file.seek(8 + size + start)
+            bits = np.frombuffer(file.read(end - start), kind)
+            if ((bits & exponent) == exponent).any():
+                return [f"{key} holds NaN or infinity: every answer fails; use an earlier checkpoint"]
+            acts = acts or (match[2] == "B" and bool((bits & unsigned).any()))
+    return [] if acts else ["all factors B are zero: the webui answers OK and nothing changes"]

@@ -24,6 +24,7 @@ from leylora.webui.protocol import (
     EmptyAnswerError,
     LoraEffect,
     LoraError,
+    LoraRemoval,
     Message,
     ModelInfo,
     NoModelError,
@@ -37,6 +38,7 @@ from leylora.webui.protocol import (
     chat_body,
     completion_body,
     read_answer,
+    unknown_template,
 )
 
 T = TypeVar("T")
@@ -124,6 +126,7 @@ class Client:
         self.settings = given
         self._timeout = timeout
         self._allow_empty = allow_empty
+        self._templates: set[str] = set()  # of the server's, seen to be there
         host = urlsplit(given.url).hostname or ""
         self._sdk = OpenAI(
             base_url=f"{given.url}/v1",
@@ -150,15 +153,15 @@ class Client:
 
     # Asking
 
-    def generate(self, prompt: str, **sampling: Any) -> Answer:
-        """Continue a text without a template."""
-        return self._answer("/completions", "generate", completion_body(prompt, sampling))
+    def generate(self, prompt: str, *, timeout: float | None = None, **sampling: Any) -> Answer:
+        """Continue a text without a template. ``timeout`` is this call's own."""
+        return self._answer("/completions", "generate", completion_body(prompt, sampling), timeout)
 
     def instruct(self, instruction: str, **options: Any) -> Answer:
         """Answer one instruction; ``options`` as for `chat`."""
         return self.chat([{"role": "user", "content": instruction}], **options)
 
-    def chat(self, messages: Sequence[Message], **options: Any) -> Answer:
+    def chat(self, messages: Sequence[Message], *, timeout: float | None = None, **options: Any) -> Answer:
         """Answer the last of several messages (``{"role": "user", "content": "…"}``).
 
         Args:
@@ -167,25 +170,27 @@ class Client:
                 ``mode``, instruct (default), chat or chat-instruct; for the two chat modes ``character``, ``context``
                 (its description), ``name1`` and ``name2`` (the user's and its name);
                 ``continue_last``, to go on with the last message, the assistant's, instead of answering it.
+            timeout: this call's own.
         """
-        return self._answer("/chat/completions", "chat", chat_body(messages, **options))
+        return self._answer("/chat/completions", "chat", self._chat_body(messages, options), timeout)
 
-    def stream_generate(self, prompt: str, **sampling: Any) -> Iterator[Answer]:
-        """As `generate`, piece by piece."""
-        return self._stream("/completions", "generate", completion_body(prompt, sampling))
+    def stream_generate(self, prompt: str, *, timeout: float | None = None, **sampling: Any) -> Iterator[Answer]:
+        """As `generate`, piece by piece; ``timeout`` is the longest silence between two."""
+        return self._stream("/completions", "generate", completion_body(prompt, sampling), timeout)
 
     def stream_instruct(self, instruction: str, **options: Any) -> Iterator[Answer]:
         """As `instruct`, piece by piece."""
         return self.stream_chat([{"role": "user", "content": instruction}], **options)
 
-    def stream_chat(self, messages: Sequence[Message], **options: Any) -> Iterator[Answer]:
+    def stream_chat(
+        self, messages: Sequence[Message], *, timeout: float | None = None, **options: Any
+    ) -> Iterator[Answer]:
         """As `chat`, piece by piece. Leaving the loop early closes the connection, which stops the generation."""
-        return self._stream("/chat/completions", "chat", chat_body(messages, **options))
+        return self._stream("/chat/completions", "chat", self._chat_body(messages, options), timeout)
 
     def chat_prompt(self, messages: Sequence[Message], **fields: Any) -> str:
         """What the server would feed the model for this chat; takes `chat`'s own options, without sampling."""
-        body = chat_body(messages, **fields)
-        return self._call("/internal/chat-prompt", "render a chat", lambda found: str(found["prompt"]), body)
+        return self._render(self._chat_body(messages, fields))
 
     def encode(self, text: str) -> list[int]:
         """Token numbers of a text, with the BOS that the webui puts in front."""
@@ -224,7 +229,8 @@ class Client:
     def load_model(self, name: str, args: dict[str, Any] | None = None, *, template: str | None = None) -> ModelInfo:
         """Load a model and see that it is there; ``args`` as in the Model tab: ``{"load_in_4bit": True}``.
 
-        It takes every LoRA off, and a failed load also loses the model that was loaded before.
+        It takes every LoRA off, and a failed load also loses the model that was loaded before. The server does not say
+        in what precision it loaded: without an NVIDIA card it leaves ``load_in_4bit`` and ``load_in_8bit`` out.
         """
         available = self._names("/internal/model/list", "list the models", "model_names")
         if name not in available:
@@ -288,16 +294,19 @@ class Client:
             )
         if not change:
             try:
-                state = self._take_off(before, args)
+                state = str(self._take_off(before, args, hidden_too=True))
             except WebuiError as error:
                 state = f"The base model could not be loaded again either ({error})"
             raise LoraError(f"{problem} {state}")
         return LoraEffect(name, change)
 
-    def unload_lora(self, args: dict[str, Any] | None = None) -> ModelInfo:
-        """Take every LoRA off, by loading the model again (with ``args``) if the server cannot."""
-        self._take_off(self._loaded(), args)
-        return self.info()
+    def unload_lora(self, args: dict[str, Any] | None = None) -> LoraRemoval:
+        """Take every LoRA off and prove it, by loading the model again (with ``args``) if the server cannot.
+
+        Where the server reports none, one may act all the same (after two at once). Then a LoRA of the server's is
+        put on and taken off, which takes the hidden one off too: probabilities that differ from before tell of it.
+        """
+        return self._take_off(self._loaded(), args, hidden_too=True)
 
     def _loaded(self) -> ModelInfo:
         found = self.info()
@@ -305,17 +314,37 @@ class Client:
             raise NoModelError("No model is loaded; load one first: python scripts/webui.py load NAME.")
         return found
 
-    def _take_off(self, before: ModelInfo, args: dict[str, Any] | None) -> str:
-        """Take every LoRA off; returns in what way, as a sentence."""
+    def _take_off(self, before: ModelInfo, args: dict[str, Any] | None, *, hidden_too: bool = False) -> LoraRemoval:
+        """Take every LoRA off; with ``hidden_too`` also one that the server does not report."""
+        name, hidden = str(before.model_name), False
         try:
             self._change("/internal/lora/unload", "unload the LoRA", {})
-            self._probabilities()
+            first = self._probabilities()
             if not self.info().lora_names:
-                return "The base model is loaded, without a LoRA."
+                hidden = hidden_too and not before.lora_names and self._put_on_and_off(first)
+                if not hidden:
+                    return LoraRemoval(name)
         except (ServerFailedError, NoModelError):
             pass  # the state a failed swap leaves behind
-        self._load(str(before.model_name), args)
-        return "The base model was loaded again, without a LoRA."
+        self._load(name, args)
+        return LoraRemoval(name, reloaded=True, hidden=hidden)
+
+    def _put_on_and_off(self, first: Sequence[dict[str, float]]) -> bool:
+        """Whether putting a LoRA on and taking it off changes what the model says, which it does only to a hidden one.
+
+        The first that the server accepts will do: none is hidden where it accepts none. Only the Transformers loader
+        applies LoRAs, and the webui refuses them all with another one.
+        """
+        for name in self.loras():
+            try:
+                self._change("/internal/lora/load", f"load the LoRA {name}", {"lora_names": [name]})
+            except RequestRefusedError:
+                continue
+            self._change("/internal/lora/unload", "unload the LoRA", {})
+            off = self._probabilities()
+            noise = _largest_change(off, self._probabilities())
+            return _largest_change(first, off) > max(2 * noise, DRIFT)
+        return False
 
     def _measure(self, name: str, before: ModelInfo, args: dict[str, Any] | None) -> float:
         """Apply a LoRA and return by how much it changes a probability; 0 if by no more than two equal calls differ."""
@@ -354,16 +383,61 @@ class Client:
         """A call on models or LoRAs, which may take its time."""
         self._call(path, what, str, body, admin=True, patience=LOADING)
 
-    def _answer(self, path: str, what: str, body: dict[str, Any]) -> Answer:
-        answer = self._call(path, what, read_answer, body, patience=GENERATION)
+    def _chat_body(self, messages: Sequence[Message], options: dict[str, Any]) -> dict[str, Any]:
+        """The body of a chat; a template of the server's is checked, for which the webui takes Alpaca if it has none.
+
+        Raises:
+            UsageError: what it renders is what any other unknown name does.
+        """
+        body = chat_body(messages, **options)
+        name = body.get("instruction_template")
+        if name and name not in (*self._templates, "Alpaca"):
+            probe: dict[str, Any] = {"messages": [{"role": "user", "content": "Hola"}]}
+            rendered, unknown = (
+                self._render(probe | {"instruction_template": one}) for one in (name, "no template of this name")
+            )
+            if rendered == unknown:
+                raise unknown_template(name)
+            self._templates.add(name)
+        return body
+
+    def _render(self, body: dict[str, Any]) -> str:
+        return self._call("/internal/chat-prompt", "render a chat", lambda found: str(found["prompt"]), body)
+
+    def _reason(self, path: str, body: dict[str, Any]) -> str:
+        """Why the generation of ``body`` failed, where the server lets it be found out; else the usual causes."""
+        character, most = body.get("character"), body.get("max_tokens")
+        if character:
+            try:
+                self._render({key: body[key] for key in ("messages", "mode", "character")})
+            except ServerFailedError:
+                return f"The server cannot read a character '{character}'; is there one of that name?"
+            except WebuiError:
+                pass
+        if most and most > 1:
+            short = {key: value for key, value in body.items() if key != "stream"} | {"max_tokens": 1}
+            try:
+                self._call(path, "generate one token", read_answer, short, patience=GENERATION)
+            except WebuiError:
+                return _CAUSES
+            return f"The same request is answered with max_tokens 1: {most} do not fit into the context; ask for fewer."
+        return _CAUSES
+
+    def _answer(self, path: str, what: str, body: dict[str, Any], timeout: float | None) -> Answer:
+        try:
+            answer = self._call(path, what, read_answer, body, patience=GENERATION, timeout=timeout)
+        except ServerFailedError as error:
+            if error.status != 500:
+                raise
+            raise ServerFailedError(f"{error} {self._reason(path, body)}", error.status) from None
         if not (answer.text or answer.tool_calls):
             self._check_empty(answer)
         return answer
 
-    def _stream(self, path: str, what: str, body: dict[str, Any]) -> Iterator[Answer]:
+    def _stream(self, path: str, what: str, body: dict[str, Any], timeout: float | None) -> Iterator[Answer]:
         text, thoughts, finish = "", "", None
         failure: WebuiError | None = None
-        body, options = body | {"stream": True}, self._options(self._timeout or SILENCE)
+        body, options = body | {"stream": True}, self._options(timeout or self._timeout or SILENCE)
         try:
             with self._sdk.post(
                 path, cast_to=object, body=body, options=options, stream=True, stream_cls=Stream[object]
@@ -383,14 +457,15 @@ class Client:
                 failure = StreamCutError(f"The stream fell silent after {len(text)} characters.", text)
             elif not isinstance(error.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError):
                 failure = self._error(what, error)
-        if failure is None and finish is None:
+        cut = failure is None and finish is None
+        if cut or isinstance(failure, ServerFailedError | StreamCutError):
+            self._require_model()  # a cut stream is also how the webui says that no model is loaded
+        if cut:
             failure = StreamCutError(
                 f"The stream was cut after {len(text)} characters: the generation failed on the server, or the server "
-                f"ended; its log says why. {_CAUSES}",
+                f"ended; its log says why. {_CAUSES if text else self._reason(path, body)}",
                 text,
             )
-        if isinstance(failure, ServerFailedError | StreamCutError):
-            self._require_model()  # a cut stream is also how the webui says that no model is loaded
         if failure:
             raise failure
         if not text:
@@ -426,12 +501,14 @@ class Client:
         *,
         admin: bool = False,
         patience: float = QUICK,
+        timeout: float | None = None,
     ) -> T:
         """One request, a POST with a body or a GET without; ``read`` makes the result of the answer's JSON.
 
-        ``what`` is for error messages. The client's ``timeout`` replaces ``patience`` (seconds) in long calls.
+        ``what`` is for error messages. ``timeout`` or else the client's replaces ``patience`` (seconds) in long calls.
         """
-        options = self._options(self._timeout if self._timeout and patience > QUICK else patience, admin)
+        wait = timeout or self._timeout
+        options = self._options(wait if wait and patience > QUICK else patience, admin)
         address, found = f"{self.settings.url}/v1{path}", cast(Any, "")
         failure: WebuiError = ServerFailedError(
             f"{address} answered with something that is not JSON; is this the API's port (5000 by default) and not "
@@ -499,7 +576,7 @@ class Client:
             hint = "; start it with --listen, or call it at 127.0.0.1"
         if status < 500:
             return RequestRefusedError(f"{self.settings.url} refused to {what} (status {status}: {said}){hint}.")
-        return ServerFailedError(f"{self.settings.url} failed to {what} (status {status}: {said}).")
+        return ServerFailedError(f"{self.settings.url} failed to {what} (status {status}: {said}).", status)
 
 
 def _largest_change(before: Sequence[dict[str, float]], after: Sequence[dict[str, float]]) -> float:

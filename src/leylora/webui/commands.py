@@ -14,7 +14,8 @@ if TYPE_CHECKING:  # the client brings the openai SDK, which --help does not nee
     from leylora.webui.client import Client
 
 Prompt = Annotated[str, typer.Argument(help="The text, or - to read it from standard input.")]
-Preset = Annotated[str | None, typer.Option(help="A preset of GENERATION-PRESETS, or of the server.")]
+Preset = Annotated[str | None, typer.Option(help="A preset of GENERATION-PRESETS.")]
+ServerPreset = Annotated[str | None, typer.Option(help="A preset of the server; nobody notices a wrong name.")]
 MaxTokens = Annotated[int, typer.Option(help="Maximum new tokens.")]
 Temperature = Annotated[float | None, typer.Option(help="0 always takes the likeliest token.")]
 Seed = Annotated[int | None, typer.Option(help="Random seed.")]
@@ -28,6 +29,7 @@ Load = Annotated[
     typer.Option(help="Base precision; 4bit (about 6 GB for a 7B model) and 8bit (9 GB) need an NVIDIA card."),
 ]
 LoadArgs = Annotated[list[str] | None, typer.Option("--arg", metavar="KEY=VALUE", help="Any other field of Model.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME", help="One LoRA.")]
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 lora = typer.Typer(no_args_is_help=True, help="Apply a LoRA and prove that it acts, or take it off.")
@@ -54,6 +56,7 @@ def generate(
     system: System = None,
     template: Template = None,
     preset: Preset = None,
+    server_preset: ServerPreset = None,
     max_tokens: MaxTokens = 256,
     temperature: Temperature = None,
     seed: Seed = None,
@@ -65,7 +68,7 @@ def generate(
     if raw and (system or template):
         raise UsageError("--raw sends the text without a template: leave out --system and --template.")
     client = _client(context)
-    options = _sampling(preset, max_tokens, temperature, seed, stop, settings)
+    options = _sampling(preset, server_preset, max_tokens, temperature, seed, stop, settings)
     options |= {} if raw else {"system": system, "template": template}
     text = _text(prompt)
     if stream:
@@ -84,6 +87,7 @@ def chat(
     name1: Annotated[str | None, typer.Option(help="Your name, in mode chat.")] = None,
     name2: Annotated[str | None, typer.Option(help="The character's name, in mode chat.")] = None,
     preset: Preset = None,
+    server_preset: ServerPreset = None,
     max_tokens: MaxTokens = 512,
     temperature: Temperature = None,
     seed: Seed = None,
@@ -93,7 +97,7 @@ def chat(
     """Chat line by line; an empty line or Ctrl-D ends it."""
     client = _client(context)
     options: dict[str, Any] = {"template": template, "character": character, "name1": name1, "name2": name2}
-    options |= _sampling(preset, max_tokens, temperature, seed, stop, settings) | {"mode": mode}
+    options |= _sampling(preset, server_preset, max_tokens, temperature, seed, stop, settings) | {"mode": mode}
     messages = [{"role": "system", "content": system}] if system else []
     while line := _line():
         messages.append({"role": "user", "content": line})
@@ -128,6 +132,8 @@ def load_model(
     """Load a model; the one that was loaded is unloaded, with its LoRA."""
     loaded = _client(context).load_model(name, _load_args(load, args), template=template)
     print(f"{loaded.model_name} is loaded ({loaded.loader})")
+    if load in ("4bit", "8bit"):
+        console.note(f"The server does not say in what precision; without an NVIDIA card it ignores --load {load}.")
 
 
 @app.command()
@@ -147,19 +153,25 @@ def loras(context: typer.Context) -> None:
 
 
 @lora.command("load")
-def lora_load(context: typer.Context, name: str, load: Load = None, args: LoadArgs = None) -> None:
+def lora_load(context: typer.Context, names: Names, load: Load = None, args: LoadArgs = None) -> None:
     """Apply one LoRA in place of any other, and prove that it acts.
 
     --load and --arg say how the model was loaded, in case it must be loaded again.
     """
-    effect = _client(context).load_lora(name, _load_args(load, args))
+    if len(names) > 1:
+        raise UsageError("The webui applies one LoRA at a time; merge several with scripts/merge_adapters.py.")
+    effect = _client(context).load_lora(names[0], _load_args(load, args))
     print(f"{effect.name} is applied and acts: it changes a next-token probability by {effect.change:.3g}")
+    console.note("That does not show that all of its layers are there; scripts/export_webui.py --check reads them.")
 
 
 @lora.command("unload")
 def lora_unload(context: typer.Context, load: Load = None, args: LoadArgs = None) -> None:
-    """Take the LoRA off."""
-    print(f"{_client(context).unload_lora(_load_args(load, args)).model_name}, no LoRA")
+    """Take every LoRA off, one too that the server does not report."""
+    done = _client(context).unload_lora(_load_args(load, args))
+    print(f"{done.model_name}, no LoRA")
+    if done.reloaded:
+        console.note(str(done))
 
 
 @app.command()
@@ -195,13 +207,15 @@ def _client(context: typer.Context) -> "Client":
 
 def _sampling(
     preset: str | None,
+    server_preset: str | None,
     max_tokens: int,
     temperature: float | None,
     seed: int | None,
     stop: list[str] | None,
     settings: list[str] | None,
 ) -> dict[str, Any]:
-    named = {"preset": preset, "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "stop": stop}
+    named: dict[str, Any] = {"preset": preset, "server_preset": server_preset, "max_tokens": max_tokens}
+    named |= {"temperature": temperature, "seed": seed, "stop": stop}
     return {key: value for key, value in named.items() if value is not None} | _pairs(settings, "--set")
 
 

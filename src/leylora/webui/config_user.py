@@ -34,6 +34,13 @@ def base_pattern(base_model: str) -> str:
     return ".*" + re.sub(r"([.+()\[\]{}^$?*|])", r"\\\1", name.lower()) + "$"
 
 
+def base_folder(models: Path, base_model: str) -> Path | None:
+    """Where an installation's folder of models holds a base model, however it was downloaded."""
+    pattern = re.compile(base_pattern(base_model))
+    folders = sorted(entry for entry in models.iterdir() if entry.is_dir()) if models.is_dir() else []
+    return next((folder for folder in folders if pattern.match(folder.name.lower())), None)
+
+
 def read(path: Path) -> str:
     """The text of the file, line ends and byte-order mark as they are; "" where there is none."""
     try:

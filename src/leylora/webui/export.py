@@ -38,6 +38,7 @@ Job = tuple[Path, Callable[[Path], object]]  # what to write at its final place,
 
 FOLDERS: tuple[Kind, ...] = ("adapter", "extension")  # the other kinds are one file each
 LEGACY_PRESETS = frozenset({"contrastive-search-legacy"})  # break current installs; exported only by name
+OF_A_USE = "leylora-"  # what the presets begin with that are for every adapter of a use
 ADAPTER_USES = ("combined", "instructions", "law")  # how our adapters' and presets' names end; see `model_entries`
 MANIFEST_FILE = "leylora-export.json"
 _SHOWN_WITH_ADAPTER = ("README.md", "run.json")  # who opens the folder later learns what it is
@@ -52,6 +53,7 @@ class Artifact:
     files: dict[str, Path | str]  # by name, which may hold folders: a path to copy or a text to write
     base_model: str | None = None  # what an adapter was trained on,
     template: str | None = None  # and with which prompt format
+    preset: str | None = None  # which one is for it
     notes: tuple[str, ...] = ()
 
     def digests(self, path: Path) -> dict[Path, str]:
@@ -215,10 +217,10 @@ def collect(names: Sequence[str], lora_root: Path = LORA) -> list[Artifact]:
             found["adapter", adapter.name] = adapter
             if template := adapter.template:
                 found["template", template] = file_artifact("template", INSTRUCTION_TEMPLATES / f"{template}.yaml")
-            name = adapter.name
+            name = adapter.preset or adapter.name
         elif path.resolve() in presets.values():
             name = path.stem
-        elif names and name in presets and name.rpartition("-")[2] in ADAPTER_USES:
+        elif names and name in presets and _use(name) and not name.startswith(OF_A_USE):
             raise LeyloraError(
                 f"There is no adapter '{name}' in {lora_root} yet (there: {', '.join(folders) or 'none'}); "
                 f"LORA/README.md says how it is made, and {shown(presets[name])} exports its preset alone."
@@ -264,7 +266,19 @@ def adapter_artifact(folder: Path) -> Artifact:
     note = "" if template else f"its prompt format is not known; choose its template by hand (base model {base})"
     if not base:
         note = f"{CONFIG_FILE} names no base model, so no template is pinned for it"
-    return Artifact("adapter", name, files, base, template, (note,) if note else ())
+    return Artifact("adapter", name, files, base, template, preset_of(name), (note,) if note else ())
+
+
+def preset_of(name: str) -> str | None:
+    """The preset for an adapter: that of its name, or else that of its use; None where the name tells no use."""
+    return next(
+        (one for one in (name, f"{OF_A_USE}{_use(name)}") if (GENERATION_PRESETS / f"{one}.yaml").is_file()), None
+    )
+
+
+def _use(name: str) -> str:
+    """What an adapter is for, by its name: ``combined`` of mistral-7b-combined-on-top. "" where that tells nothing."""
+    return next((part for part in reversed(name.split("-")) if part in ADAPTER_USES), "")
 
 
 def _check_inside(file: Path, folder: Path) -> None:
@@ -295,11 +309,11 @@ def model_entries(artifacts: Sequence[Artifact]) -> dict[str, dict[str, Any]]:
     rank = {use: number for number, use in enumerate(ADAPTER_USES)}
     adapters = [one for one in by_kind(artifacts, "adapter") if one.base_model and one.template]
     entries: dict[str, dict[str, Any]] = {}
-    for adapter in sorted(adapters, key=lambda one: (rank.get(one.name.rpartition("-")[2], len(rank)), one.name)):
+    for adapter in sorted(adapters, key=lambda one: (rank.get(_use(one.name), len(rank)), one.name)):
         key = config_user.base_pattern(str(adapter.base_model))
-        preset = GENERATION_PRESETS / f"{adapter.name}.yaml"
+        preset = GENERATION_PRESETS / f"{adapter.preset}.yaml"
         if key not in entries:
-            parameters = parse_preset(preset.read_bytes()).settings if preset.is_file() else {}
+            parameters = parse_preset(preset.read_bytes()).settings if adapter.preset else {}
             entries[key] = {"instruction_template": adapter.template, **parameters}
     return entries
 

@@ -15,6 +15,8 @@ from leylora.webui import config_user
 from leylora.webui.check import ArtifactVerdict
 from leylora.webui.export import ExportReport, State, by_kind
 
+_ON_THE_HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+")  # owner/name, which the webui can download
+
 _STYLES: dict[State, str] = {
     "new": "green",
     "updated": "green",
@@ -70,14 +72,15 @@ def next_steps(done: ExportReport) -> list[str]:
     steps.append(
         "Restart the webui if it is running: it reads config-user.yaml and the templates' texts only when it starts."
     )
-    base, folder = shown.base_model, None
-    if base and done.install.models.is_dir():  # however it was downloaded
-        pattern = re.compile(config_user.base_pattern(base))
-        folders = sorted(entry.name for entry in done.install.models.iterdir() if entry.is_dir())
-        folder = next((name for name in folders if pattern.match(name.lower())), None)
+    base = shown.base_model
+    there = config_user.base_folder(done.install.models, base) if base else None
+    folder = there.name if there else None
     if base and not folder and Path(base).is_dir():
         folder = Path(base).resolve().name
         steps.append(f"Copy the folder {base} into {done.install.models}.")
+    elif base and not folder and not _ON_THE_HUB.fullmatch(base):
+        folder = Path(base).name
+        steps.append(f"Copy the base model, {base} where the adapter was trained, into {done.install.models}.")
     elif base and not folder:
         steps.append(f'Model > Download: enter "{base}" in "Download model or LoRA" and press "Download".')
     # The webui's own download makes owner_name of owner/name.
@@ -88,15 +91,22 @@ def next_steps(done: ExportReport) -> list[str]:
     )
     steps.append(
         f'Model > Other options > "See more options" > "LoRA(s)": choose "{shown.name}" and nothing else (one at a '
-        'time), press "Apply LoRAs". (Before v3.3 the field is not folded away.)'
+        'time), press "Apply LoRAs", and again after every "Load". (Before v3.3 the field is not folded away.)'
     )
     pinned = {item.name for item in done.items if item.kind == "entry" and item.state != "kept"}
     if shown.template and base and config_user.base_pattern(base) not in pinned:
         steps.append(
             f'Parameters > Instruction template > "Saved instruction templates": "{shown.template}", press "Load".'
         )
+    elif shown.template:
+        steps.append(
+            f"The instruction template {shown.template} is set with the model: its text is in the box, though "
+            '"Saved instruction templates" says None.'
+        )
     presets = {item.name: item.path.stem for item in done.items if item.kind == "preset"}
-    preset = presets.get(shown.name) or presets.get("deterministic")  # on file as Deterministic in a fresh install
+    preset = presets.get(shown.preset or "") or presets.get(
+        "deterministic"
+    )  # on file as Deterministic in a fresh install
     if preset:
         steps.append(f'Parameters > Generation > "Preset": "{preset}".')
     steps.append('Chat, with "Mode" on "instruct": ask.')

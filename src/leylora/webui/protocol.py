@@ -2,7 +2,8 @@
 
 Takes keywords and gives the JSON of a request; takes the JSON of an answer and gives an `Answer`. The webui answers
 status 200 to an unknown key, to a preset it does not have and to settings that its preset overwrites, so all of these
-are checked here before they are sent, and a preset or template of ours is sent by its content.
+are checked here before they are sent, and a preset or template of ours is sent by its content. Its API tells no
+preset's name, so that one of the server's is asked for by a keyword of its own, and a mistyped one of ours is refused.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ _WHOLE = {"top_k", "seed", "max_tokens", "truncation_length", "dry_allowed_lengt
 _WHOLE |= {"no_repeat_ngram_size", "repetition_penalty_range"}
 _LIMITS = dict.fromkeys(("max_tokens", "truncation_length"), (1.0, inf))
 _LIMITS |= dict.fromkeys(("temperature", "top_k"), (0.0, inf)) | dict.fromkeys(("top_p", "min_p"), (0.0, 1.0))
+_SEVERAL = ("n", "best_of")  # of OpenAI's API: several answers to one question
 _NOT_SENT = ("sampler_priority", "dry_sequence_breakers")  # the server's own order and breakers stay
 
 
@@ -39,6 +41,7 @@ def completion_body(prompt: str, sampling: dict[str, Any]) -> dict[str, Any]:
 def sampling_fields(
     *,
     preset: str | None = None,
+    server_preset: str | None = None,
     stop: str | Sequence[str] = (),
     model: str | None = None,
     extra: dict[str, Any] | None = None,
@@ -47,8 +50,9 @@ def sampling_fields(
     """The request's fields for how to generate; only what is set is sent, so that any OpenAI server takes them.
 
     Args:
-        preset: a file of GENERATION-PRESETS, sent as its settings with ``settings`` laid over them, or else a preset
-            of the server's, which would overwrite any setting given with it and therefore allows none.
+        preset: a file of GENERATION-PRESETS, sent as its settings with ``settings`` laid over them.
+        server_preset: a preset of the server's, which would overwrite any setting given with it and therefore allows
+            none. Nobody notices a wrong name: the webui takes its defaults for it.
         extra: fields that only one server knows; sent as they are.
         settings: max_tokens, seed, truncation_length, ban_eos_token, skip_special_tokens and every key of a preset
             (`leylora.models.presets.DEFAULTS`); None means not set.
@@ -57,18 +61,30 @@ def sampling_fields(
     for key, value in given.items():
         _check(key, value)
     extra = extra or {}
-    if "stream" in extra or extra.get("n", 1) != 1:
+    if "stream" in extra or any(extra.get(key, 1) != 1 for key in _SEVERAL):
         raise UsageError("'stream' and 'n' do not go into 'extra': call a stream_ method, or ask once for each answer.")
     fields: dict[str, Any] = {}
-    if preset and _is_ours(preset, GENERATION_PRESETS, "preset"):
+    beside = [key for key in DEFAULTS if key in given]
+    if server_preset and (preset or beside):
+        raise UsageError(
+            f"The server's preset {server_preset} would overwrite {', '.join(['preset'] if preset else beside)}; give "
+            "one or the other."
+        )
+    if preset:
+        if not _is_ours(preset, GENERATION_PRESETS):
+            raise UsageError(
+                f"There is no preset {preset!r} in GENERATION-PRESETS{_nearest(preset, GENERATION_PRESETS)} One of the "
+                "server's goes as server_preset (--server-preset)."
+            )
         fields = {key: value for key, value in DEFAULTS.items() if key not in _NOT_SENT}
         fields |= parse_preset((GENERATION_PRESETS / f"{preset}.yaml").read_bytes()).settings
-    elif preset:
-        if beside := [key for key in DEFAULTS if key in given]:
+        if not (fields | given)["do_sample"] and given.get("temperature"):
             raise UsageError(
-                f"The server's preset {preset} would overwrite {', '.join(beside)}; give one or the other."
+                f"The preset {preset} always takes the likeliest token, so that temperature {given['temperature']:g} "
+                "would do nothing; give one or the other."
             )
-        fields = {"preset": preset}
+    elif server_preset:
+        fields = {"preset": server_preset}
     if stop:
         fields["stop"] = [stop] if isinstance(stop, str) else list(stop)
     return fields | given | ({"model": model} if model else {}) | extra
@@ -112,26 +128,34 @@ def chat_body(
         "name2": name2,
         "continue_": continue_last or None,
     }
-    if template and _is_ours(template, INSTRUCTION_TEMPLATES, "template"):
+    if template and _is_ours(template, INSTRUCTION_TEMPLATES):
         fields["instruction_template_str"] = instruction_template(template)
     else:
         fields["instruction_template"] = template
     return {key: value for key, value in fields.items() if value is not None} | sampling_fields(**sampling)
 
 
-def _is_ours(name: str, folder: Path, what: str) -> bool:
-    """Whether a preset or template is a file of ours; one that almost is, is a typing error."""
-    if Path(name).name == name and (folder / f"{name}.yaml").is_file():
-        return True
-    near = get_close_matches(name.casefold(), [path.stem for path in folder.glob("*.yaml")], n=1, cutoff=0.92)
-    if near and near[0] != name.casefold():
-        raise UsageError(
-            f"There is no {what} {name!r}; did you mean {near[0]}? (One of the server's goes into 'extra'.)"
-        )
-    return False
+def unknown_template(name: str) -> UsageError:
+    return UsageError(
+        f"The server has no instruction template {name!r}, and neither has INSTRUCTION-TEMPLATES"
+        f"{_nearest(name, INSTRUCTION_TEMPLATES)} The webui would have taken Alpaca."
+    )
+
+
+def _is_ours(name: str, folder: Path) -> bool:
+    return Path(name).name == name and (folder / f"{name}.yaml").is_file()
+
+
+def _nearest(name: str, folder: Path) -> str:
+    """What a sentence about an unknown name ends with: the names of ours that are like it, or all."""
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    near = get_close_matches(name.casefold(), names, n=3, cutoff=0.75)
+    return f"; did you mean {' or '.join(near)}?" if near else f" (there: {', '.join(names)})."
 
 
 def _check(key: str, value: Any) -> None:
+    if key in _SEVERAL:
+        raise UsageError(f"{key}: only one answer is read; ask once for each.")
     if key not in _SETTINGS:
         near = get_close_matches(key, [*_SETTINGS, "preset", "stop", "model", "extra"], n=1)
         hint = f"did you mean {near[0]}?" if near else "what only one server knows goes into 'extra'."
@@ -169,6 +193,10 @@ class RequestRefusedError(WebuiError):
 
 class ServerFailedError(WebuiError):
     """The server failed at the request (status 5xx) or answered with something unreadable."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class NoModelError(WebuiError):
@@ -236,6 +264,18 @@ class LoraEffect(NamedTuple):
 
     name: str
     change: float
+
+
+class LoraRemoval(NamedTuple):
+    """How the base model came back: ``hidden`` when a LoRA had acted that the server did not report."""
+
+    model_name: str
+    reloaded: bool = False
+    hidden: bool = False
+
+    def __str__(self) -> str:
+        found = "A LoRA acted that the server did not report. " if self.hidden else ""
+        return f"{found}The base model {'was loaded again' if self.reloaded else 'is loaded'}, without a LoRA."
 
 
 def read_answer(found: Any) -> Answer:
