@@ -1,5 +1,7 @@
-"""Which texts say the same: exact copies, near copies, and runs of eight words shared with another set of texts."""
+"""Which texts say the same: exact copies, near copies, one text under several names, runs shared with another set."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
@@ -12,6 +14,13 @@ BANDS = 16  # 16 bands of 8 rows: the S-curve's middle lies near a Jaccard simil
 SHINGLE = 3
 SHORT_ANSWER = 30
 CHUNK = 8_192
+REWORDED = 0.2  # of the words of both texts may differ
+REWORDED_ANSWER = 12  # words: a shorter answer that differs in one says another thing
+TEMPLATE_ANSWER = 8
+DECIDES = {"no", "ni", "nunca", "sin", "nadie", "ningun", "ninguna", "jamas"}
+WORD_RUN = re.compile(r"\w+")
+NAMES = re.compile(r"\b[A-ZÁÉÍÓÚÑ]\w+(?:\s+(?:(?:de|del|la|las|los|y)\s+)*[A-ZÁÉÍÓÚÑ]\w+)*")
+NAME = re.compile(r"(?<=[\w,;] )[A-ZÁÉÍÓÚÑ]\w+")
 RUN = 8  # words: the lower end of the n-grams in the contamination reports of GPT-3 and Llama 2
 
 
@@ -55,13 +64,52 @@ def is_copy(
 ) -> bool:
     """Whether the word triples of two rows (prompt, answer), and of their answers, have this Jaccard similarity."""
     if _jaccard(triples_one, triples_two) < threshold:
-        return False
+        return len(words(one[1])) >= REWORDED_ANSWER and _reworded(one, two)
     answers = words(one[1]), words(two[1])
     if min(map(len, answers)) >= SHORT_ANSWER:
         return _jaccard(word_triples(one[1]), word_triples(two[1])) >= threshold
     # Many questions on one reading text share that text: short answers must be equal, and the questions similar too.
     questions = [word_triples(prompt.rstrip().rsplit("\n\n", 1)[-1]) for prompt, _ in (one, two)]
     return answers[0] == answers[1] and _jaccard(*questions) >= threshold
+
+
+def _reworded(one: tuple[str, str], two: tuple[str, str]) -> bool:
+    """Whether question and answer hold nearly the same words in any order: a few were changed or moved.
+
+    Rows that differ in a number, a name or a "no" ask or say another thing.
+    """
+    for mine, other in zip(one, two, strict=True):
+        left, right = Counter(words(mine)), Counter(words(other))
+        apart = (left - right) + (right - left)
+        if sum(apart.values()) > REWORDED * (left.total() + right.total()):
+            return False
+        names = {word.lower() for text in (mine, other) for word in NAME.findall(text)}
+        if any(word in DECIDES or word.isdigit() or word in names for word in apart):
+            return False
+    return True
+
+
+def template_rows(pairs: Sequence[tuple[str, str]]) -> dict[int, int]:
+    """``{index: index of the first}`` for rows (prompt, answer) that are an earlier one with another name put in.
+
+    A name of the question is masked on both sides, a name that only the answer has is not: two capitals of two
+    provinces are two facts.
+    """
+    first: dict[bytes, int] = {}
+    copies: dict[int, int] = {}
+    for index, (prompt, answer) in enumerate(pairs):
+        if len(WORD_RUN.findall(answer)) < TEMPLATE_ANSWER or len(prompt) > 2_000:
+            continue
+        names: dict[str, str] = {}
+        asked = NAMES.sub(lambda found: names.setdefault(found.group(0), f"\x00{len(names)}"), prompt)  # noqa: B023
+        said = answer
+        for name in sorted(names, key=len, reverse=True):
+            if name in said:
+                said = re.sub(rf"\b{re.escape(name)}\b", names[name], said)
+        key = blake2b(f"{asked}\n{said}".encode("utf-8", "replace"), digest_size=16).digest()
+        if first.setdefault(key, index) != index:
+            copies[index] = first[key]
+    return copies
 
 
 def _jaccard(one: set[str], two: set[str]) -> float:
