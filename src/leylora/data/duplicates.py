@@ -1,7 +1,6 @@
 """Which texts say the same: exact copies, near copies, one text under several names, runs shared with another set."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
@@ -14,13 +13,10 @@ BANDS = 16  # 16 bands of 8 rows: the S-curve's middle lies near a Jaccard simil
 SHINGLE = 3
 SHORT_ANSWER = 30
 CHUNK = 8_192
-REWORDED = 0.2  # of the words of both texts may differ
-REWORDED_ANSWER = 12  # words: a shorter answer that differs in one says another thing
+REORDERED_ANSWER = 12  # words: a shorter answer in another order may say another thing
 TEMPLATE_ANSWER = 8
-DECIDES = {"no", "ni", "nunca", "sin", "nadie", "ningun", "ninguna", "jamas"}
 WORD_RUN = re.compile(r"\w+")
 NAMES = re.compile(r"\b[A-ZÁÉÍÓÚÑ]\w+(?:\s+(?:(?:de|del|la|las|los|y)\s+)*[A-ZÁÉÍÓÚÑ]\w+)*")
-NAME = re.compile(r"(?<=[\w,;] )[A-ZÁÉÍÓÚÑ]\w+")
 RUN = 8  # words: the lower end of the n-grams in the contamination reports of GPT-3 and Llama 2
 
 
@@ -36,7 +32,9 @@ def exact_duplicates(texts: Sequence[str]) -> dict[int, int]:
 
 
 def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) -> dict[int, int]:
-    """``{index: index of an earlier, kept row}`` for rows (prompt, answer) that say nearly the same (`is_copy`).
+    """``{index: index of an earlier row}`` for rows (prompt, answer) that say nearly the same (`is_copy`).
+
+    A long answer with exactly the words of an earlier one, in whatever order, is a copy too.
 
     MinHash with banding (Broder 1997; rensa) proposes candidates and the exact similarity decides, so there are no
     false positives.
@@ -49,7 +47,14 @@ def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) ->
     for start in range(0, len(shingles), CHUNK):
         hashes += RMinHash.from_token_sets([sorted(s) for s in shingles[start : start + CHUNK]], PERMUTATIONS, 0)
     copies: dict[int, int] = {}
+    bags: dict[bytes, int] = {}
     for index, (mine, shingle) in enumerate(zip(hashes, shingles, strict=True)):
+        said = words(pairs[index][1])
+        if len(said) >= REORDERED_ANSWER:
+            bag = blake2b(" ".join(sorted(said)).encode(), digest_size=16).digest()
+            if bags.setdefault(bag, index) != index:
+                copies[index] = bags[bag]
+                continue
         for other in sorted(index_of.query(mine)):
             if is_copy(pairs[index], pairs[other], shingle, shingles[other], threshold):
                 copies[index] = other
@@ -64,29 +69,13 @@ def is_copy(
 ) -> bool:
     """Whether the word triples of two rows (prompt, answer), and of their answers, have this Jaccard similarity."""
     if _jaccard(triples_one, triples_two) < threshold:
-        return len(words(one[1])) >= REWORDED_ANSWER and _reworded(one, two)
+        return False
     answers = words(one[1]), words(two[1])
     if min(map(len, answers)) >= SHORT_ANSWER:
         return _jaccard(word_triples(one[1]), word_triples(two[1])) >= threshold
     # Many questions on one reading text share that text: short answers must be equal, and the questions similar too.
     questions = [word_triples(prompt.rstrip().rsplit("\n\n", 1)[-1]) for prompt, _ in (one, two)]
     return answers[0] == answers[1] and _jaccard(*questions) >= threshold
-
-
-def _reworded(one: tuple[str, str], two: tuple[str, str]) -> bool:
-    """Whether question and answer hold nearly the same words in any order: a few were changed or moved.
-
-    Rows that differ in a number, a name or a "no" ask or say another thing.
-    """
-    for mine, other in zip(one, two, strict=True):
-        left, right = Counter(words(mine)), Counter(words(other))
-        apart = (left - right) + (right - left)
-        if sum(apart.values()) > REWORDED * (left.total() + right.total()):
-            return False
-        names = {word.lower() for text in (mine, other) for word in NAME.findall(text)}
-        if any(word in DECIDES or word.isdigit() or word in names for word in apart):
-            return False
-    return True
 
 
 def template_rows(pairs: Sequence[tuple[str, str]]) -> dict[int, int]:

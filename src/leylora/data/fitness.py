@@ -91,6 +91,9 @@ LAST_WORD_OPEN = re.compile(
 ITEM = re.compile(r"\s*(?:\d+[.)]|[-*•])\s+\S")
 
 
+DIALOGUE = _any(r"diálogo|conversaci|gui[oó]n|chat\b|entrevista|escena|obra")
+
+
 def empty_or_placeholder(row: Conversation) -> str | None:
     """A turn without words, a placeholder ("N/A", "[Contenido]"), a promise of an answer, or the question again."""
     for message in row.messages:
@@ -116,7 +119,7 @@ def prompt_markers(row: Conversation) -> str | None:
     for message in row.messages:
         if match := MARKERS.search(CODE.sub(" ", message.content)):
             return f"holds the prompt marker {match.group(0).strip()[:30]!r}"
-    if SPEAKER.search(own_words(row)) and not ABOUT_A_VOICE.search(row.prompt):
+    if len(SPEAKER.findall(own_words(row))) >= 2 and not DIALOGUE.search(row.prompt):
         return "the answer holds the next turns of the chat"
     return None
 
@@ -208,7 +211,10 @@ MODEL = (
 MAKER = (
     r"(?:openai|anthropic|google|meta\s+ai|microsoft|deepmind|mistral|un\s+equipo\s+de\s+(?:ingenieros|programadores))"
 )
-NAMED = r"(?:chat\s?gpt|gpt-?\d\S*|bard|gemini|vicuna|llama-?\d?|copilot|claude,\s+(?:un|una|el|la)\s+(?:asistente|modelo|ia))"
+NAMED = (
+    r"(?:chat\s?gpt|gpt-?\d\S*|bard|gemini|vicuna|llama-?\d?|copilot|"
+    r"claude,\s+(?:un|una|el|la)\s+(?:asistente|modelo|ia))"
+)
 FIRST_PERSON = r"(?:tengo|puedo|poseo|dispongo|carezco|debo|soy|estoy|fui|mis?|me|experimento|recomiendo)\b"
 # In the first person a model speaks of itself. These hold where no other voice was asked for.
 SELF = _any(
@@ -260,8 +266,14 @@ def _own_self(answer: str) -> str | None:
 SEEN = (
     r"(?:imagen|foto|fotografía|captura(?:\s+de\s+pantalla)?|gráfic[oa]|diagrama|pintura|vídeo|video|audio|grabación)"
 )
-TEXTS = r"(?:texto|párrafo|documento|archivo|artículo|contrato|pasaje|poema|correo|tabla|informe|pdf|ensayo|código|oración|frase|lista)"
-SENT = r"(?:adjunt[oa]s?\b|de\s+(?:arriba|abajo)|que\s+(?:le|te|les)\s+(?:adjunto|envi[ée]o?|envío|mando|mandé|paso|pasé|comparto|compartí)\b)"
+TEXTS = (
+    r"(?:texto|párrafo|documento|archivo|artículo|contrato|pasaje|poema|"
+    r"correo|tabla|informe|pdf|ensayo|código|oración|frase|lista)"
+)
+SENT = (
+    r"(?:adjunt[oa]s?\b|de\s+(?:arriba|abajo)|"
+    r"que\s+(?:le|te|les)\s+(?:adjunto|envi[ée]o?|envío|mando|mandé|paso|pasé|comparto|compartí)\b)"
+)
 LOOK = (
     r"(?:descri[bp]\w+|mir[ea]|observ[ea]|anali[zc][ea]|vea|ve|transcrib[ae]|resum[ea]|escuch[ea]|según|identifi[cq]\w+|"
     r"interpret[ea]|de\s+acuerdo\s+con|basándo(?:te|se)\s+en|se\s+(?:ve|muestra|observa)\s+en|hay\s+en|aparece\s+en)"
@@ -296,7 +308,7 @@ def needs_missing_input(row: Conversation) -> str | None:
     if match := NOT_THERE.search(row.prompt):
         return f"asks about {match.group(0).lower()[:40]!r}"
     if match := NO_TEXT.search(row.prompt):
-        rest = row.prompt[match.end() :] if SENT not in match.group(0) else row.prompt
+        rest = row.prompt[match.end() :]
         given = len(row.prompt) > 300 or re.search(r"[:«“\"\n]\s*\S.{10,}", row.prompt, re.DOTALL)
         if not given and len(rest) < 120 and LOOK_AT_TEXT.search(row.prompt):
             return f"asks about {match.group(0).lower()[:40]!r}"
@@ -331,6 +343,7 @@ KEYS_ES |= {
     "puesto",
 }
 KEYS_ES |= {"descripción", "resumen", "correo", "apellido"}
+PSEUDOCODE = _any(r"pseudo|pseint")
 KEY = re.compile(r"[\"'](\w+)[\"']\s*:")
 SPANISH_CODE = _any(
     r"^\s*(?:para\s+\w+\s+en\s+.*:|mientras\s+.*:|(?:de)?finir\s+\w+\(.*|clase\s+\w+(?:\(.*\))?:|función\s+\w+\(.*\)\s*\{)\s*$",
@@ -343,9 +356,9 @@ SPANISH_CODE = _any(
 
 def template_or_markup(row: Conversation) -> str | None:
     """Braces of a template never filled in, HTML, JSON nobody asked for or half translated, code put into Spanish."""
-    if SPANISH_CODE.search(row.answer) and not re.search(r"pseudo|pseint|latino", row.prompt, re.IGNORECASE):
-        if ABOUT_CODE.search(row.prompt) or "```" in row.answer:
-            return "the keywords of the code are translated"
+    is_code = ABOUT_CODE.search(row.prompt) or "```" in row.answer
+    if is_code and SPANISH_CODE.search(row.answer) and not PSEUDOCODE.search(row.prompt):
+        return "the keywords of the code are translated"
     whole = re.sub(r"\A```\w*\s*|\s*```\Z", "", row.answer.strip())
     if whole.startswith("{") and whole.endswith("}") and (keys := {key.lower() for key in KEY.findall(whole)}):
         if not JSON_ASKED.search(row.prompt) and not ABOUT_CODE.search(row.prompt):
@@ -418,7 +431,7 @@ GROUPS = (
     r"peruan[oa]s|cuban[oa]s|homosexuales|gays|lesbianas|judí[oa]s|musulmanes|gitan[oa]s|pobres|discapacitados|viejos)"
 )
 INSULT = _any(
-    r"\bde\s+mierda\b|\b(?:una|la|es|eres)\s+puta\b|\bhij[oa]s?\s+de\s+(?:la\s+gran\s+)?puta\b|\bmalparid[oa]s?\b|\bculiad[oa]s?\b",
+    r"\bde\s+mierda\b|\b(?:es|eres)\s+una\s+puta\b|\b(?:la|es|eres)\s+puta\b|\bhij[oa]s?\s+de\s+(?:la\s+gran\s+)?puta\b|\bmalparid[oa]s?\b|\bculiad[oa]s?\b",
     r"\b(?:deberían|habría\s+que|hay\s+que|merecen?)\s+(?:morir|matar|exterminar|quemar)\w*\b[^.\n]{0,20}\btodos?\b",
     rf"\b{GROUPS}\s+(?:\w+\s+)?(?:son|es)\s+(?:todos\s+|todas\s+)?(?:un[oa]s?\s+)?(?:brut|tont|basura|plaga|inferior|enferm|rat|ladron|"
     r"delincuent|vag[oa]s|suci|estúpid|criminal|sucias|inútil)\w*",
@@ -442,12 +455,11 @@ def machine_translation(row: Conversation) -> str | None:
     if match := TRANSLATED.search(own):
         return f"translated word by word: {' '.join(match.group(0).lower().split())[:40]!r}"
     match = FOREIGN_OFFICE.search(own)
-    if match and not any(rule.search(row.prompt) for rule in (ABROAD, UNITS_ASKED, FOREIGN_OFFICE)):
-        if not ABROAD.search(FOREIGN_OFFICE.sub(" ", own).replace(match.group(0), " ")) or FOR_ADVICE.search(
-            row.prompt
-        ):
-            return f"a thing of the United States as ours: {match.group(0).lower()[:40]!r}"
-    return None
+    if not match or any(rule.search(row.prompt) for rule in (ABROAD, UNITS_ASKED, FOREIGN_OFFICE)):
+        return None
+    if ABROAD.search(own) and not FOR_ADVICE.search(row.prompt):
+        return None
+    return f"a thing of the United States as ours: {match.group(0).lower()[:40]!r}"
 
 
 def foreign_law(row: Conversation) -> str | None:

@@ -1,6 +1,6 @@
 """The quality gate: drafts in, clean conversations out, and a report of what each step dropped or mended.
 
-Steps, in this order: schema -> repair -> length -> the rules of `leylora.data.fitness`, one after the other -> exact
+Steps, in this order: schema -> repair -> empty -> length -> the rules of `leylora.data.fitness`, one after the other -> exact
 duplicates -> near duplicates -> template rows -> personal data -> benchmark overlap -> short answers. Every step counts
 what it dropped by reason and keeps five samples. A judge takes one conversation and returns None, or a short reason.
 """
@@ -89,7 +89,6 @@ class GateReport(BaseModel):
 Placed = tuple[str, Conversation]
 Judge = Callable[[Conversation], str | None]
 JUDGES: dict[str, Judge] = {
-    "empty or placeholder": empty_or_placeholder,
     "prompt markers": prompt_markers,
     "damaged letters": damaged,
     "not Spanish": not_spanish,
@@ -139,8 +138,7 @@ def clean(
         return "shares eight words with the benchmark" if leaks else None
 
     rows, report = _read(drafts, source, license, tick)
-    rows = _filter(rows, "length", length, report)
-    for name, judge in JUDGES.items():
+    for name, judge in {"empty or placeholder": empty_or_placeholder, "length": length, **JUDGES}.items():
         if settings.require_spanish or judge is not not_spanish:
             rows = _filter(rows, name, judge, report)
     whole = ["\n".join(turn.content for turn in row.messages) for _, row in rows]
@@ -227,8 +225,8 @@ def _few_short_answers(rows: list[Placed], source: str, most: float, report: Gat
     for at in sorted(gone):
         _drop(step, rows[at][0], f"an answer of at most {SHORT} words", rows[at][1].prompt)
     report.warnings.append(
-        f"{source}: {len(short):,} of {len(rows):,} answers have at most {SHORT} words, {len(gone):,} of them were left "
-        "out; `gate.max_short_answers: 1` in the mixture keeps them all."
+        f"{source}: {len(short):,} of {len(rows):,} answers have at most {SHORT} words, {len(gone):,} of them were "
+        "left out; `gate.max_short_answers: 1` in the mixture keeps them all."
     )
     return [row for at, row in enumerate(rows) if at not in gone]
 
@@ -329,6 +327,7 @@ PUBLIC_OFFICE = re.compile(
     re.IGNORECASE,
 )
 SAMPLE_NUMBER = re.compile(r"\b(?:ejemplo|pruebas?|fictici\w+|inventad\w+|formato|muestra)\b", re.IGNORECASE)
+MOBILE = re.compile(r"(?<![\d.])09\d{2}[\s.-]\d{3}[\s.-]?\d{3}(?!\d)")
 CARD = re.compile(r"(?<!\d)(?:\d{4}[\s-]?){3}\d{4}(?!\d)")
 OFFICIAL = re.compile(
     r"(?:registro\s+oficial|r\.\s?o\.|suplemento|resoluci[oó]n|sentencia|acuerdo|oficio|n[úu]mero|No\.)[^.\n]{0,30}$",
@@ -343,7 +342,7 @@ def personal_data(text: str) -> str | None:
     """
 
     def before(match: re.Match[str]) -> str:
-        return text[max(0, match.start() - 80) : match.start()].rsplit("\n", 1)[-1]
+        return re.split(r"\n|(?<=[a-z)])[.;] ", text[max(0, match.start() - 80) : match.start()])[-1]
 
     for match in EMAIL.finditer(text):
         if not PUBLIC_MAIL.search(match.group(0)) and not SAMPLE_NUMBER.search(before(match)):
@@ -357,7 +356,7 @@ def personal_data(text: str) -> str | None:
         return "a passport number"
     if ACCOUNT.search(text):
         return "a bank account"
-    for match in PHONE.finditer(text):
+    for match in (*PHONE.finditer(text), *MOBILE.finditer(text)):
         if not PUBLIC_OFFICE.search(before(match)) and not SAMPLE_NUMBER.search(before(match)):
             return "a telephone number"
     for match in CARD.finditer(text):
