@@ -118,6 +118,19 @@ def is_spanish(text: str) -> bool:
     return most - votes["es"] < max(2, 0.03 * len(row))
 
 
+def is_foreign(sentence: str) -> bool:
+    """Whether one sentence is in another language: many of its short words are, and few are Spanish ones."""
+    row = re.findall(r"[^\W\d_]+", sentence.lower())
+    if len(row) < _ENOUGH:
+        return False
+    votes = dict.fromkeys(_FUNCTION_WORDS, 0)
+    for word in row:
+        for name in _LANGUAGES_OF.get(word, ()):
+            votes[name] += 1
+    most = max(votes.values())
+    return most >= max(3, len(row) / 4) and votes["es"] < most / 2
+
+
 def _mostly_latin(text: str) -> bool:
     letters = [char for char in text[:_JUDGED] if char.isalpha()]
     return not letters or sum(ord(char) < 0x250 for char in letters) >= 0.7 * len(letters)

@@ -31,6 +31,7 @@ from leylora.laws.law import Law
 from leylora.text import one_line
 
 Rows = dict[Split, list[Conversation]]
+UNEVEN = 0.5  # of the instruction rows from one source, when there are several: worth a warning
 Tick = Callable[[str, int | None, int], None]  # stage, units in all if known, units done
 NOT_LAW_TEXT = re.compile(r"«[^«»]*»|\([^()]*ed\. [^()]*\)")
 READING_TEXT = 200  # characters; a longer paragraph is a text that several questions may share
@@ -63,6 +64,10 @@ def build(
     benchmark = union(asked, marks)
 
     instructions, gates, skipped = _instructions(mixture, admitted, benchmark, offline, tick)
+    warnings = [warning for gate in gates.values() for warning in gate.warnings]
+    if mixture.instructions is not None:
+        instructions, uneven = _capped(instructions, mixture.instructions.max_source_share, mixture.seed)
+        warnings += uneven
     splits = split_conversations(instructions, mixture.splits, mixture.seed)
     law_rows, law_reports = _law_rows(mixture, laws, benchmark, dry_run, tick)
     rules = _rules(law_reports)
@@ -93,6 +98,7 @@ def build(
         law_tasks=law_reports,
         leaks_removed=leaks,
         measures=measure(everything, laws),
+        warnings=warnings,
     )
     if not dry_run:
         with staged_folder(out, overwrite=overwrite) as staging:
@@ -166,6 +172,27 @@ def _instructions(
             found = [row for row in found if row.id in keep]
         rows += found
     return rows, gates, skipped
+
+
+def _capped(rows: list[Conversation], share: float | None, seed: int) -> tuple[list[Conversation], list[str]]:
+    """The rows with no source above ``share`` of them, and a warning for a source that fills more than half."""
+    counts = Counter(row.source for row in rows)
+    if len(counts) < 2:
+        return rows, []
+    source, count = counts.most_common(1)[0]
+    most = share or UNEVEN
+    allowed = max(1, int((len(rows) - count) * most / (1 - most)))
+    if count <= allowed:
+        return rows, []
+    if share is None:
+        return rows, [
+            f"{source} makes up {count / len(rows):.0%} of the instruction rows; `max_source_share:` under "
+            "`instructions:`, or `rows:` of the source, caps it."
+        ]
+    mine = sorted((row for row in rows if row.source == source), key=lambda row: draw(seed, row.id))
+    gone = {row.id for row in mine[allowed:]}
+    left = [row for row in rows if row.id not in gone]
+    return left, [f"{source}: {len(gone):,} of {count:,} rows were left out, so that it stays at {share:.0%}."]
 
 
 def _law_rows(

@@ -85,6 +85,7 @@ class BuildReport(BaseModel):
     law_tasks: dict[str, dict[str, Any]]
     leaks_removed: int
     measures: Measures = Measures()
+    warnings: list[str] = []
     sha256: dict[str, str] = {}
 
     def tasks(self) -> list[tuple[str, list[str]]]:
@@ -123,6 +124,8 @@ def show(report: BuildReport, folder: Path | None) -> None:
             console.note(f"Left out: {sample.place}: {sample.reason}")
         if schema.dropped > len(schema.samples):
             console.note(f"... and {schema.dropped - len(schema.samples):,} more rows that cannot be read.")
+    for warning in report.warnings:
+        console.note(f"Note: {warning}")
     dropped = report.dropped()
     if dropped:
         losses = Table("where", "why", title="dropped rows")
@@ -340,6 +343,7 @@ def _sources(report: BuildReport) -> str:
     table = _table(["instruction source"], ["rows read", "rows that passed"], lines)
     notes = "".join(f"\n- Left out: {name}: {reason}" for name, reason in report.left_out().items())
     licenses = ", ".join(f"{name} ({count:,} rows)" for name, count in report.by_license.items())
+    notes += "".join(f"\n- {warning}" for warning in report.warnings)
     return f"## Instruction sources\n\n{table}\n\nLicences: {licenses}.{notes}"
 
 

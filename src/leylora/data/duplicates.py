@@ -1,5 +1,6 @@
-"""Which texts say the same: exact copies, near copies, and runs of eight words shared with another set of texts."""
+"""Which texts say the same: exact copies, near copies, one text under several names, runs shared with another set."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
@@ -12,6 +13,10 @@ BANDS = 16  # 16 bands of 8 rows: the S-curve's middle lies near a Jaccard simil
 SHINGLE = 3
 SHORT_ANSWER = 30
 CHUNK = 8_192
+REORDERED_ANSWER = 12  # words: a shorter answer in another order may say another thing
+TEMPLATE_ANSWER = 8
+WORD_RUN = re.compile(r"\w+")
+NAMES = re.compile(r"\b[A-ZÁÉÍÓÚÑ]\w+(?:\s+(?:(?:de|del|la|las|los|y)\s+)*[A-ZÁÉÍÓÚÑ]\w+)*")
 RUN = 8  # words: the lower end of the n-grams in the contamination reports of GPT-3 and Llama 2
 
 
@@ -27,7 +32,9 @@ def exact_duplicates(texts: Sequence[str]) -> dict[int, int]:
 
 
 def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) -> dict[int, int]:
-    """``{index: index of an earlier, kept row}`` for rows (prompt, answer) that say nearly the same (`is_copy`).
+    """``{index: index of an earlier row}`` for rows (prompt, answer) that say nearly the same (`is_copy`).
+
+    A long answer with exactly the words of an earlier one, in whatever order, is a copy too.
 
     MinHash with banding (Broder 1997; rensa) proposes candidates and the exact similarity decides, so there are no
     false positives.
@@ -40,7 +47,14 @@ def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) ->
     for start in range(0, len(shingles), CHUNK):
         hashes += RMinHash.from_token_sets([sorted(s) for s in shingles[start : start + CHUNK]], PERMUTATIONS, 0)
     copies: dict[int, int] = {}
+    bags: dict[bytes, int] = {}
     for index, (mine, shingle) in enumerate(zip(hashes, shingles, strict=True)):
+        said = words(pairs[index][1])
+        if len(said) >= REORDERED_ANSWER:
+            bag = blake2b(" ".join(sorted(said)).encode(), digest_size=16).digest()
+            if bags.setdefault(bag, index) != index:
+                copies[index] = bags[bag]
+                continue
         for other in sorted(index_of.query(mine)):
             if is_copy(pairs[index], pairs[other], shingle, shingles[other], threshold):
                 copies[index] = other
@@ -62,6 +76,29 @@ def is_copy(
     # Many questions on one reading text share that text: short answers must be equal, and the questions similar too.
     questions = [word_triples(prompt.rstrip().rsplit("\n\n", 1)[-1]) for prompt, _ in (one, two)]
     return answers[0] == answers[1] and _jaccard(*questions) >= threshold
+
+
+def template_rows(pairs: Sequence[tuple[str, str]]) -> dict[int, int]:
+    """``{index: index of the first}`` for rows (prompt, answer) that are an earlier one with another name put in.
+
+    A name of the question is masked on both sides, a name that only the answer has is not: two capitals of two
+    provinces are two facts.
+    """
+    first: dict[bytes, int] = {}
+    copies: dict[int, int] = {}
+    for index, (prompt, answer) in enumerate(pairs):
+        if len(WORD_RUN.findall(answer)) < TEMPLATE_ANSWER or len(prompt) > 2_000:
+            continue
+        names: dict[str, str] = {}
+        asked = NAMES.sub(lambda found: names.setdefault(found.group(0), f"\x00{len(names)}"), prompt)  # noqa: B023
+        said = answer
+        for name in sorted(names, key=len, reverse=True):
+            if name in said:
+                said = re.sub(rf"\b{re.escape(name)}\b", names[name], said)
+        key = blake2b(f"{asked}\n{said}".encode("utf-8", "replace"), digest_size=16).digest()
+        if first.setdefault(key, index) != index:
+            copies[index] = first[key]
+    return copies
 
 
 def _jaccard(one: set[str], two: set[str]) -> float:

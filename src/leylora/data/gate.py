@@ -1,26 +1,44 @@
 """The quality gate: drafts in, clean conversations out, and a report of what each step dropped or mended.
 
-Steps, in this order: schema -> repair -> empty or placeholder -> length -> Spanish -> refusal or identity -> image or
-link -> repetition -> exact duplicates -> near duplicates -> personal data -> benchmark overlap. Every step counts what
-it dropped by reason and keeps five samples. A judge takes one conversation and returns None, or a short reason.
+Steps, in this order: schema -> repair -> empty -> length -> the rules of `leylora.data.fitness`, one after the other -> exact
+duplicates -> near duplicates -> template rows -> personal data -> benchmark overlap -> short answers. Every step counts
+what it dropped by reason and keeps five samples. A judge takes one conversation and returns None, or a short reason.
 """
 
 import re
 import unicodedata
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence, Set
+from hashlib import blake2b
 
 import ftfy
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from leylora.data.conversation import Conversation, Message
-from leylora.data.duplicates import exact_duplicates, marks, near_duplicates
+from leylora.data.duplicates import exact_duplicates, marks, near_duplicates, template_rows
+from leylora.data.fitness import (
+    ABOUT_CODE,
+    cut_off,
+    damaged,
+    empty_or_placeholder,
+    foreign_law,
+    insult_or_spam,
+    machine_translation,
+    mixed_dialect,
+    needs_missing_input,
+    not_spanish,
+    prompt_markers,
+    refusal_or_identity,
+    repetitive,
+    template_or_markup,
+)
 from leylora.data.readers import Draft, RecordFault
-from leylora.text import is_spanish, nfc, one_line
+from leylora.text import nfc, one_line, words
 
 SAMPLES = 5
 SAMPLE_CHARACTERS = 160
+SHORT = 3  # words
+SHORT_KEPT = 50  # short answers that any source may have
 
 
 class GateSettings(BaseModel):
@@ -33,6 +51,9 @@ class GateSettings(BaseModel):
     max_answer: int = Field(default=12_000, gt=0)
     near_duplicates: float = Field(default=0.8, gt=0.3, le=1.0, description="Jaccard similarity of word triples")
     require_spanish: bool = True
+    max_short_answers: float = Field(
+        default=0.3, ge=0, le=1, description="share of a source's rows whose answer has at most three words"
+    )
 
 
 class Sample(BaseModel):
@@ -59,6 +80,7 @@ class GateReport(BaseModel):
     rows_in: int = 0
     rows_out: int = 0
     steps: list[Step] = []
+    warnings: list[str] = []
 
     def step(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)
@@ -66,6 +88,20 @@ class GateReport(BaseModel):
 
 Placed = tuple[str, Conversation]
 Judge = Callable[[Conversation], str | None]
+JUDGES: dict[str, Judge] = {
+    "prompt markers": prompt_markers,
+    "damaged letters": damaged,
+    "not Spanish": not_spanish,
+    "refusal or identity": refusal_or_identity,
+    "needs a missing input": needs_missing_input,
+    "template or markup": template_or_markup,
+    "machine translation": machine_translation,
+    "foreign law": foreign_law,
+    "mixed dialect": mixed_dialect,
+    "insult or advertising": insult_or_spam,
+    "repetition": repetitive,
+    "cut off": cut_off,
+}
 
 
 def clean(
@@ -102,19 +138,18 @@ def clean(
         return "shares eight words with the benchmark" if leaks else None
 
     rows, report = _read(drafts, source, license, tick)
-    rows = _filter(rows, "empty or placeholder", empty_or_placeholder, report)
-    rows = _filter(rows, "length", length, report)
-    if settings.require_spanish:
-        rows = _filter(rows, "not Spanish", not_spanish, report)
-    rows = _filter(rows, "refusal or identity", refusal_or_identity, report)
-    rows = _filter(rows, "needs an image or link", needs_image_or_link, report)
-    rows = _filter(rows, "repetition", repetitive, report)
+    for name, judge in {"empty or placeholder": empty_or_placeholder, "length": length, **JUDGES}.items():
+        if settings.require_spanish or judge is not not_spanish:
+            rows = _filter(rows, name, judge, report)
     whole = ["\n".join(turn.content for turn in row.messages) for _, row in rows]
     rows = _without(rows, "exact duplicate", exact_duplicates(whole), report)
     pairs = [(row.prompt, row.answer) for _, row in rows]
     rows = _without(rows, "near duplicate", near_duplicates(pairs, settings.near_duplicates), report)
+    pairs = [(row.prompt, row.answer) for _, row in rows]
+    rows = _without(rows, "template row", template_rows(pairs), report)
     rows = _filter(rows, "personal data", private, report, hide=True)
     rows = _filter(rows, "benchmark overlap", overlap, report)
+    rows = _few_short_answers(rows, source, settings.max_short_answers, report)
     report.rows_out = len(rows)
     for step in report.steps:
         step.reasons = dict(Counter(step.reasons).most_common())
@@ -136,7 +171,8 @@ def _read(
         if isinstance(draft, RecordFault):
             _drop(schema, draft.place, draft.reason, "")
             continue
-        turns = [{"role": turn["role"], "content": repair(turn["content"])} for turn in draft.turns]
+        code = any(ABOUT_CODE.search(turn["content"]) for turn in draft.turns if turn["role"] == "user")
+        turns = [{"role": turn["role"], "content": repair(turn["content"], code=code)} for turn in draft.turns]
         if turns and turns[0] == {"role": "system", "content": ""}:
             turns = turns[1:]
         key = f"{source}:{repair(draft.own_id) or number}"
@@ -173,6 +209,28 @@ def _filter(rows: Sequence[Placed], name: str, judge: Judge, report: GateReport,
     return kept
 
 
+def _few_short_answers(rows: list[Placed], source: str, most: float, report: GateReport) -> list[Placed]:
+    """At most the share ``most`` of answers of one to three words; the same rows stay in every run.
+
+    A reading set such as XQuAD is nothing else: as instructions it teaches a model to reply in one word.
+    """
+    step = Step(name="short answers")
+    report.steps.append(step)
+    short = {at for at, (_, row) in enumerate(rows) if len(words(row.answer)) <= SHORT}
+    allowed = max(SHORT_KEPT, int((len(rows) - len(short)) * most / (1 - most))) if most < 1 else len(rows)
+    if len(short) <= allowed:
+        return rows
+    in_order = sorted(short, key=lambda at: blake2b(rows[at][1].id.encode(), digest_size=8).digest())
+    gone = set(in_order[allowed:])
+    for at in sorted(gone):
+        _drop(step, rows[at][0], f"an answer of at most {SHORT} words", rows[at][1].prompt)
+    report.warnings.append(
+        f"{source}: {len(short):,} of {len(rows):,} answers have at most {SHORT} words, {len(gone):,} of them were "
+        "left out; `gate.max_short_answers: 1` in the mixture keeps them all."
+    )
+    return [row for at, row in enumerate(rows) if at not in gone]
+
+
 def _without(rows: Sequence[Placed], name: str, copies: dict[int, int], report: GateReport) -> list[Placed]:
     report.steps.append(Step(name=name))
     for index, first in copies.items():
@@ -197,121 +255,43 @@ def _begin(text: str) -> str:
 
 # Quotes stay as typed: curling or uncurling them is not a repair.
 FTFY = ftfy.TextFixerConfig(uncurl_quotes=False, unescape_html="auto", explain=False)
+AS_TYPED = FTFY._replace(unescape_html=False)
 SUSPECT = re.compile(r"[^\x20-\x7e\náéíóúüñÁÉÍÓÚÜÑ¿¡«»“”‘’–—…ºª°€]|&[#a-z]|\\u[0-9a-f]{4}")
+ESCAPED = re.compile(r"\\u(00[0-9a-fA-F]{2})|\\x([c-fC-F][0-9a-fA-F])")
+LINE_ESCAPED = re.compile(r"\\n(?=[A-ZÁÉÍÓÚÑ¿¡\d\s*-]|\\n|$)")
+# Latin letters read as those of an old Macintosh, or those of DOS read as Latin: nación as naciÛn, niño as ni¤o.
+MISREAD = re.compile(r"\b\w*[a-záéíóúñ][ÀÁÂÃÄÅÆÇÈÊËÌÎÏÐÒÔÕÖÙÚÛÝÞÒÓÈ˙¤¢£][a-z]*|\b\w*[a-z][˙¤¢£]\w*")
+PLAIN_WORD = re.compile(r"[A-Za-záéíóúüñÁÉÍÓÚÑ]+")
 
 
-def repair(text: str) -> str:
+def repair(text: str, *, code: bool = False) -> str:
     """``text`` in NFC, mojibake undone, control characters gone, line ends ``\\n``, outer blanks trimmed.
 
+    Escapes and HTML entities left as text become the letters they stand for, unless the row is about ``code``.
     ftfy takes 0.1 ms per kilobyte, so it only sees text with a character that well-formed Spanish does not use.
     """
+    if not code and "\\" in text and "```" not in text:
+        text = ESCAPED.sub(lambda found: chr(int(found.group(1) or found.group(2), 16)), text)
+        text = LINE_ESCAPED.sub("\n", text)
     if SUSPECT.search(text):
-        text = ftfy.fix_text(text, FTFY)
+        text = ftfy.fix_text(text, AS_TYPED if code else FTFY)
         text = "".join(char for char in text if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Co", "Cs"))
+        if not code:
+            text = MISREAD.sub(_reread, text)
     return nfc(text).strip()
 
 
-# --- fit to learn from? -----------------------------------------------------------------------------------------
-
-PLACEHOLDERS = {"n/a", "none", "null", "nan", "undefined", "noinput", "<noinput>", "no input", "no output", "vacío"}
-PLACEHOLDERS |= {"sin respuesta", "sin salida", "tbd", "lorem ipsum", "[respuesta]", "[texto]", "[output]"}
-PLACEHOLDERS |= {"-", "--", "...", "…", "?", "."}
-TEMPLATE_TOKENS = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|begin_of_text)\|>|\[/?INST\]|<</?SYS>>")
-REFUSAL = re.compile(
-    r"\b(?:como|soy|siendo|al ser|por ser)\s+(?:solo\s+|sólo\s+|simplemente\s+)?(?:(?:un|una)\s+)?"
-    r"(?:gran\s+)?(?:modelo(?:\s+\w+)?\s+de\s+(?:lenguaje|ia\b|inteligencia)|inteligencia\s+artificial|"
-    r"ia\b|asistente\s+(?:de\s+(?:ia\b|inteligencia)|virtual|digital)|chatbot|programa\s+de\s+(?:ia\b|computadora))"
-    r"|\b(?:as|i am|i'm)\s+an?\s+(?:ai|artificial|large)\s+(?:language\s+)?(?:model|assistant|intelligence)"
-    r"|\bmi\s+(?:fecha\s+de\s+corte|última\s+actualización|entrenamiento\s+(?:termina|terminó|llega))"
-    r"|\blo\s+siento,?\s+(?:pero\s+)?no\s+(?:puedo|me\s+es\s+posible)"
-    r"|\bno\s+(?:puedo|tengo\s+(?:la\s+)?(?:capacidad|habilidad)\s+(?:de|para))\s+"
-    r"(?:acceder\s+a\s+internet|navegar|ver\s+imágenes|experimentar\s+emociones)",
-    re.IGNORECASE,
-)
-MODEL_NAME = re.compile(r"\b(?:openai|chatgpt|gpt-?[345]|anthropic|google\s+bard|vicuna|llama-?[123])\b", re.IGNORECASE)
-IMAGE_PROMPT = re.compile(
-    r"\b(?:en|de|a)\s+(?:la|esta|siguiente|la\s+siguiente)\s+(?:imagen|foto|fotografía|captura)\b"
-    r"|\b(?:esta|siguiente)\s+(?:imagen|foto|fotografía|pintura|captura|gráfica)\b"
-    r"|\b(?:genera|generar|dibuja|crea|diseña)\s+(?:una?|la)\s+(?:imagen|foto|dibujo|logotipo)\b"
-    r"|!\[[^\]]*\]\(|<img\b|\[imagen\]|\.(?:png|jpe?g|gif|webp)\b",
-    re.IGNORECASE,
-)
-LINK_PROMPT = re.compile(
-    r"\b(?:este|siguiente|ese)\s+(?:enlace|vínculo|link|vídeo|video|audio|archivo|pdf|sitio\s+web|página\s+web)\b"
-    r"|\b(?:visit[ae]|abr[ae]|vea?|ve\s+a|lee|lea|resum[ae]|resumir|anali[zc][ae]|mir[ae])\b[^.\n]{0,60}https?://",
-    re.IGNORECASE,
-)
-OTHER_LANGUAGE = re.compile(
-    r"\b(?:en|al|del|a)\s+(?:idioma\s+)?(?:inglés|ingles|francés|frances|portugués|portugues|italiano|alemán|aleman|"
-    r"catalán|gallego|quechua|kichwa|quichua|latín|japonés|chino|ruso|árabe|coreano|shuar)\b|\btradu(?:ce|zca|cir|cción)",
-    re.IGNORECASE,
-)
-WORDS = re.compile(r"\w+")
-
-
-def empty_or_placeholder(row: Conversation) -> str | None:
-    """A turn without words, a placeholder ("N/A", "[respuesta]"), or chat-template tokens left in the text."""
-    for message in row.messages:
-        bare = message.content.strip().strip("\"'*_").lower()
-        if not bare and message.role != "system":
-            return f"empty {message.role} turn"
-        if message.role == "assistant" and bare in PLACEHOLDERS:
-            return f"placeholder answer {bare[:20]!r}"
-        if TEMPLATE_TOKENS.search(message.content):
-            return "chat-template tokens inside the text"
-    if row.prompt.strip().lower() == row.answer.strip().lower():
-        return "the answer repeats the question"
-    return None
-
-
-def not_spanish(row: Conversation) -> str | None:
-    """An answer in another language. A translation needs Spanish on one side only."""
-    if row.task == "translation":
-        return None if is_spanish(row.answer) or is_spanish(row.prompt) else "neither side is Spanish"
-    if OTHER_LANGUAGE.search(row.prompt):
-        return None  # asked for on purpose
-    # The answer to a reading question may be a foreign name or title; its question shows the language.
-    text = f"{row.prompt}\n{row.answer}" if row.task == "question-answering" else row.answer
-    return None if is_spanish(text) else "the answer is not Spanish"
-
-
-def refusal_or_identity(row: Conversation) -> str | None:
-    """ "Como modelo de lenguaje...", "soy ChatGPT", "lo siento, no puedo": habits of another model."""
-    for message in row.messages:
-        if message.role == "assistant":
-            match = REFUSAL.search(message.content)
-            # The name of a model or its maker is a fault only where the question does not mention one.
-            if match is None and not MODEL_NAME.search(row.prompt):
-                match = MODEL_NAME.search(message.content)
-            if match:
-                return f"says {match.group(0).lower()[:40]!r}"
-    return None
-
-
-def needs_image_or_link(row: Conversation) -> str | None:
-    """A question about an image, a file or a page the model cannot see."""
-    match = IMAGE_PROMPT.search(row.prompt) or LINK_PROMPT.search(row.prompt)
-    return f"asks about {match.group(0).lower()[:40]!r}" if match else None
-
-
-def repetitive(row: Conversation) -> str | None:
-    """An answer that loops: one line or word group fills it, or it compresses far beyond prose."""
-    text = row.answer
-    lines = [line.strip() for line in text.splitlines() if len(line.strip()) > 3]
-    # As the repetition filters of Gopher (arXiv:2112.11446, table A1): at most 30 % repeated lines.
-    if len(lines) >= 6 and 1 - len(set(lines)) / len(lines) > 0.3:
-        return "repeated lines"
-    words = WORDS.findall(text.lower())
-    if len(words) >= 24:
-        fours = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
-        most = max(fours.values())
-        if most * 4 > 0.25 * len(words) and most > 3:
-            return "one group of four words fills the answer"
-    if len(text) > 600:
-        ratio = len(text.encode()) / len(zlib.compress(text[:20_000].encode(), 1)) * min(1, 20_000 / len(text))
-        if ratio > 8:
-            return "compresses eightfold"
-    return None
+def _reread(found: re.Match[str]) -> str:
+    """The word in the encoding that makes it plain Spanish, or as it was."""
+    word = found.group(0)
+    for wrong, right in (("mac_roman", "latin-1"), ("latin-1", "cp850")):
+        try:
+            read = word.encode(wrong).decode(right)
+        except UnicodeError:
+            continue
+        if PLAIN_WORD.fullmatch(read) and read[1:] == read[1:].lower():
+            return read
+    return word
 
 
 # --- personal data -----------------------------------------------------------------------------------------------
@@ -324,6 +304,30 @@ PHONE = re.compile(
     r"(?<![\d.])(?:\+593[\s.-]?\(?(?:9[\s.-]?\d|[2-7])\)?|\(?09\)?[\s.-]?\d|\(0[2-7]\)|\b0[2-7][\s-])"
     r"[\s.-]?\d{3}[\s.-]?\d{4}(?!\d)|(?<!\d)\+\d{2}[\s.-]?\d{2,3}(?:[\s.-]?\d{2,4}){2,3}(?!\d)"
 )
+DASHED = re.compile(r"(?<![\d.,-])(\d{9})-(\d)(?![\d-])")
+PASSPORT = re.compile(
+    r"\bpasaporte(?:\s+(?:ecuatoriano|n[úu]mero|es|el|no\.?|n[.º°]+))*\W{0,3}\s*(?=[A-Z]*\d{5})[A-Z]{0,3}\d{5,10}\b",
+    re.IGNORECASE,
+)
+ACCOUNT = re.compile(
+    r"\bcuenta(?:\s+(?:de\s+ahorros?|corriente|bancaria|n[úu]mero|es|la|el|del?\s+banco(?:\s+del?)?(?:\s+\w+)?|no\.?|n[.º°]+))*"
+    r"\W{0,3}\s*#?\d[\d-]{6,18}\d\b",
+    re.IGNORECASE,
+)
+PUBLIC_MAIL = re.compile(
+    r"@[\w.-]*\.(?:gob|gov|mil|fin)(?:\.\w\w)?$|@[\w.-]*(?:iess|defensoria|fiscalia|municipio|onu|cruzroja)[\w.-]*$"
+    r"|^(?:info|contacto|atencion\w*|ayuda|soporte|quejas|denuncias|secretaria|consultas|servicioalcliente)@",
+    re.IGNORECASE,
+)
+PUBLIC_OFFICE = re.compile(
+    r"\b(?:iess|sri|ecu\s?911|issfa|isspol|ant|cne|biess|fiscal[ií]a|defensor[ií]a|ministerio|municipi\w+|alcald[ií]a|"
+    r"prefectura|consejo|corte|tribunal|juzgado|unidad\s+judicial|registro\s+civil|polic[ií]a|bomberos|cruz\s+roja|"
+    r"hospital|embajada|consulado|superintendencia|contralor[ií]a|procuradur[ií]a|secretar[ií]a|universidad|asamblea|"
+    r"agencia|instituto|servicio\s+de\s+rentas|banco\s+central|aduana|notar[ií]a|intendencia|centro\s+de\s+salud)\b",
+    re.IGNORECASE,
+)
+SAMPLE_NUMBER = re.compile(r"\b(?:ejemplo|pruebas?|fictici\w+|inventad\w+|formato|muestra)\b", re.IGNORECASE)
+MOBILE = re.compile(r"(?<![\d.])09\d{2}[\s.-]\d{3}[\s.-]?\d{3}(?!\d)")
 CARD = re.compile(r"(?<!\d)(?:\d{4}[\s-]?){3}\d{4}(?!\d)")
 OFFICIAL = re.compile(
     r"(?:registro\s+oficial|r\.\s?o\.|suplemento|resoluci[oó]n|sentencia|acuerdo|oficio|n[úu]mero|No\.)[^.\n]{0,30}$",
@@ -332,16 +336,34 @@ OFFICIAL = re.compile(
 
 
 def personal_data(text: str) -> str | None:
-    """The kind of the first piece of personal data in ``text``, or None; never the piece itself."""
-    if EMAIL.search(text):
-        return "an e-mail address"
+    """The kind of the first piece of personal data in ``text``, or None; never the piece itself.
+
+    The contacts of public offices and numbers given as a sample are nobody's.
+    """
+
+    def before(match: re.Match[str]) -> str:
+        return re.split(r"\n|(?<=[a-z)])[.;] ", text[max(0, match.start() - 80) : match.start()])[-1]
+
+    for match in EMAIL.finditer(text):
+        if not PUBLIC_MAIL.search(match.group(0)) and not SAMPLE_NUMBER.search(before(match)):
+            return "an e-mail address"
     for match in TEN_DIGITS.finditer(text):
         if is_cedula(match.group(1)) and not OFFICIAL.search(text[max(0, match.start() - 60) : match.start()]):
             return "a RUC" if match.group(2) else "a cédula"
-    if PHONE.search(text):
-        return "a telephone number"
-    cards = [re.sub(r"\D", "", match.group(0)) for match in CARD.finditer(text)]
-    return "a card number" if any(_luhn(card) and len(set(card)) > 1 for card in cards) else None
+    if any(is_cedula(match.group(1) + match.group(2)) for match in DASHED.finditer(text)):
+        return "a cédula"
+    if PASSPORT.search(text):
+        return "a passport number"
+    if ACCOUNT.search(text):
+        return "a bank account"
+    for match in (*PHONE.finditer(text), *MOBILE.finditer(text)):
+        if not PUBLIC_OFFICE.search(before(match)) and not SAMPLE_NUMBER.search(before(match)):
+            return "a telephone number"
+    for match in CARD.finditer(text):
+        digits = re.sub(r"\D", "", match.group(0))
+        if _luhn(digits) and len(set(digits)) > 1 and not SAMPLE_NUMBER.search(before(match)):
+            return "a card number"
+    return None
 
 
 def is_cedula(digits: str) -> bool:

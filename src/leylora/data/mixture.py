@@ -69,6 +69,9 @@ class InstructionPart(BaseModel):
     sources: list[InstructionSource] = Field(min_length=1)
     gate: GateSettings = GateSettings()
     fraction: float | None = Field(default=None, gt=0, lt=1, description="of all rows; None: every row that passes")
+    max_source_share: float | None = Field(
+        default=None, gt=0, lt=1, description="of the instruction rows, for one source; the rest of it is left out"
+    )
 
 
 class Mixture(BaseModel):

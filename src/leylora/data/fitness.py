@@ -1,0 +1,513 @@
+"""Is a row fit to learn from? Each rule takes one conversation and gives None, or the reason to drop it in a few words.
+
+The rules read what an answer says of its own: quoted speech, lines of dialogue and code are someone else's words. A
+rule about a habit (a refusal, braces, HTML, an insult) does not hold where the question asks for just that.
+"""
+
+import re
+import zlib
+from collections import Counter
+
+from leylora.data.conversation import Conversation
+from leylora.text import is_foreign, is_spanish, words
+
+
+def _any(*parts: str, flags: re.RegexFlag = re.IGNORECASE) -> re.Pattern[str]:
+    return re.compile("|".join(parts), flags)
+
+
+# --- whose words, and what was asked for --------------------------------------------------------------------------
+
+QUOTED = re.compile(r"«[^»]*»|“[^”]*”|\"[^\"\n]{1,300}\"|^\s*[—–].*$", re.MULTILINE)
+CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
+ABOUT_CODE = _any(
+    r"\b(?:html|css|xml|json|python|java|javascript|typescript|sql|bash|php|jinja|latex|markdown|regex|excel|unicode)\b",
+    r"c\+\+|f-string|\\[nt]\b|utf-8|\bc[óo]digo\s+(?!civil|penal|org|de\s+(?:trabajo|comercio|la\s+niñez)|tribut)|"
+    r"\bprogram(?:a|e|ación|ar)\b|\bscripts?\b|\bplantillas?\b|\btemplates?\b|\bvariables?\b|\balgoritmo|\bllaves\b",
+)
+ABOUT_OTHER_LANGUAGE = _any(
+    r"\b(?:en|al|del|a|de)\s+(?:(?:el|su)\s+)?(?:idioma\s+)?(?:inglés|ingles|francés|frances|portugués|portugues|"
+    r"italiano|alemán|aleman|catalán|gallego|quechua|kichwa|quichua|latín|japonés|chino|ruso|árabe|coreano|shuar)\b",
+    r"\b(?:tradu(?:ce|zca|cir|cción)|idiomas?|significa|siglas?)\b",
+)
+ABOUT_A_VOICE = _any(  # somebody else may speak in the answer
+    r"\b(?:cuento|diálogo|escena|monólogo|poema|historia|relato|novela|gui[oó]n|fábula|obra|personaje|microrrelato|"
+    r"carta|correo|mensaje|nota|disculpa|respuesta|frase|responde|respond[oe]|respondo|digo|decir|rechaz\w+)\b"
+)
+ABOUT_VERSE = _any(
+    r"\b(?:poema|canci[oó]n|canta|cante|letan[ií]a|nana|arrullo|himno|coro|estribillo|oraci[oó]n|rezo|plegaria|verso|"
+    r"copla|mantra|repita|repite|repetir|conjug\w+|tabla)\b"
+)
+ABOUT_EMOJI = _any(r"emo(?:ji|tic)")
+ABOUT_SALES = _any(
+    r"anuncio|publici|eslogan|esl[oó]gan|promoci|ventas?\b|vender|marketing|canal\b|youtube|oferta|tienda"
+)
+ABOUT_WORDS = _any(r"palabra|significa|insult|groser|delito|legal\b|llamar|dic(?:e|en)\b|ofens|injuri|discrimin|odio")
+ABOUT_DIALECT = _any(
+    r"voseo|dialecto|hablan?\b|acento|buenos aires|argentin|españ|conjug|pronombre|diálogo|méxic|persona"
+)
+ABROAD = _any(
+    r"\b(?:méxico|mexico|mexican\w+|colombia\w*|españa|español(?:a|as|es)\b|perú|peru|peruan\w+|chile\w*|argentin\w+|"
+    r"bolivia\w*|venez\w+|brasil\w*|estados\s+unidos|ee\.?\s*uu|usa|estadounidens\w+|norteameric\w+|europe\w+|"
+    r"california|texas|florida|nueva\s+york)\b"
+)
+
+
+def own_words(row: Conversation) -> str:
+    """The answer without quotations, lines of dialogue and code."""
+    return QUOTED.sub(" ", CODE.sub(" ", row.answer))
+
+
+def _says(match: re.Match[str] | None) -> str | None:
+    return f"says {' '.join(match.group(0).lower().split())[:40]!r}" if match else None
+
+
+# --- empty, placeholder, markers, cut off -------------------------------------------------------------------------
+
+PLACEHOLDERS = {"n/a", "none", "null", "nan", "undefined", "noinput", "<noinput>", "no input", "no output", "vacío"}
+PLACEHOLDERS |= {"sin respuesta", "sin salida", "tbd", "todo", "pendiente", "por definir", "-", "--", "...", "…", "?"}
+PLACEHOLDERS |= {"."}
+PLACEHOLDER = _any(
+    r"\A[\W_]*(?:x{3,}|lorem\s+ipsum\b.*)[\W_]*\Z",
+    r"\A\s*[\[(<](?!\d)[^\[\]()<>{}\"'=,]{3,80}[\])>]\s*\Z",  # nothing but a bracketed remark
+    r"\[(?:completar|rellenar|insert[ea]\b[^\]]*|pendiente|respuesta|texto|output)\]|\bTODO:",
+    r"\A\W*(?:respuesta|texto|contenido)\s+pendiente\b|\A\W*(?:por|pendiente\s+de)\s+(?:redactar|completar)\b",
+    r"\bx{4,}\b(?:(?!\bx{4,}\b).)*\bx{4,}\b",
+    r"\A(?:(?:claro|por\s+supuesto|seguro)\W+)?aquí\s+(?:va|está|tienes?|le\s+va)\s+(?:el|la|los|las|un|una)\s+\w+\W*\Z",
+)
+MARKERS = _any(
+    r"<\|\w+\|>|\[/?INST\]|<</?SYS>>|</?s>",
+    r"^\s*#{2,}\s*(?:instruction|instrucci[oó]n|input|entrada|output|salida|response|respuesta|human|user|assistant)\s*:",
+    r"\A\s*(?:instruction|input|output|response|answer|completion)\s*:\s",
+    r"\bbelow\s+is\s+an\s+instruction\b",
+    flags=re.IGNORECASE | re.MULTILINE,
+)
+SPEAKER = re.compile(r"^\s*(?:human|user|assistant|usuario|asistente|humano)\s*:", re.IGNORECASE | re.MULTILINE)
+LAST_WORD_OPEN = re.compile(
+    r"\b(?:a|ante|con|de|del|desde|en|entre|hacia|hasta|para|por|según|sin|sobre|y|o|u|e|ni|que|el|la|los|las|un|una|unos|"
+    r"unas|al|su|sus|se|mi|tu|lo|le|les|cuyo|cuya|como|cuando|donde|porque|pero|aunque|si|es|son|muy|más|este|esta)\Z",
+    re.IGNORECASE,
+)
+ITEM = re.compile(r"\s*(?:\d+[.)]|[-*•])\s+\S")
+
+
+DIALOGUE = _any(r"diálogo|conversaci|gui[oó]n|chat\b|entrevista|escena|obra")
+
+
+def empty_or_placeholder(row: Conversation) -> str | None:
+    """A turn without words, a placeholder ("N/A", "[Contenido]"), a promise of an answer, or the question again."""
+    for message in row.messages:
+        bare = message.content.strip().strip("\"'*_").lower()
+        if not bare and message.role != "system":
+            return f"empty {message.role} turn"
+        if message.role == "assistant" and bare in PLACEHOLDERS:
+            return f"placeholder answer {bare[:20]!r}"
+    if row.prompt.strip().lower() == row.answer.strip().lower():
+        return "the answer repeats the question"
+    asked, said = " ".join(words(row.prompt)), " ".join(words(row.answer))
+    if (asked.count(" ") >= 2 and said.startswith(asked) and len(said) - len(asked) < 8) or said.count(asked + " ") > 1:
+        return "the answer repeats the question"
+    if PLACEHOLDER.search(row.answer) and not ABOUT_CODE.search(row.prompt):
+        return "a placeholder stands for the answer"
+    if row.answer.endswith(":") and "\n" not in row.answer and len(row.answer) < 200:
+        return "the answer is announced and not given"
+    return None
+
+
+def prompt_markers(row: Conversation) -> str | None:
+    """What a training script or a chat log wrote around the text."""
+    for message in row.messages:
+        if match := MARKERS.search(CODE.sub(" ", message.content)):
+            return f"holds the prompt marker {match.group(0).strip()[:30]!r}"
+    if len(SPEAKER.findall(own_words(row))) >= 2 and not DIALOGUE.search(row.prompt):
+        return "the answer holds the next turns of the chat"
+    return None
+
+
+def cut_off(row: Conversation) -> str | None:
+    """An answer that stops in mid-sentence: after a word that needs another, or at a list item unlike the others."""
+    if "```" in row.answer or ABOUT_VERSE.search(row.prompt):
+        return None
+    text = row.answer.rstrip()
+    if text.count(" ") >= 7 and (match := LAST_WORD_OPEN.search(text)):
+        return f"the answer stops after {match.group(0).lower()!r}"
+    items = [line.rstrip() for line in text.splitlines() if ITEM.match(line)]
+    if len(items) >= 3 and text.endswith(items[-1]) and len(items[-1].split()) > 3:
+        ends = [item[-1] in ".;!?…»)" for item in items]
+        if all(ends[:-1]) and not ends[-1] and items[-1][-1].isalnum():
+            return "the last item of the list is cut off"
+    return None
+
+
+# --- language and encoding ----------------------------------------------------------------------------------------
+
+SENTENCE = re.compile(r"(?<=[.!?…])\s+(?=[A-ZÁÉÍÓÚÑ¿¡])|\n+")
+NAME_RUN = re.compile(r"[A-Z]\w+(?:\s+(?:of|the|and|in|to|a|on|for|[A-Z]\w+))*\s+[A-Z]\w+")
+ENGLISH = _any(
+    r"\b(?:sure|certainly|of\s+course)[!,.]\s",
+    r"\b(?:here\s+(?:is|are)|i\s+hope\s+this|let\s+me\s+know|as\s+follows)\b",
+    r"(?-i:(?<!of )\b(?:the|your|let\s+it|with\s+a)\s+[a-z]{2,})",
+)
+ENGLISH_LABELS = {"positive", "negative", "neutral", "true", "false", "yes", "none", "spam", "not spam", "entailment"}
+ENGLISH_LABELS -= {"spam"}
+IN_A_WORD = re.compile(r"[a-záéíóúüñ]\?[a-záéíóúüñ]")
+WRONG_LETTER = re.compile(
+    r"[a-záéíóúñ](?:[À-ÖØ-ÞŒŠŸŪ](?![A-Z])|[˙¤¢£¬¨±³¥·\u0300-\u036f]+[a-z])|[˙¤\u0300-\u036f][a-z]"
+)
+ESCAPE = re.compile(r"\\u00[0-9a-fA-F]{2}|\\x[c-fC-F][0-9a-fA-F]")
+ACCENTED = re.compile(r"[áéíóúñÁÉÍÓÚÑ]")
+BARE = re.compile(
+    r"\b(?:[a-z]{2,}[cs]ion|tambien|despues|ademas|segun|aqui|alli|ahi|jamas|quizas|facil|dificil|util|arbol|pais|dias?|"
+    r"numero|region|poblacion|mayoria|economia|energia|historia?s?on|informacion|dificiles|rapid[oa]mente|asi|traves)\b"
+)
+
+
+def not_spanish(row: Conversation) -> str | None:
+    """An answer, or a sentence of it, in another language. A translation needs Spanish on one side only."""
+    if row.task == "translation":
+        return None if is_spanish(row.answer) or is_spanish(row.prompt) else "neither side is Spanish"
+    if ABOUT_OTHER_LANGUAGE.search(row.prompt):
+        return None  # asked for on purpose
+    # The answer to a reading question may be a foreign name or title; its question shows the language.
+    reading = row.task == "question-answering"
+    own = NAME_RUN.sub(" ", own_words(row))
+    if not is_spanish(f"{row.prompt}\n{row.answer}" if reading else own if own.strip() else row.answer):
+        return "the answer is not Spanish"
+    if reading or ABOUT_CODE.search(row.prompt):
+        return None
+    if row.answer.strip(" .").lower() in ENGLISH_LABELS:
+        return "the answer is a label in English"
+    if any(is_foreign(sentence) for sentence in SENTENCE.split(own[:20_000])):
+        return "a sentence is in another language"
+    match = ENGLISH.search(own)
+    return f"English left over: {match.group(0).strip().lower()[:30]!r}" if match else None
+
+
+def damaged(row: Conversation) -> str | None:
+    """Letters lost to a wrong encoding that no repair can bring back, or an answer typed without any accent."""
+    for message in row.messages:
+        text = CODE.sub(" ", message.content)
+        if "\ufffd" in text:
+            return "letters lost (the replacement character)"
+        if ABOUT_CODE.search(row.prompt):
+            continue
+        if IN_A_WORD.search(re.sub(r"\S*://\S*", " ", text)):
+            return "letters lost ('?' inside a word)"
+        if WRONG_LETTER.search(text):
+            return "letters of a wrong encoding"
+        if ESCAPE.search(text):
+            return "escape sequences left in the text"
+    if not ACCENTED.search(row.answer) and len(set(BARE.findall(row.answer.lower()))) >= 3:
+        return "the answer is written without accents"
+    return None
+
+
+# --- the habits of other models -----------------------------------------------------------------------------------
+
+MODEL = (
+    r"(?:(?:gran\s+)?modelo(?:\s+\w+)?\s+de\s+(?:lenguaje|texto|ia\b|inteligencia)|(?:sistema\s+de\s+)?inteligencia\s+artificial|"
+    r"ia\b|asistente\s+(?:de\s+(?:ia\b|inteligencia)|virtual|digital)|chatbot|bot\b|programa\s+de\s+(?:ia\b|computadora))"
+)
+MAKER = (
+    r"(?:openai|anthropic|google|meta\s+ai|microsoft|deepmind|mistral|un\s+equipo\s+de\s+(?:ingenieros|programadores))"
+)
+NAMED = (
+    r"(?:chat\s?gpt|gpt-?\d\S*|bard|gemini|vicuna|llama-?\d?|copilot|"
+    r"claude,\s+(?:un|una|el|la)\s+(?:asistente|modelo|ia))"
+)
+FIRST_PERSON = r"(?:tengo|puedo|poseo|dispongo|carezco|debo|soy|estoy|fui|mis?|me|experimento|recomiendo)\b"
+# In the first person a model speaks of itself. These hold where no other voice was asked for.
+SELF = _any(
+    rf"\bsoy\s+(?:solo\s+|sólo\s+|simplemente\s+)?(?:(?:un|una)\s+)?{MODEL}",
+    rf"\b(?:como|al\s+ser|siendo|por\s+ser)\s+(?:soy\s+)?(?:(?:un|una)\s+)?{MODEL}[^.\n]{{0,60}}?\b{FIRST_PERSON}",
+    rf"\b(?:soy|me\s+llamo|mi\s+nombre\s+es)\s+{NAMED}",
+    rf"\b(?:fui|he\s+sido|soy)\b[^.\n]{{0,40}}\b(?:cread|desarrollad|entrenad|diseñad|programad)[oa]\s+(?:y\s+\w+\s+)?por\s+{MAKER}",
+    r"\bno\s+tengo\s+(?:opini(?:ón|ones)|preferencias?|sentimientos|emociones|creencias)\s+(?:ni|propi|personal)",
+    r"\A\W*(?:lo\s+siento|lo\s+lamento|disculpa|me\s+temo\s+que),?\s+(?:pero\s+)?no\s+(?:puedo|me\s+es\s+posible)",
+    r"\A\W*(?:lamento|siento)\s+no\s+poder\s+(?:ayudar|cumplir|responder|atender|proporcionar)",
+    r"\A\W*no\s+puedo\s+(?:ayudar|cumplir|proporcionar|generar)\w*\s+(?:con|en|a|ese|esa|este|esta)\b",
+    r"\b(?:as|i\s+am|i'm)\s+an?\s+(?:ai|artificial|large)\s+(?:language\s+)?(?:model|assistant|intelligence)",
+    r"\bno\s+(?:tengo\s+acceso|dispongo\s+de|puedo\s+acceder|cuento\s+con)\b[^.\n]{0,50}\b(?:tiempo\s+real|internet|hora\s+actual|"
+    r"noticias|la\s+web)\b",
+    r"\b(?:carezco\s+de|no\s+tengo)\s+acceso\s+a\s+(?:tu|su|internet|la\s+web)\b",
+    r"\bno\s+puedo\s+(?:navegar|ver\s+(?:im[áa]genes|videos|fotos|ni)|acceder\s+a\s+internet|experimentar\s+emociones)",
+)
+# And these nobody but a model says, whatever was asked.
+POLICY = _any(
+    r"\b(?:mis|las|nuestras)\s+(?:políticas|directrices|pautas|normas)\s+(?:de\s+(?:contenido|uso|openai|seguridad)|éticas)",
+    r"\b(?:contra|infringe|viola|incumple)\w*\s+(?:de\s+)?mis\s+(?:políticas|directrices|pautas|principios|normas)",
+    r"\bcomo\s+(?:una\s+)?ia\s+(?:responsable|ética)",
+    r"\bmi(?:s)?\s+(?:fecha\s+de\s+corte|última\s+actualización|(?:datos\s+de\s+)?entrenamiento\s+(?:termin|lleg|no\s+inclu|solo|sólo|"
+    r"inclu|abarc|se\s+extien)\w*|conocimientos?\b[^.\n]{0,40}\b(?:corte|llegan?\s+hasta|hasta\s+(?:\w+\s+de\s+)?20\d\d))",
+)
+
+
+def refusal_or_identity(row: Conversation) -> str | None:
+    """ "Como IA no tengo opiniones", "soy ChatGPT", "mi fecha de corte": a model of another maker speaks of itself.
+
+    Artificial intelligence as the subject of a row, and a refusal in a story, a dialogue or a letter, are good.
+    """
+    spoken = QUOTED.sub(" ", "\n".join(turn.content for turn in row.messages if turn.role == "assistant"))
+    if found := _says(POLICY.search(spoken)):
+        return found
+    if ABOUT_A_VOICE.search(row.prompt):
+        return None
+    return next(
+        (found for turn in row.messages if turn.role == "assistant" and (found := _own_self(turn.content))), None
+    )
+
+
+def _own_self(answer: str) -> str | None:
+    return _says(SELF.search(QUOTED.sub(" ", answer)))
+
+
+# --- what the model is not given ----------------------------------------------------------------------------------
+
+SEEN = (
+    r"(?:imagen|foto|fotografía|captura(?:\s+de\s+pantalla)?|gráfic[oa]|diagrama|pintura|vídeo|video|audio|grabación)"
+)
+TEXTS = (
+    r"(?:texto|párrafo|documento|archivo|artículo|contrato|pasaje|poema|"
+    r"correo|tabla|informe|pdf|ensayo|código|oración|frase|lista)"
+)
+SENT = (
+    r"(?:adjunt[oa]s?\b|de\s+(?:arriba|abajo)|"
+    r"que\s+(?:le|te|les)\s+(?:adjunto|envi[ée]o?|envío|mando|mandé|paso|pasé|comparto|compartí)\b)"
+)
+LOOK = (
+    r"(?:descri[bp]\w+|mir[ea]|observ[ea]|anali[zc][ea]|vea|ve|transcrib[ae]|resum[ea]|escuch[ea]|según|identifi[cq]\w+|"
+    r"interpret[ea]|de\s+acuerdo\s+con|basándo(?:te|se)\s+en|se\s+(?:ve|muestra|observa)\s+en|hay\s+en|aparece\s+en)"
+)
+NOT_THERE = _any(  # whatever follows, no text can stand for it
+    rf"\b{LOOK}\s+(?:en\s+)?(?:la\s+siguiente|el\s+siguiente|la|el|esta|este)\s+{SEEN}\b(?!\s+(?:de|del|que\s+tiene)\s)",
+    rf"\b{SEEN}\s+{SENT}|\bsiguiente\s+{SEEN}\b",
+    r"\b(?:genera|generar|genere|dibuja|dibuje|crea|diseña|diseñe)\s+(?:una?|la)\s+(?:imagen|foto|dibujo|logotipo)\b",
+    r"!\[[^\]]*\]\(|<img\b|\[imagen\]|\b\w+\.(?:png|jpe?g|gif|webp)\b",
+    r"\b(?:visit[ae]|abr[ae]|vea?|ve\s+a|lee|lea|resum[ae]|resumir|anali[zc][ae]|mir[ae])\b[^.\n]{0,60}https?://",
+    r"\b(?:abr[ae]|lee|lea|resum[ae]|anali[zc][ae]|mir[ae])\s+(?:este|el\s+siguiente|ese)\s+(?:enlace|vínculo|link|sitio\s+web)",
+)
+NO_TEXT = _any(
+    rf"\b{TEXTS}\s+{SENT}|\b(?:siguientes?|anterior|este)\s+{TEXTS}\b|\b{TEXTS}\s+(?:siguiente|anterior|a\s+continuación)\b"
+)
+LOOK_AT_TEXT = _any(
+    r"\b(?:resum\w+|tradu\w+|corri[gj]\w+|le[ea]|lea|anali\w+|clasifi\w+|revis\w+|idea\s+principal|título|edit[ea])\b"
+)
+ASKS_FOR_IT = _any(
+    rf"\b(?:por\s+favor,?\s+)(?:proporcion|compart|comparte|envíe|envía|env|indi[cq]|pegu?|facilit|adjunt)\w*\s+"
+    rf"(?:\w+\s+)?(?:el|la|los|las|un|una)\s+(?:\w+\s+)?(?:{TEXTS}|{SEEN})"
+)
+
+
+def needs_missing_input(row: Conversation) -> str | None:
+    """A question about a picture, a file, a page or a text that the row does not hold.
+
+    "¿Sirve este video como prueba?" is none: nobody needs to see it to answer.
+    """
+    if sum(turn.role == "user" for turn in row.messages) > 1:
+        return None  # it may stand in an earlier turn
+    if match := NOT_THERE.search(row.prompt):
+        return f"asks about {match.group(0).lower()[:40]!r}"
+    if match := NO_TEXT.search(row.prompt):
+        rest = row.prompt[match.end() :]
+        given = len(row.prompt) > 300 or re.search(r"[:«“\"\n]\s*\S.{10,}", row.prompt, re.DOTALL)
+        if not given and len(rest) < 120 and LOOK_AT_TEXT.search(row.prompt):
+            return f"asks about {match.group(0).lower()[:40]!r}"
+    if ASKS_FOR_IT.search(row.answer[:300]) and not ABOUT_A_VOICE.search(row.prompt):
+        return "the answer asks for the missing text"
+    return None
+
+
+# --- templates, markup, code --------------------------------------------------------------------------------------
+
+BRACES = re.compile(
+    r"(?<![\\\w}_^$])\{\{?\s*[a-záéíóúñ_][\w.]{2,40}\s*\}?\}|\$\{[\w.]+\}|%\(\w+\)s|\[\[\w+\]\]", re.IGNORECASE
+)
+TAGS = re.compile(r"</?(?:p|b|i|u|div|span|br|strong|em|ul|ol|li|h[1-6]|table|tr|td|font|a)\b[^<>]*/?>", re.IGNORECASE)
+ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{2,5});", re.IGNORECASE)
+JSON_ASKED = _any(
+    r"json|diccionario|objeto|formato|\bapi\b|estructura|lista\s+de\s+python|clave|devuelva\s+los\s+datos"
+)
+KEYS_EN = {"name", "title", "city", "age", "time", "source", "answer", "text", "country", "date", "address", "phone"}
+KEYS_EN |= {"job", "email", "price", "quantity", "ingredients", "steps", "author", "year", "description", "summary"}
+KEYS_ES = {"nombre", "título", "titulo", "ciudad", "edad", "tiempo", "fuente", "respuesta", "texto", "país", "fecha"}
+KEYS_ES |= {
+    "dirección",
+    "teléfono",
+    "profesión",
+    "precio",
+    "cantidad",
+    "ingredientes",
+    "pasos",
+    "autor",
+    "año",
+    "puesto",
+}
+KEYS_ES |= {"descripción", "resumen", "correo", "apellido"}
+PSEUDOCODE = _any(r"pseudo|pseint")
+KEY = re.compile(r"[\"'](\w+)[\"']\s*:")
+SPANISH_CODE = _any(
+    r"^\s*(?:para\s+\w+\s+en\s+.*:|mientras\s+.*:|(?:de)?finir\s+\w+\(.*|clase\s+\w+(?:\(.*\))?:|función\s+\w+\(.*\)\s*\{)\s*$",
+    r"^\s*si\s*\(.*\)\s*\{|^\s*(?:devolver|retornar)\s+['\"\w].*[;+*'\"()=-].*$|\bdevolver\s+\w+\s*[+*/-]\s*\w+",
+    r"\b(?:imprimir|consola\.registro|entrada)\(.*\)|\ben\s+rango\(\d",
+    r"^\s*(?:SELECCIONAR|ELIMINAR|INSERTAR|ACTUALIZAR)\s.*\b(?:DE|DONDE|EN|ESTABLECER)\b",
+    flags=re.IGNORECASE | re.MULTILINE,
+)
+
+
+def template_or_markup(row: Conversation) -> str | None:
+    """Braces of a template never filled in, HTML, JSON nobody asked for or half translated, code put into Spanish."""
+    is_code = ABOUT_CODE.search(row.prompt) or "```" in row.answer
+    if is_code and SPANISH_CODE.search(row.answer) and not PSEUDOCODE.search(row.prompt):
+        return "the keywords of the code are translated"
+    whole = re.sub(r"\A```\w*\s*|\s*```\Z", "", row.answer.strip())
+    if whole.startswith("{") and whole.endswith("}") and (keys := {key.lower() for key in KEY.findall(whole)}):
+        if not JSON_ASKED.search(row.prompt) and not ABOUT_CODE.search(row.prompt):
+            return "JSON that nobody asked for"
+        # A key the question names is wanted as it is.
+        if keys & KEYS_EN - {*words(row.prompt)} and keys & KEYS_ES:
+            return "the keys of the JSON are half translated"
+        return None
+    if ABOUT_CODE.search(row.prompt):
+        return None
+    for text in (row.prompt, CODE.sub(" ", row.answer)):
+        if match := BRACES.search(text):
+            return f"a template's {match.group(0)[:30]!r} was never filled in"
+    if match := TAGS.search(CODE.sub(" ", row.answer)) or ENTITY.search(CODE.sub(" ", row.answer)):
+        return f"holds the HTML {match.group(0)[:20]!r}"
+    return None
+
+
+# --- machine translation, foreign law, dialects, insults, advertising ----------------------------------------------
+
+TRANSLATED = _any(
+    r"\baplicar\s+(?:para|a)\s+(?:(?:un|una|el|la|los|las)\s+)?(?:trabajos?|empleos?|becas?|puestos?|universidad)",
+    r"\bllen\w+\s+una\s+aplicación\b|\bha(?:cer|ga|z)\s+seguro\s+(?:de|que)\b|\bhacer\s+seguro\b",
+    r"\ben\s+orden\s+(?:de|para)\s+\w+[aei]r\b|\btom(?:a|an|ó|ará|aron|ar)\s+lugar\b",
+    r"\bha(?:ce|cen|ría|cer)\s+(?:mucho\s+)?sentido\b|\bun\s+(?:buen|gran)\s+tiempo\s+(?:con|en|juntos)\b",
+    r"\btodo\s+alrededor\s+del?\b|\bllam\w+\s+(?:para\s+atrás|de\s+vuelta)\b|\bmir\w+\s+(?:hacia\s+)?adelante\s+a\s+\w+r\b",
+    r"\btom\w+\s+cuidado\s+de\b|\bgrueso\s+y\s+delgado\b|\best(?:á|aba)\s+bien\s+el\s+\w+[aei]r\b|\brealiz\w+\s+que\b",
+    r"\batender\s+(?:a\s+)?(?:al|el|la|los|las)\s+(?:evento|escuela|universidad|concierto|boda|conferencia|fiesta)s?\b",
+    r"(?:\A|[.;:,]\s)(?:y\s+)?esté\s+seguro\s+de\s+\w+[aei]r\b|\btom\w+\s+rupturas\b|\btrabaj\w+\s+fuera\s+\w+\s+veces\b",
+    r"\ben\s+ningún\s+tiempo\b|\bmant[ée]n\w*\s+arriba\b|\balguien\s+quien\b|\bguard\w+\s+(?:tratando|intentando|yendo)\b",
+    r"\bbloques?\s+(?:abajo|arriba)\b|\btodo\s+propósito\b|\b(?:hace|ayuda|ayudará|permite|hará)\s+a\s+usted\b",
+    r"\b(?:un|una|el|la)\s+grande\s+(?!(?:y|o|de|del|como|que|pero|en)\b)\w+[aoe]s?\b|\bcort\w+\s+abajo\b",
+    r"\bguillermo\s+(?:puertas|sacude|agita)|\besteban\s+trabajos\b|\bcompañía\s+manzana\b|\bmanzana\s+inc\b|\bjuan\s+lennon\b",
+    r"\b(?:tiempos\s+de\s+nueva\s+york|(?:correo|poste)\s+de\s+washington|libro\s+de\s+caras|calle\s+(?:de\s+la\s+)?pared)\b",
+    r"\bmicrosoft\s+(?:ventanas|palabra|punto)|\bgoogle\s+mapas\b|\bguerras\s+de\s+estrellas\b|\bmiguel\s+jackson\b",
+    r"\b(?:sopor(?:ta|tan|tar)\s+a\s+su\s+familia|eventualmente,?\s+se\s+casaron|introdujo\s+a\s+su\s+(?:amigo|amiga|esposa))\b",
+    r"\b(?:estoy|está|están|estamos)\s+(?:excitad[oa]s?\s+(?:de|por|sobre)|mirando\s+adelante)|\bdecepcion\w*\s+abajo\b",
+    r"\bgast\w+\s+(?:más\s+|mucho\s+|algo\s+de\s+)?tiempo\s+con\b|\bpag\w+\s+atención\s+a\b|\bhac(?:er|e|iendo)\s+una\s+decisión\b",
+    r"\bpensar\s+sobre\s+(?:eso|ello)\b|\bdepende\s+en\b|\bconsiste\s+de\b|\bcasad[oa]\s+a\b|\benamorad[oa]\s+con\b",
+    r"\ben\s+el\s+otro\s+mano\b|\bal\s+final\s+del\s+día,|\bromper\s+abajo\b|\bquebr\w+\s+abajo\b|\bencontrar\s+fuera\b",
+    r"\bes\s+(?:una\s+)?pieza\s+de\s+(?:pastel|torta)\b|\bllueve\s+gatos\b|\bgatos\s+y\s+perros\s+(?:lloviendo|está)",
+)
+FOREIGN_OFFICE = _any(
+    r"(?-i:\b(?:IRS|DMV|FAFSA|FBI|FDA|OSHA|HIPAA|FTC|AARP|Medicare|Medicaid)\b)|\b401\s?\(?k\)?|\bseguro\s+social\b|"
+    r"\bservicio\s+de\s+impuestos\s+internos\b|\bvehículos\s+motorizados\b|\bformularios?\s+(?:1040|w-?[249])\b|"
+    r"\b(?:oficina|buró)\s+federal\s+de\s+investigaci|\bel\s+congreso\s+federal\b|\bcódigos?\s+zip\b",
+    r"\bgrados\s+fahrenheit\b|\d\s*°\s?F\b|\b(?:\d+|media|una|pocas)\s+millas?\b(?!\s+náuticas?)",
+)
+UNITS_ASKED = _any(r"milla|fahrenheit|unidad|conv[ie]+rt|equival|velocidad|distancia|temperatura|grados")
+FOREIGN_LAW = _any(
+    r"\bsuprema\s+corte\s+de\s+justicia\s+de\s+la\s+nación|\bley\s+federal\s+del?\b|\bconciliación\s+y\s+arbitraje\b",
+    r"\bestatuto\s+de\s+los\s+trabajadores\b|\bconstitución\s+(?:española|mexicana|colombiana|peruana|política\s+del\s+perú)",
+    r"\bagencia\s+tributaria\b|\bcódigo\s+penal\s+federal\b|(?-i:\b(?:AFIP|ANSES|DIAN|SUNAT|INDECOPI|IMSS|INFONAVIT|CONDUSEF|"
+    r"PROFECO|ICBF|BOE|CURP|SENCE|FONASA)\b)|\bcolpensiones\b|\bacción\s+de\s+tutela\b|\bley\s+100\s+de\s+1993\b",
+    r"\bley\s+de\s+contrato\s+de\s+trabajo\b|\b(?:primera|segunda|cuarta|quinta|sexta|decimocuarta)\s+enmienda\b",
+    r"\bderechos?\s+(?:de\s+)?miranda\b|\bfiscalía\s+general\s+de\s+la\s+nación\b|\breal\s+decreto\b|\bguardia\s+civil\b",
+    r"\bdiario\s+oficial\s+de\s+la\s+federación\b|\bcódigo\s+civil\s+y\s+comercial\s+de\s+la\s+nación\b|\bcarabineros\b",
+    r"\bcódigo\s+sustantivo\s+del\s+trabajo\b|\bagente\s+del\s+ministerio\s+público\b|\bprocuradur[ií]a\s+federal\b",
+)
+FOR_ADVICE = _any(
+    r"\b(?:me|mis?|tengo|aquí|ecuador|ecuatorian\w+|quito|guayaquil|cuenca|pago|puedo|debo|hago|reclamo|denuncio)\b"
+)
+DIALECTS = [
+    _any(r"\bvosotr[oa]s\b|\bvuestr[oa]s?\b|\bos\b|\b\w{2,}(?:áis|éis)\b|\bcoged\b"),
+    _any(r"\bvos\b|\bche\b|\b(?:tenés|podés|querés|sabés|hacés|sos|apretá|vení|decime|fijate|mirá)\b"),
+    _any(r"\bórale\b|\b(?:wey|güey)\b|\bno\s+manches\b|\bchido\b"),
+]
+GROUPS = (
+    r"(?:mujeres|hombres|negr[oa]s|indi[oa]s|indígenas|migrantes|inmigrantes|extranjer[oa]s|venezolan[oa]s|colombian[oa]s|"
+    r"peruan[oa]s|cuban[oa]s|homosexuales|gays|lesbianas|judí[oa]s|musulmanes|gitan[oa]s|pobres|discapacitados|viejos)"
+)
+INSULT = _any(
+    r"\bde\s+mierda\b|\b(?:es|eres)\s+una\s+puta\b|\b(?:la|es|eres)\s+puta\b|\bhij[oa]s?\s+de\s+(?:la\s+gran\s+)?puta\b|\bmalparid[oa]s?\b|\bculiad[oa]s?\b",
+    r"\b(?:deberían|habría\s+que|hay\s+que|merecen?)\s+(?:morir|matar|exterminar|quemar)\w*\b[^.\n]{0,20}\btodos?\b",
+    rf"\b{GROUPS}\s+(?:\w+\s+)?(?:son|es)\s+(?:todos\s+|todas\s+)?(?:un[oa]s?\s+)?(?:brut|tont|basura|plaga|inferior|enferm|rat|ladron|"
+    r"delincuent|vag[oa]s|suci|estúpid|criminal|sucias|inútil)\w*",
+    r"\b(?:maldit|put)[oa]s\s+" + GROUPS,
+    r"\b(?:eres|son)\s+(?:un[oa]s?\s+)?(?:imbécil|idiota|estúpid[oa]|tarad[oa])e?s?\b",
+)
+SPAM = _any(
+    r"\bsuscr[ií]b(?:ete|ase)\s+a\s+(?:mi|nuestro)\b|\bdale\s+(?:un\s+)?like\b|\b(?:haz|haga)\s+clic\s+aquí\b|\bcompr[ea]\s+(?:ya|ahora)\b|"
+    r"\bgan[ae]\s+dinero\s+(?:ya|fácil|rápido)\b|\boferta\s+limitada\b|\bllam[ea]\s+ya\b|\d\s?%\s+de\s+descuento\b|"
+    r"\bs[ií]gue(?:me|nos)\s+en\s+(?:instagram|facebook|tiktok|mis?)"
+)
+LETTER = re.compile(r"[^\W_]")
+PICTURE = re.compile(r"[\u2190-\u2bff\U0001f000-\U0001faff]")
+
+
+def machine_translation(row: Conversation) -> str | None:
+    """A phrase no speaker writes, a translated name, or an office of the United States given as the reader's own."""
+    own = own_words(row)
+    if ABOUT_WORDS.search(row.prompt):
+        return None
+    if match := TRANSLATED.search(own):
+        return f"translated word by word: {' '.join(match.group(0).lower().split())[:40]!r}"
+    match = FOREIGN_OFFICE.search(own)
+    if not match or any(rule.search(row.prompt) for rule in (ABROAD, UNITS_ASKED, FOREIGN_OFFICE)):
+        return None
+    if ABROAD.search(own) and not FOR_ADVICE.search(row.prompt):
+        return None
+    return f"a thing of the United States as ours: {match.group(0).lower()[:40]!r}"
+
+
+def foreign_law(row: Conversation) -> str | None:
+    """Advice that rests on a court, office or law of another country which neither side names."""
+    match = FOREIGN_LAW.search(row.answer)
+    if not match or ABROAD.search(row.prompt) or FOREIGN_LAW.search(row.prompt) or not FOR_ADVICE.search(row.prompt):
+        return None
+    if ABROAD.search(FOREIGN_LAW.sub(" ", row.answer)):
+        return None
+    return f"foreign law as ours: {match.group(0).lower()[:40]!r}"
+
+
+def mixed_dialect(row: Conversation) -> str | None:
+    """Vosotros and vos, or the slang of two countries, in one answer."""
+    own = own_words(row)
+    if sum(bool(rule.search(own)) for rule in DIALECTS) < 2 or ABOUT_DIALECT.search(row.prompt):
+        return None
+    return "mixes the Spanish of several countries"
+
+
+def insult_or_spam(row: Conversation) -> str | None:
+    """Insults and hatred said as the answer's own, advertising, and answers of emoji alone."""
+    own = own_words(row)
+    if INSULT.search(own) and not ABOUT_WORDS.search(row.prompt) and not ABOUT_A_VOICE.search(row.prompt):
+        return "insults or hatred"
+    if SPAM.search(own) and not ABOUT_SALES.search(row.prompt):
+        return "advertising"
+    if PICTURE.search(row.answer) and not LETTER.search(row.answer) and not ABOUT_EMOJI.search(row.prompt):
+        return "the answer holds no word"
+    return None
+
+
+def repetitive(row: Conversation) -> str | None:
+    """An answer that loops: one line or word group fills it, or it compresses far beyond prose. A litany may loop."""
+    text = row.answer
+    if not ABOUT_VERSE.search(row.prompt):
+        lines = [line.strip() for line in text.splitlines() if len(line.strip()) > 3]
+        # As the repetition filters of Gopher (arXiv:2112.11446, table A1): at most 30 % repeated lines.
+        if len(lines) >= 6 and 1 - len(set(lines)) / len(lines) > 0.3:
+            return "repeated lines"
+        said = words(text)
+        if len(said) >= 24:
+            fours = Counter(zip(said, said[1:], said[2:], said[3:], strict=False))
+            most = max(fours.values())
+            if most * 4 > 0.25 * len(said) and most > 3:
+                return "one group of four words fills the answer"
+    if len(text) > 600:
+        ratio = len(text.encode()) / len(zlib.compress(text[:20_000].encode(), 1)) * min(1, 20_000 / len(text))
+        if ratio > 8:
+            return "compresses eightfold"
+    return None
