@@ -332,7 +332,7 @@ LIST_ONE_SAID = (
     "El numeral {label} es este: «{q}» {c}. La lista empieza con «{lead}».",
     "«{q}» {c}. Es el numeral {label}; el artículo enumera {n}.",
 )
-LONGEST_LIST = 600  # characters
+LONGEST_LIST = 1_000  # characters
 
 
 def listing(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
