@@ -18,7 +18,7 @@ from leylora.files import save_figure
 if TYPE_CHECKING:  # light: `merge_adapters.py --help` draws nothing
     from matplotlib.figure import Figure
 
-Method = Literal["concat", "svd", "ties"]
+Method = Literal["concat", "svd", "ties", "activations"]
 
 REPORT_FILE, CARD_FILE = "merge_report.json", "README.md"
 PICTURE_FILES = ("merge_report.png", "merge_report.svg")
@@ -27,6 +27,7 @@ OUTWEIGHS = 5.0  # a parent whose delta is this many times larger decides the me
 _METHODS = {
     "concat": "the exact weighted sum of the parents, their ranks added",
     "svd": "the weighted sum of the parents, cut to the best adapter of the rank (Eckart–Young)",
+    "activations": "each layer the nearest of its rank to both parents on their own rows (RegMean, arXiv 2212.09849)",
     "ties": "TIES (arXiv 2306.01708) in core space (arXiv 2509.17786)",
 }
 
@@ -52,7 +53,8 @@ class ModuleReport(BaseModel):
     cosine: float | None  # between the deltas of the first two parents
     energy_kept: float  # share of the squared norm kept by cutting the method's result to ``rank``
     truncation_error: float  # relative error of that cut
-    sum_error: float | None  # relative Frobenius distance to the exact weighted sum; null where that is zero
+    sum_error: float | None  # relative Frobenius distance to the exact weighted sum; null where that is zero, and with activations
+    row_errors: list[float | None] = []  # activations: relative distance to each parent's output on its own rows
     rounding: float  # relative error of storing the two factors in ``dtype``, root of the sum of squares
 
 
