@@ -23,7 +23,6 @@ from leylora.adapters.files import is_finite
 from leylora.adapters.report import Method, ModuleReport
 from leylora.errors import LeyloraError
 
-
 RIDGE = 0.01  # of an input's mean square, added to every direction of it
 
 
@@ -263,7 +262,7 @@ def distances_on_rows(
         if part is None:
             found.append(None)
             continue
-        b = torch.cat([merged.b.double(), -part.scaling * part.b.double()], dim=1)
+        b = torch.cat([merged.scaling * merged.b.double(), -part.scaling * part.b.double()], dim=1)
         a = torch.cat([merged.a.double(), part.a.double()])
         product = (b.T @ b) * ((a.to(moment.dtype) @ moment).double() @ a.T)
         r = merged.a.shape[0]

@@ -155,7 +155,7 @@ def merge(
     Args:
         method: ``concat`` is the exact weighted sum at rank r1 + r2; ``svd`` the best adapter of ``rank`` for it;
             ``ties`` trims, elects signs and averages (`core_space.ties`); ``activations`` is the adapter of ``rank``
-            nearest to each parent on its own rows (`core_space.nearest_on_rows`), the weights in relation to each other.
+            nearest to each parent on its own rows (`core_space.nearest_on_rows`), which count by the weights.
         rank: rank to cut to. Without it and ``energy``, svd cuts to the parents' largest rank and ties cuts nothing.
             ``concat`` takes none.
         energy: instead of ``rank``: keep this share of each module's squared norm, at the smallest rank that does.
@@ -175,7 +175,7 @@ def merge(
     _check_arguments(method, rank, energy, density, dtype)
     if (method == "activations") != (moments is not None):
         raise UsageError("--method activations needs the rows of each parent (--rows), and no other method takes them.")
-    if ridge is not None and not (0 < ridge and isfinite(ridge)):
+    if ridge is not None and not (ridge > 0 and isfinite(ridge)):
         raise UsageError(f"A ridge of {ridge} is not possible; give a number above 0, such as {RIDGE}.")
     check_adapter_name(out.name)
     chosen = [p if isinstance(p, Parent) else Parent(Path(p[0]), float(p[1])) for p in parents]

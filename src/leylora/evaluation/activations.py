@@ -7,7 +7,9 @@ The rows pass through the model layer by layer, the parent's own adapter on it; 
 next one is asked for, so that in memory there are the base, the rows' hidden states and the moments of one layer.
 """
 
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,19 @@ import torch
 from torch import Tensor, nn
 
 from leylora.adapters.adapted import AdaptedModel
-from leylora.adapters.discover import Variant, common_template, read_variant
+from leylora.adapters.discover import BASE, Variant, common_template, read_variant
 from leylora.adapters.files import open_adapter
+from leylora.adapters.merge import Moments, Parent, merge
 from leylora.adapters.report import layer_of
 from leylora.errors import LeyloraError, UsageError
-from leylora.evaluation.loss import held_out_rows
+from leylora.evaluation.loss import held_out_rows, row_losses
 from leylora.models.bases import Load
 from leylora.models.generate import evaluating
 from leylora.models.load import silence_libraries
 
 ROWS = 200
+SHARES = (0.2, 0.35, 0.5, 0.65, 0.8)  # of the first parent's rows, in a search
+KEPT_BYTES = 2**31  # of moments that a search keeps in memory; larger ones are read anew for each share
 BATCH_TOKENS = 4096  # passed through a layer at once, padding included
 
 Batch = tuple[Tensor, Tensor, dict[str, Any]]  # hidden states (B, T, d), which are no padding (B, T), the layer's rest
@@ -156,6 +161,64 @@ def row_moments(
     sets = held_out_rows(name, folders, ["train"], revision=config.revision, template=template, most=most_rows)
     model = model or AdaptedModel(name, load, revision=config.revision)
     return RowMoments(model, parents, [list(one.dataset["input_ids"]) for one in sets.values()])
+
+
+def search_shares(
+    parents: Sequence[Path],
+    rows: Mapping[str, Path],
+    *,
+    rank: int | None = None,
+    base: str | None = None,
+    load: Load = "4bit",
+    most_rows: int = ROWS,
+    model: AdaptedModel | None = None,
+) -> dict[float, dict[str, float]]:
+    """What a merge by activations keeps of each skill on the validation rows, by the first parent's share of the rows.
+
+    Args:
+        rows: the dataset of each parent, by its skill and in the parents' order: moments are read on its training
+            rows, and losses, at most ``most_rows`` of each too, on its validation rows.
+    """
+    config = open_adapter(parents[0]).config
+    name = base or config.base_model_name_or_path
+    if name is None:
+        raise LeyloraError(f"{parents[0]} does not name its base model; give it with --base.")
+    silence_libraries()
+    model = model or AdaptedModel(name, load, revision=config.revision)
+    how: dict[str, Any] = {"base": name, "most_rows": most_rows, "model": model}
+    template = common_template([read_variant(folder) for folder in parents])
+    sets = held_out_rows(name, rows, ["validation"], revision=config.revision, template=template, most=most_rows)
+
+    def losses(folder: Path | None) -> dict[str, float]:
+        variant = BASE if folder is None else Variant(name=folder.name, adapter=str(folder))
+        return {skill: row_losses(model, variant, one).mean for skill, one in sets.items()}
+
+    of_base = losses(None)
+    alone = dict(zip(rows, map(losses, parents), strict=True))
+    gains = {skill: of_base[skill] - alone[skill][skill] for skill in sets}
+    if useless := [skill for skill, gain in gains.items() if gain <= 0]:
+        raise LeyloraError(
+            f"The adapter of {useless[0]} is no better than the base on its own validation rows; check that these are "
+            "its rows, or train longer."
+        )
+    modules = {name: module for folder in parents for name, module in open_adapter(folder).modules.items()}
+    small = 4 * len(parents) * sum(module.d_in**2 for module in modules.values()) < KEPT_BYTES
+    kept_moments: Moments | None = cache(row_moments(parents, list(rows.values()), **how)) if small else None
+    found = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for share in SHARES:
+            folder = Path(scratch) / f"share-{round(100 * share)}"
+            moments = kept_moments or row_moments(parents, list(rows.values()), **how)
+            weighted = [Parent(parents[0], share), Parent(parents[1], 1 - share)]
+            merge(weighted, folder, "activations", rank, moments=moments, picture=False)
+            loss = losses(folder)
+            found[share] = {skill: (of_base[skill] - loss[skill]) / gain for skill, gain in gains.items()}
+    return found
+
+
+def best_share(found: Mapping[float, Mapping[str, float]]) -> float:
+    """The share whose lesser-kept skill keeps most."""
+    return max(found, key=lambda share: min(found[share].values()))
 
 
 def _layers(model: nn.Module, modules: Sequence[str]) -> tuple[nn.ModuleList, str]:
