@@ -109,7 +109,7 @@ class RowMoments:
 
         handles = [
             self.model.model.get_submodule(name).register_forward_pre_hook(
-                lambda _, args, name=name: add(name, args[0])  # type: ignore[misc]
+                lambda _, args, name=name: add(name, args[0])
             )
             for name in names
         ]
