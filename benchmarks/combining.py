@@ -22,7 +22,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from leylora import console
-from leylora.adapters.merge import Parent
+from leylora.adapters.merge import Parent, merge
 from leylora.combining import HEAL_WEIGHTS, Merging, Training, do, in_this_process
 from leylora.files import read_json, write_json
 from leylora.models.bases import TINY_BASES
@@ -57,6 +57,8 @@ ROWS = (
     Row("sum", "sum of two adapters trained apart, weights 1 / 1", "none", "sum"),
     Row("sum-0.7", "same, 0.7 / 0.7", "none"),
     Row("search", "same, weights searched", "none", "search"),
+    Row("activations", "each layer nearest to both adapters on their rows, shares searched", "none", "activations"),
+    Row("activations-16", "same, at rank 16", "none"),
     Row("sum-replay", "law adapter trained with 30 % instruction rows, sum 1 / 1", "none"),
     Row("search-replay", "same, weights searched", "none"),
     Row("on-top-0", "law over the frozen instructions adapter, no replay", "the law run itself"),
@@ -117,11 +119,28 @@ class Bench:
             start = self.merge("merged", *(Parent(folder, weight) for folder, weight in parents), rank=16)
             steps = {"heal-quarter": STEPS // 4, "heal": STEPS // 2, "heal-full": STEPS}[key]
             return self.train(key, "combined-heal", steps, resume_adapter=start, replay_fraction=0.5)
+        if key.startswith("activations"):
+            return self.by_activations(key, 16 if key == "activations-16" else 32)
         law = self.law_with_replay() if key.endswith("replay") else self.law()
         weights = {"sum-0.7": (0.7, 0.7)}.get(key, (1.0, 1.0))
         if key.startswith("search"):
             weights = self.scores.searched(self, key, law)
         return self.merge(key, Parent(self.instructions(), weights[0]), Parent(law, weights[1]))
+
+    def by_activations(self, key: str, rank: int) -> Path:
+        """The share of the instructions' rows that keeps most on the validation rows, of `search_shares`."""
+        from leylora.evaluation.activations import best_share, row_moments, search_shares
+
+        parents, model = [self.instructions(), self.law()], self.scores.model(self.family)[0]
+        rows = {skill: Path(f"data/build/tiny-{skill}") for skill in SKILLS}
+        share = best_share(search_shares(parents, rows, rank=rank, model=model))
+        weights = (share, round(1 - share, 4))
+        self.scores.data.setdefault("weights", {})[f"{self.family}/{self.seed}/{key}"] = {"weights": weights}
+        moments = row_moments(parents, list(rows.values()), model=model)
+        weighted = [Parent(folder, weight) for folder, weight in zip(parents, weights, strict=True)]
+        output = self.folder(key)
+        merge(weighted, output, "activations", rank, moments=moments, picture=False, overwrite=output.exists())
+        return output
 
     def on_top(self, key: str) -> Path:
         below = self.instructions()

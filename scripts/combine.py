@@ -13,7 +13,9 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 @app.command()
 def main(
     model: Annotated[str, typer.Option(help="A model of train/recipes, such as mistral-7b, or the file of your own.")],
-    way: Annotated[str, typer.Option(help="sum, search, on-top, heal or all; docs/merging.md says which when.")] = "",
+    way: Annotated[
+        str, typer.Option(help="sum, search, activations, on-top, heal or all; docs/merging.md says which when.")
+    ] = "",
     criterion: Annotated[
         str, typer.Option(help="What search looks for: minimum or mean of the kept shares.")
     ] = "minimum",
@@ -28,8 +30,8 @@ def main(
     """
     from leylora.errors import UsageError
 
-    if way not in ("", "all", "sum", "search", "on-top", "heal"):
-        raise UsageError(f"There is no way {way!r}; there are sum, search, on-top, heal and all.")
+    if way not in ("", "all", "sum", "search", "activations", "on-top", "heal"):
+        raise UsageError(f"There is no way {way!r}; there are sum, search, activations, on-top, heal and all.")
     if criterion not in ("minimum", "mean"):
         raise UsageError(f"There is no criterion {criterion!r}; there are minimum and mean.")
 

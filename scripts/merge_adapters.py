@@ -11,6 +11,7 @@ from leylora.errors import UsageError
 from leylora.models.bases import Load
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+ACTIVATIONS = "With --method activations"
 SEARCH, CHECK = "First: search the weights of two adapters", "Instead: check a merge"
 FOLD, CONVERT = "Instead: fold into full weights", "Instead: convert a pickle"
 
@@ -23,19 +24,23 @@ def main(
     rank: Annotated[str | None, typer.Option(help="Rank to cut to: a number, or energy:0.99.")] = None,
     weight: Annotated[list[str] | None, typer.Option(help="NAME:PATTERN=WEIGHT, such as law:0-15=0.5.")] = None,
     density: Annotated[float | None, typer.Option(help="Share of entries that ties keeps; 0.5.")] = None,
+    rows_of: Annotated[
+        list[Path] | None, typer.Option("--rows", rich_help_panel=ACTIVATIONS, help="A dataset an adapter, in order.")
+    ] = None,
+    ridge: Annotated[float | None, typer.Option(rich_help_panel=ACTIVATIONS, help="Of the mean square; 0.01.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, float16, bfloat16; by default the parents'.")] = None,
     same_base: Annotated[bool, typer.Option("--same-base", help="Different base names mean one model.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an adapter at --out.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would come out; write nothing.")] = False,
-    base: Annotated[str | None, typer.Option(help="Base model for --search, --check and --into-base.")] = None,
+    base: Annotated[str | None, typer.Option(help="Base model for --rows, --search, --check, --into-base.")] = None,
     search: Annotated[bool, typer.Option("--search", rich_help_panel=SEARCH, help="Merge with the best.")] = False,
     development: Annotated[
         list[str] | None, typer.Option(rich_help_panel=SEARCH, help="SKILL=DATASET; its validation rows, never test.")
     ] = None,
     criterion: Annotated[str, typer.Option(rich_help_panel=SEARCH, help="Best minimum or mean kept.")] = "minimum",
-    rows: Annotated[int, typer.Option(rich_help_panel=SEARCH, help="Rows of each skill at most.")] = 200,
+    most_rows: Annotated[int, typer.Option(help="Rows of each skill at most, for --search and --rows.")] = 200,
     check: Annotated[Path | None, typer.Option(rich_help_panel=CHECK, help="A merged adapter.")] = None,
-    load: Annotated[Load, typer.Option(help="Base precision, for --search and --check.")] = "4bit",
+    load: Annotated[Load, typer.Option(help="Base precision, for --rows, --search, --check.")] = "4bit",
     into_base: Annotated[Path | None, typer.Option(rich_help_panel=FOLD, help="New folder, base + adapter.")] = None,
     drift: Annotated[bool, typer.Option(rich_help_panel=FOLD, help="Compare with 4-bit base + adapter.")] = True,
     convert: Annotated[Path | None, typer.Option(rich_help_panel=CONVERT, help="Holds adapter_model.bin.")] = None,
@@ -79,8 +84,16 @@ def main(
         if search:
             from leylora.evaluation.weight_search import save_surface, searched
 
-            how = {"base": base, "same_base": same_base, "load": load, "most_rows": rows}
+            how = {"base": base, "same_base": same_base, "load": load, "most_rows": most_rows}
             surface, parents = searched(parents, development or [], out, method, criterion=criterion, **how)
+        moments = None
+        if rows_of:
+            if method != "activations":
+                raise UsageError(f"--rows goes with --method activations; {method} reads no rows.")
+            from leylora.evaluation.activations import row_moments
+
+            folders = [parent.folder for parent in parents]
+            moments = row_moments(folders, rows_of, base=base, load=load, most_rows=most_rows)
         report = merge(
             parents,
             out,
@@ -92,6 +105,8 @@ def main(
             same_base=same_base,
             overwrite=overwrite,
             dry_run=dry_run,
+            moments=moments,
+            ridge=ridge,
         )
         console.out.print(report_table(report))
         if surface is not None and not dry_run:

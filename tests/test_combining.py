@@ -208,7 +208,7 @@ def test_every_way_leads_to_one_adapter(
     for way in WAYS:
         assert pair.run(way) == Path(f"LORA/tiny-mistral-combined-{way}")
     ranks = {way: read_json(pair.result(way) / "adapter_config.json")["r"] for way in WAYS}
-    assert ranks == {"sum": 32, "search": 32, "on-top": 32, "heal": 16}
+    assert ranks == {"sum": 32, "search": 32, "activations": 32, "on-top": 32, "heal": 16}
     weights = [parent["weight"] for parent in read_json(pair.result("search") / "merge_report.json")["parents"]]
     assert weights == read_json(pair.result("search") / "weight_search.json")["best"]["weights"]
     healed = read_json(pair.result("heal") / "run.json")
@@ -225,8 +225,8 @@ def test_every_way_leads_to_one_adapter(
     for way in WAYS:
         pair.run(way)
     printed = capsys.readouterr().out
-    assert printed.count("kept from the last time") == 9
-    assert printed.count("unchanged") == 4
+    assert printed.count("kept from the last time") == 11
+    assert printed.count("unchanged") == 5
     pair.tell("heal")
     assert "train" not in capsys.readouterr().out
 

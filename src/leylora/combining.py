@@ -2,6 +2,7 @@
 
     sum      both adapters trained apart, their exact sum                               nothing more to train
     search   the same with the weights that keep most on the validation rows            nothing more to train
+    activations  each layer nearest to both adapters on their own rows    nothing more to train, rows read once
     on-top   law trained over the frozen instructions adapter with replayed rows, then the exact sum of the two
     heal     a merge of both at one adapter's rank, trained on for half a run with rows of both kinds
 
@@ -37,6 +38,7 @@ from leylora.adapters.files import WEIGHTS_FILE, adapter_sha256
 from leylora.adapters.merge import Parent, merge
 from leylora.adapters.report import Method
 from leylora.errors import LeyloraError, UsageError
+from leylora.evaluation.activations import best_share, row_moments, search_shares
 from leylora.evaluation.loss import compare_losses, held_out_rows
 from leylora.evaluation.statistics import kept_share, ratio_interval
 from leylora.evaluation.weight_search import Criterion, Surface, save_surface, search_weights, surface_table
@@ -48,12 +50,13 @@ from leylora.training.config import parse
 from leylora.training.recipe import compose, slug
 from leylora.training.sft import run
 
-Way = Literal["sum", "search", "on-top", "heal"]
+Way = Literal["sum", "search", "activations", "on-top", "heal"]
 WAYS: tuple[Way, ...] = get_args(Way)
 DEFAULT_WAY: Way = "on-top"
 TRAININGS: dict[Way, tuple[str, ...]] = {
     "sum": ("instructions", "law"),
     "search": ("instructions", "law"),
+    "activations": ("instructions", "law"),
     "on-top": ("instructions", "combined-on-top"),
     "heal": ("instructions", "law", "combined-heal"),
 }
@@ -63,6 +66,7 @@ SKILLS = ("law", "instructions")
 LABELS = {
     "sum": "sum of the two",
     "search": "sum, weights searched",
+    "activations": "nearest on both's rows",
     "on-top": "law on top, with replay",
     "heal": "merge, healed",
 }
@@ -125,9 +129,11 @@ class Merging:
     method: Method = "concat"
     rank: int | None = None
     picture: bool = True
+    rows: tuple[Path, ...] = ()  # for activations: the dataset of each parent
+    load: Load = "4bit"
 
     def fingerprint(self) -> str:
-        parts = [self.method, str(self.rank)]
+        parts = [self.method, str(self.rank), *(sha256_file(folder / "train.jsonl") for folder in self.rows)]
         for parent in self.parents:
             parts += [adapter_sha256(parent.folder), str(parent.weight), str(parent.overrides)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -174,7 +180,10 @@ def do(step: Step, *, launch: Launch | None = None, overwrite: bool = False) -> 
         (launch or accelerate_launch(step.settings))(words)
     else:
         exists = step.output.exists()
-        made = merge(step.parents, step.output, step.method, step.rank, overwrite=exists, picture=step.picture)
+        folders = [parent.folder for parent in step.parents]
+        moments = row_moments(folders, step.rows, load=step.load) if step.rows else None
+        how: dict[str, Any] = {"overwrite": exists, "picture": step.picture, "moments": moments}
+        made = merge(step.parents, step.output, step.method, step.rank, **how)
         names = [f"{p.weight:g} x {p.folder.name}" if p.weight != 1 else p.folder.name for p in step.parents]
         console.say(f"merged        {' + '.join(names)} in {made.seconds:.2f} s -> {shown(step.output)}")
     write_json(_stamp(step.output), {"inputs": key, "output": adapter_sha256(step.output)})
@@ -270,6 +279,8 @@ class Combination:
             yield Merging(self.result(way), tuple(Parent(training.output) for training in trainings))
         elif way == "search":
             yield self._merging(self.result(way), *self._search().best.weights)
+        elif way == "activations":
+            yield self._by_activations()
         else:
             yield self._merging(self.result(way), 1.0, 1.0)
 
@@ -322,6 +333,30 @@ class Combination:
     def _merging(self, output: Path, instructions: float, law: float, **how: Any) -> Merging:
         parents = Parent(self.adapter("instructions"), instructions), Parent(self.adapter("law"), law)
         return Merging(output, parents, **how)
+
+    def _by_activations(self) -> Merging:
+        """The merge at the rank of both together, with the share of rows that keeps most on the validation rows."""
+        skills = ("instructions", "law")
+        load: Load = "4bit" if self._training("law").settings.get("load_in_4bit", True) else "16bit"
+        ranks = [compose(self.model, skill)["lora_r"] for skill in skills]
+        rows = {skill: self.dataset(skill) for skill in skills}
+        merging = self._merging(
+            self.result("activations"),
+            0.5,
+            0.5,
+            method="activations",
+            rank=sum(ranks),
+            rows=tuple(rows.values()),
+            load=load,
+        )
+        folders = [parent.folder for parent in merging.parents]
+        found = search_shares(folders, rows, rank=merging.rank, load=load)
+        share = best_share(found)
+        for tried, kept in found.items():
+            line = ", ".join(f"{skill} {value:.0%}" for skill, value in kept.items())
+            console.say(f"{'chosen' if tried == share else '':<13} share of instructions {tried:g}: keeps {line}")
+        first, second = merging.parents
+        return replace(merging, parents=(replace(first, weight=share), replace(second, weight=round(1 - share, 4))))
 
     def _search(self) -> Surface:
         settings = self._training("law").settings

@@ -53,13 +53,13 @@ def test_ways_are_compared_where_all_were_measured(bench: ModuleType) -> None:
             ("instructions", 4.0),
             ("law", 4.0),
             ("mixture", 3.0),
-            *zip(keys.values(), (7.0, 6.0, 5.5, 5.0), strict=True),
+            *zip(keys.values(), (7.0, 6.0, 5.75, 5.5, 5.0), strict=True),
         ):
             cells[f"tiny-falcon/{seed}/{key}"] = dict.fromkeys(bench.SKILLS, loss)
     assert bench.winner(cells) == {
         "way": "heal",
         "pairs": 2,
-        "means": {"sum": 0.25, "search": 0.5, "on-top": 0.625, "heal": 0.75},
+        "means": {"sum": 0.25, "search": 0.5, "activations": 0.5625, "on-top": 0.625, "heal": 0.75},
     }
     cells["tiny-falcon/2/sum"] = dict.fromkeys(bench.SKILLS, 1.0)  # would win by far, but a way lacks its pair
     del cells[f"tiny-falcon/2/{keys['heal']}"]

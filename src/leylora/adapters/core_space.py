@@ -7,6 +7,7 @@ R = r1 + r2 + ... With orthonormal bases ``left`` (d_out, k_b) of B's columns an
 
 is exact, and norms, angles and singular values of the deltas are those of the M_i. Any method may work on the M_i
 and what it gives is cut to rank r optimally by an SVD of that one small matrix (Eckart and Young, 1936).
+`nearest_on_rows` measures distance on the parents' own inputs instead of on all directions alike.
 The bases are the singular vectors of the stacked factors, as in Core Space (Panariello et al., arXiv 2509.17786).
 Published methods were made for dense weights; here they see the same deltas in other coordinates, without loss.
 """
@@ -21,6 +22,8 @@ from torch import Tensor
 from leylora.adapters.files import is_finite
 from leylora.adapters.report import Method, ModuleReport
 from leylora.errors import LeyloraError
+
+RIDGE = 0.01  # of an input's mean square, added to every direction of it
 
 
 class Factors(NamedTuple):
@@ -39,6 +42,7 @@ class MergeSettings(NamedTuple):
     energy: float | None
     density: float
     dtype: torch.dtype
+    ridge: float = RIDGE
 
 
 class Merged(NamedTuple):
@@ -50,9 +54,16 @@ class Merged(NamedTuple):
 
 
 def merge_module(
-    name: str, parts: Sequence[Factors | None], weights: Sequence[float], settings: MergeSettings
+    name: str,
+    parts: Sequence[Factors | None],
+    weights: Sequence[float],
+    settings: MergeSettings,
+    moments: Sequence[Tensor] | None = None,
 ) -> Merged | None:
-    """Merge what the parents have in one module (None where one has nothing); None when every weight is 0."""
+    """Merge what the parents have in one module (None where one has nothing); None when every weight is 0.
+
+    ``moments`` are those of the module's inputs on each parent's rows, for the method ``activations``.
+    """
     present = [(index, part) for index, part in enumerate(parts) if part is not None]
     used = [(part, weights[index]) for index, part in present if weights[index] != 0]
     if not used:
@@ -66,9 +77,17 @@ def merge_module(
 
     energy_kept, truncation_error = 1.0, 0.0
     sum_error: float | None = 0.0
+    row_errors: list[float | None] = []
     uncut = settings.rank is None and settings.energy is None
     alone_fits = len(used) == 1 and (uncut or (settings.rank or 0) >= used[0][0].a.shape[0])  # nothing to reconcile
-    if alone_fits or (len(used) > 1 and settings.method == "concat"):
+    if moments is not None:
+        largest = max(part.a.shape[0] for part, _ in used)
+        rank = largest if uncut else settings.rank
+        cut, a, b = nearest_on_rows(parts, weights, moments, settings.ridge, rank, settings.energy)
+        energy_kept, truncation_error, sum_error = cut.energy, cut.error, None
+        row_errors = distances_on_rows(Factors(a, b, 1.0), parts, moments)
+        a, b = a.float(), b.float()
+    elif alone_fits or (len(used) > 1 and settings.method == "concat"):
         # exact, at rank r1 + r2 + ...: A's stacked, w_i s_i B_i side by side
         a = torch.cat([part.a.float() for part, _ in used])
         b = torch.cat([part.b.float() * (weight * part.scaling) for part, weight in used], dim=1)
@@ -102,6 +121,7 @@ def merge_module(
         energy_kept=energy_kept,
         truncation_error=truncation_error,
         sum_error=sum_error,
+        row_errors=row_errors,
         rounding=math.hypot(_rounding(a, stored_a), _rounding(b, stored_b)),
     )
     return Merged(stored_a, stored_b, report)
@@ -187,6 +207,68 @@ def best_at_rank(matrix: Tensor, rank: int | None = None, energy: float | None =
     lost = float(squares[keep:].sum()) / total if total > 0 else 0.0
     root = s[:keep].sqrt()
     return Cut(u[:, :keep] * root, root[:, None] * vh[:keep], error=lost**0.5, energy=1.0 - lost)
+
+
+def nearest_on_rows(
+    parts: Sequence[Factors | None],
+    weights: Sequence[float],
+    moments: Sequence[Tensor],
+    ridge: float,
+    rank: int | None = None,
+    energy: float | None = None,
+) -> tuple[Cut, Tensor, Tensor]:
+    """The delta of a rank that is nearest to each parent on that parent's own rows: A (r, d_in), B (d_out, r), float64.
+
+    With S_i = C_i + ridge * mean(diag C_i) * I, where C_i = E[x x^T] (d_in, d_in) over the inputs x of parent i's rows,
+    and shares l_i (the weights over their sum), it minimises over all deltas D of the rank
+
+        sum_i l_i |(D - delta_i) S_i^(1/2)|^2  =  |(D - D*) M^(1/2)|^2 + constant,
+        M = sum_i l_i S_i,    D* = (sum_i l_i delta_i S_i) M^-1
+
+    D* is RegMean (Jin et al., arXiv 2212.09849), as IterIS uses it for LoRA (arXiv 2411.15231). It is B A' with the
+    stacked B and A' = [l_i s_i A_i S_i] M^-1, so it has rank r1 + r2 and needs no dense delta; with M = L L^T the best
+    rank r of D* L is that of a core of (r1 + r2)^2 numbers, and the result is the optimum, not only of D*'s cut.
+    A parent without this module has the delta 0 there, on its rows as well.
+    """
+    used = [at for at, weight in enumerate(weights) if weight != 0]
+    total = sum(weights[at] for at in used)
+    metric = torch.zeros_like(moments[0], dtype=torch.float64)
+    stacked_a, stacked_b = [], []
+    for at in used:
+        share, part = weights[at] / total, parts[at]
+        spread = ridge * float(moments[at].diagonal().mean())
+        metric.add_(moments[at], alpha=share)
+        metric.diagonal().add_(share * spread)
+        if part is not None:
+            a = part.a.double()
+            seen = (a.to(moments[at].dtype) @ moments[at]).double() + spread * a
+            stacked_a.append(share * part.scaling * seen)
+            stacked_b.append(part.b.double())
+    root = torch.linalg.cholesky(metric, out=metric)
+    whitened = torch.linalg.solve_triangular(root, torch.cat(stacked_a).T, upper=False)  # (d_in, R): (D* L)^T = it B^T
+    q_b, r_b = torch.linalg.qr(torch.cat(stacked_b, dim=1))
+    q_a, r_a = torch.linalg.qr(whitened)
+    cut = best_at_rank(r_b @ r_a.T, rank, energy)
+    a = torch.linalg.solve_triangular(root.T, q_a @ cut.right.T, upper=True).T
+    return cut, a, q_b @ cut.left
+
+
+def distances_on_rows(
+    merged: Factors, parts: Sequence[Factors | None], moments: Sequence[Tensor]
+) -> list[float | None]:
+    """How far the merged module's output is from each parent's on that parent's rows, over the size of the latter."""
+    found: list[float | None] = []
+    for part, moment in zip(parts, moments, strict=True):
+        if part is None:
+            found.append(None)
+            continue
+        b = torch.cat([merged.scaling * merged.b.double(), -part.scaling * part.b.double()], dim=1)
+        a = torch.cat([merged.a.double(), part.a.double()])
+        product = (b.T @ b) * ((a.to(moment.dtype) @ moment).double() @ a.T)
+        r = merged.a.shape[0]
+        own = float(product[r:, r:].sum())
+        found.append((max(float(product.sum()), 0.0) / own) ** 0.5 if own > 0 else None)
+    return found
 
 
 def ties(deltas: Tensor, weights: Tensor, density: float) -> Tensor:

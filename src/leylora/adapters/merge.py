@@ -22,7 +22,7 @@ import torch
 
 from leylora import __version__
 from leylora.adapters.config import BASE_DEFAULTS, CONFIG_FILE, check_adapter_name
-from leylora.adapters.core_space import Factors, Merged, MergeSettings, merge_module
+from leylora.adapters.core_space import RIDGE, Factors, Merged, MergeSettings, merge_module
 from leylora.adapters.files import (
     WEIGHTS_FILE,
     Adapter,
@@ -58,6 +58,8 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
 )
 Progress = Callable[[int, int], None]  # modules done, modules in all
+Moments = Callable[[str], Sequence[torch.Tensor]]
+"""Of a module: E[x x^T] (d_in, d_in) of its inputs on each parent's rows; asked for layer by layer."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,8 @@ def merge(
     dry_run: bool = False,
     picture: bool = True,
     progress: Progress | None = None,
+    moments: Moments | None = None,
+    ridge: float | None = None,
 ) -> MergeReport:
     """Merge adapters of one base model into a plain LoRA adapter, written to ``out`` in one step.
 
@@ -150,7 +154,8 @@ def merge(
 
     Args:
         method: ``concat`` is the exact weighted sum at rank r1 + r2; ``svd`` the best adapter of ``rank`` for it;
-            ``ties`` trims, elects signs and averages (`core_space.ties`).
+            ``ties`` trims, elects signs and averages (`core_space.ties`); ``activations`` is the adapter of ``rank``
+            nearest to each parent on its own rows (`core_space.nearest_on_rows`), which count by the weights.
         rank: rank to cut to. Without it and ``energy``, svd cuts to the parents' largest rank and ties cuts nothing.
             ``concat`` takes none.
         energy: instead of ``rank``: keep this share of each module's squared norm, at the smallest rank that does.
@@ -158,6 +163,8 @@ def merge(
         dtype: ``float32``, ``float16`` or ``bfloat16``; by default the parents', or float32 where they differ.
         same_base: take the caller's word that different names of the base model mean the same weights.
         dry_run: compute and report, write nothing.
+        moments: what the layers read on each parent's rows (`leylora.evaluation.activations`), for activations.
+        ridge: for activations, `core_space.RIDGE` by default.
         picture: also draw the report as ``merge_report.png`` and ``.svg``.
 
     Raises:
@@ -166,6 +173,10 @@ def merge(
     """
     started = time.perf_counter()
     _check_arguments(method, rank, energy, density, dtype)
+    if (method == "activations") != (moments is not None):
+        raise UsageError("--method activations needs the rows of each parent (--rows), and no other method takes them.")
+    if ridge is not None and not (ridge > 0 and isfinite(ridge)):
+        raise UsageError(f"A ridge of {ridge} is not possible; give a number above 0, such as {RIDGE}.")
     check_adapter_name(out.name)
     chosen = [p if isinstance(p, Parent) else Parent(Path(p[0]), float(p[1])) for p in parents]
     _check_out(out, chosen, overwrite=overwrite, dry_run=dry_run)
@@ -174,12 +185,15 @@ def merge(
 
     kinds = {adapter.dtype for adapter in adapters}
     type_name = dtype or (kinds.pop() if len(kinds) == 1 else "float32")
-    settings = MergeSettings(method, rank, energy, density or 0.5, getattr(torch, type_name))
+    settings = MergeSettings(method, rank, energy, density or 0.5, getattr(torch, type_name), ridge or RIDGE)
+    if method == "activations" and any(w < 0 for p in chosen for w in (p.weight, *(o for _, o in p.overrides))):
+        raise UsageError("activations takes no negative weight: it says how much a parent's rows count.")
     done: list[ModuleReport] = []
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # these kernels are too small to share, and two threads now and then stall on them
+    if moments is None:
+        torch.set_num_threads(1)  # these kernels are too small to share, and two threads now and then stall on them
     try:
-        merged = _merged_modules(chosen, adapters, settings, done, progress)
+        merged = _merged_modules(chosen, adapters, settings, done, progress, moments)
         if dry_run:
             for _ in merged:
                 pass
@@ -240,6 +254,7 @@ def _merged_modules(
     settings: MergeSettings,
     done: list[ModuleReport],
     progress: Progress | None,
+    moments: Moments | None,
 ) -> Iterator[Merged]:
     """Merge module after module, layer by layer, and note each in ``done``; only one is in memory."""
     held = dict.fromkeys(name for adapter in adapters for name in adapter.modules)
@@ -249,7 +264,8 @@ def _merged_modules(
             Factors(*adapter.factors(name), adapter.modules[name].scaling) if name in adapter.modules else None
             for adapter in adapters
         ]
-        merged = merge_module(name, parts, [parent.weight_in(name) for parent in parents], settings)
+        weights = [parent.weight_in(name) for parent in parents]
+        merged = merge_module(name, parts, weights, settings, moments and moments(name))
         if merged is not None:
             done.append(merged.report)
             yield merged

@@ -18,7 +18,7 @@ from leylora.files import save_figure
 if TYPE_CHECKING:  # light: `merge_adapters.py --help` draws nothing
     from matplotlib.figure import Figure
 
-Method = Literal["concat", "svd", "ties"]
+Method = Literal["concat", "svd", "ties", "activations"]
 
 REPORT_FILE, CARD_FILE = "merge_report.json", "README.md"
 PICTURE_FILES = ("merge_report.png", "merge_report.svg")
@@ -27,6 +27,7 @@ OUTWEIGHS = 5.0  # a parent whose delta is this many times larger decides the me
 _METHODS = {
     "concat": "the exact weighted sum of the parents, their ranks added",
     "svd": "the weighted sum of the parents, cut to the best adapter of the rank (Eckart–Young)",
+    "activations": "each layer the nearest of its rank to both parents on their own rows (RegMean, arXiv 2212.09849)",
     "ties": "TIES (arXiv 2306.01708) in core space (arXiv 2509.17786)",
 }
 
@@ -52,8 +53,16 @@ class ModuleReport(BaseModel):
     cosine: float | None  # between the deltas of the first two parents
     energy_kept: float  # share of the squared norm kept by cutting the method's result to ``rank``
     truncation_error: float  # relative error of that cut
-    sum_error: float | None  # relative Frobenius distance to the exact weighted sum; null where that is zero
+    sum_error: (
+        float | None
+    )  # relative Frobenius distance to the exact weighted sum; null if that is 0, or by activations
+    row_errors: list[float | None] = []  # activations: relative distance to each parent's output on its own rows
     rounding: float  # relative error of storing the two factors in ``dtype``, root of the sum of squares
+
+    @property
+    def error(self) -> float | None:
+        """Distance to the exact sum, or with activations to the parent whose output is missed most."""
+        return max((error for error in self.row_errors if error is not None), default=self.sum_error)
 
 
 class MergeReport(BaseModel):
@@ -125,7 +134,7 @@ def report_table(report: MergeReport) -> Table:
     for leaf, modules in rows.items():
         if leaf == "all":
             table.add_section()
-        errors = [module.sum_error for module in modules if module.sum_error is not None]
+        errors = [error for module in modules if (error := module.error) is not None]
         low, high = min(module.rank for module in modules), max(module.rank for module in modules)
         table.add_row(
             leaf,
@@ -137,9 +146,10 @@ def report_table(report: MergeReport) -> Table:
             _mean(errors, ".2g"),
             f"{max(errors):.2g}" if errors else "",
         )
-    table.caption = (
-        "| | norm of the delta before its weight; kept: share of energy kept by the cut to the rank; "
-        "error: distance to the exact weighted sum, mean and worst"
+    table.caption = "| | norm of the delta before its weight; kept: share of energy kept by the cut to the rank; " + (
+        "error: distance to the output of the parent it is furthest from, on that parent's rows, mean and worst"
+        if report.method == "activations"
+        else "error: distance to the exact weighted sum, mean and worst"
     )
     return table
 
@@ -171,9 +181,17 @@ def heat_strips(report: MergeReport) -> "Figure":
         return log2(two / one) if one > 0 and two > 0 else None
 
     first, second = (parent.name for parent in report.parents[:2])
-    top, turn = end(module.sum_error for module in report.modules), end(module.cosine for module in report.modules)
+    top, turn = end(module.error for module in report.modules), end(module.cosine for module in report.modules)
     strips: list[tuple[str, str, float, float, Callable[[ModuleReport], float | None]]] = [
-        ("relative error against the exact sum", "YlOrRd", 0, top, lambda module: module.sum_error),
+        (
+            "relative error against the parent missed most, on its rows"
+            if report.method == "activations"
+            else "relative error against the exact sum",
+            "YlOrRd",
+            0,
+            top,
+            lambda module: module.error,
+        ),
         (f"cosine between {first} and {second}", "RdBu_r", -turn, turn, lambda module: module.cosine),
         (f"log2 of |{second}| / |{first}|, weighted (red: {second} is larger)", "RdBu_r", -4, 4, log_ratio),
     ]
@@ -220,6 +238,8 @@ def merged_card(name: str, report: MergeReport, config: Mapping[str, Any]) -> st
         if exact
         else f"Against the exact weighted sum the merged deltas differ by {report.mean('sum_error'):.2%} on average."
     )
+    if report.method == "activations":
+        cost = f"On its own rows each parent's output is missed by at most {report.mean('error'):.2%} on average."
     if report.mean("truncation_error") > 0:
         cost += f" The cut to the rank kept {report.mean('energy_kept'):.2%} of their energy."
     if report.mean("rounding") > 0:
