@@ -18,6 +18,7 @@ from leylora import console
 from leylora.adapters.core_space import RIDGE, Factors, MergeSettings, merge_module
 from leylora.files import write_json
 
+RESULTS = Path(__file__).with_name("activations.json")
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 HIDDEN, KEY_VALUE, INNER, LAYERS, RANK = 4096, 1024, 14336, 32, 16
@@ -37,7 +38,7 @@ MODULES = {
 def main(
     tokens: Annotated[int, typer.Option(help="Of each side.")] = 20_000,
     threads: Annotated[int, typer.Option(help="Of torch.")] = 2,
-    out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path(__file__).with_name("activations.json"),
+    out: Annotated[Path, typer.Option(help="Where the figures go.")] = RESULTS,
 ) -> None:
     """Time one layer, module by module, and write the figures."""
     torch.set_num_threads(threads)
