@@ -96,6 +96,7 @@ _LANGUAGES_OF: dict[str, list[str]] = {}
 for _language, _words in _FUNCTION_WORDS.items():
     for _word in _words.split():
         _LANGUAGES_OF.setdefault(_word, []).append(_language)
+_SPANISH = frozenset(_FUNCTION_WORDS["es"].split())
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|https?://\S+", re.DOTALL)
 _ENOUGH = 6  # words to judge by
 _JUDGED = 4_000  # characters read
@@ -123,6 +124,8 @@ def is_foreign(sentence: str) -> bool:
     row = re.findall(r"[^\W\d_]+", sentence.lower())
     if len(row) < _ENOUGH:
         return False
+    if sum(word in _SPANISH for word in row) >= len(row) / 5:
+        return False  # nearly every sentence of a Spanish text ends here
     votes = dict.fromkeys(_FUNCTION_WORDS, 0)
     for word in row:
         for name in _LANGUAGES_OF.get(word, ()):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -13,8 +14,12 @@ import datasets
 import pytest
 from typer.testing import CliRunner
 
+<<<<<<< HEAD
 from leylora.data.build import NOT_LAW_TEXT, build
 from leylora.data.card import measure
+=======
+from leylora.data.build import NOT_LAW_TEXT, _capped, build
+>>>>>>> w22
 from leylora.data.conversation import Conversation, Message
 from leylora.data.duplicates import runs, union
 from leylora.data.mixture import Mixture
@@ -330,3 +335,19 @@ def test_rows_a_model_writes_join_the_others(mixture_of: Make, plain_laws: list[
     assert report.by_task["train"].get("model-written", 0) >= 8, report.law_tasks
     again = build(mixture, plain_laws, tmp_path / "out", overwrite=True)  # the server is gone, the replies are there
     assert again.sha256 == report.sha256
+
+
+def test_a_source_is_capped_or_warned_about() -> None:
+    turns = [Message(role="user", content="¿Sí?"), Message(role="assistant", content="Sí, claro.")]
+    rows = [
+        Conversation(id=f"{source}:{at}", messages=turns, task="t", source=source, license="mit")
+        for source, count in (("large", 90), ("small", 30))
+        for at in range(count)
+    ]
+    kept, warnings = _capped(rows, None, 1)
+    assert len(kept) == 120
+    assert "large makes up 75%" in warnings[0]
+    kept, warnings = _capped(rows, 0.6, 1)
+    assert Counter(row.source for row in kept) == {"large": 45, "small": 30}
+    assert "45 of 90 rows were left out" in warnings[0]
+    assert _capped(rows, 0.8, 1) == (rows, [])

@@ -1,5 +1,8 @@
 """The quality gate catches every planted defect, counts it, keeps samples, and lets good rows through."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from leylora.data.duplicates import marks
@@ -176,6 +179,78 @@ def test_a_sample_is_cut() -> None:
     assert [len(sample.text) for sample in report.step("empty or placeholder").samples] == [160]
 
 
+# --- rows of every kind of dirt, and good ones that look suspicious -------------------------------------------------
+
+ROWS = [json.loads(line) for line in Path(__file__).with_name("gate_rows.jsonl").read_text("utf-8").splitlines()]
+
+
+def _fates(part: str) -> tuple[list[bool], list[bool]]:
+    """Which dirty rows of a part were stopped or mended, and which good ones were lost."""
+    rows = [row for row in ROWS if row["part"] == part]
+    turns = [
+        [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["answer"]}] for row in rows
+    ]
+    drafts = [Draft(f"row {at}", turn, "t", str(at)) for at, turn in enumerate(turns)]
+    kept = {row.id: row for row in clean(drafts, source="s", license="mit")[0]}
+    dirty, good = [], []
+    for at, row in enumerate(rows):
+        found = kept.get(f"s:{at}")
+        if row["good"]:
+            good.append(found is None)
+        else:
+            dirty.append(found is None or (found.prompt, found.answer) != (row["prompt"], row["answer"].strip()))
+    return dirty, good
+
+
+@pytest.mark.parametrize(("part", "at_least"), [("seen", 0.9), ("unseen", 0.15)])
+def test_dirt_is_stopped_and_good_rows_are_not(part: str, at_least: float) -> None:
+    """Floors under what the rules reach today. The author of the rules knew the seen rows; the others came later."""
+    dirty, good = _fates(part)
+    assert sum(dirty) >= at_least * len(dirty)
+    assert not any(good)
+
+
+def test_there_are_enough_rows_and_each_has_its_fields() -> None:
+    assert len(ROWS) >= 300
+    assert {tuple(row) for row in ROWS} == {("kind", "prompt", "answer", "good", "part")}
+
+
+def test_short_answers_are_capped_with_a_warning_and_the_same_ones_stay() -> None:
+    long = [(f"Explique la palabra {at}.", f"La palabra {at} tiene una historia larga y curiosa.") for at in range(70)]
+    short = [(f"¿Cuánto es {at} más {at}?", str(2 * at)) for at in range(300)]
+    kept, report = run([*long, *short])
+    assert len(kept) == 120  # fifty short answers are always allowed
+    assert report.step("short answers").dropped == 250
+    assert "300 of 370 answers" in report.warnings[0]
+    assert run([*long, *short])[0] == kept
+    kept, report = run([*long, *short], settings=GateSettings(max_short_answers=1))
+    assert (len(kept), report.warnings) == (370, [])
+
+
+def test_a_name_put_into_one_text_is_a_template_and_two_facts_are_not() -> None:
+    text = "{0}, gracias por tu ayuda de estos días: sin ti la minga no habría salido tan bien. Un abrazo grande."
+    rows = [(f"Agradezca a {name} por la minga.", text.format(name)) for name in ("Rosa", "Ana María", "Luis")]
+    capitals = [("Azuay", "Cuenca"), ("Bolívar", "Guaranda")]
+    fact = "La capital de la provincia de {0} es {1}, una ciudad de la Sierra con mercado, catedral y universidad."
+    rows += [(f"¿Cuál es la capital de {a}?", fact.format(a, b)) for a, b in capitals]
+    kept, report = run(rows)
+    assert len(kept) == 3
+    assert report.step("template row").samples[0].reason == "like rows, line 1"
+
+
+def test_escapes_and_old_encodings_are_mended_but_not_in_rows_about_code() -> None:
+    kept, _ = run(
+        [
+            ("¿Qué es la misión?", "La misi\\u00f3n es el fin de una escuela."),
+            ("¿Qué es la nación?", "La naciÛn es una comunidad de personas."),
+            ("¿Qué hace \\n en una cadena de Python?", "La secuencia \\n escribe un salto; \\u00f3 es una letra."),
+        ]
+    )
+    assert kept[0] == "La misión es el fin de una escuela."
+    assert kept[1] == "La nación es una comunidad de personas."
+    assert "\\u00f3" in kept[2]
+
+
 # --- licences and personal data ---------------------------------------------------------------------------------------
 
 
@@ -218,11 +293,27 @@ def test_cedula_check_digit() -> None:
         "El plazo es de 180 días y la multa de 1.000 dólares.",
         "Resolución No. 0992-2020-CC publicada en el R.O. 449 de 20-X-2008",
         "Escriba a nombre@ejemplo.com",
+        "Escriba a contacto@dpe.gob.ec",
+        "La Defensoría del Pueblo atiende en el (02) 330 1112.",
+        "Por ejemplo, un celular es 099 999 9999.",
         "El artículo 1561, numeral 3, de 24-06-2005",
     ],
 )
 def test_official_numbers_are_not_personal_data(harmless: str) -> None:
     assert personal_data(harmless) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Su cédula es 171003406-5.", "a cédula"),
+        ("Pasaporte: A0234518", "a passport number"),
+        ("la cuenta de ahorros No. 2203457781 del banco", "a bank account"),
+        ("Llame a Carmen al 0991 234 567.", "a telephone number"),
+    ],
+)
+def test_other_ways_to_write_personal_data(text: str, kind: str) -> None:
+    assert personal_data(text) == kind
 
 
 def test_a_ruc_is_personal_data() -> None:

@@ -14,7 +14,8 @@ SHINGLE = 3
 SHORT_ANSWER = 30
 CHUNK = 8_192
 REORDERED_ANSWER = 12  # words: a shorter answer in another order may say another thing
-TEMPLATE_ANSWER = 8
+SAME_QUESTION = 0.5
+TEMPLATE_ANSWER = 12  # words: shorter ones may be facts that happen to be alike
 WORD_RUN = re.compile(r"\w+")
 NAMES = re.compile(r"\b[A-ZÁÉÍÓÚÑ]\w+(?:\s+(?:(?:de|del|la|las|los|y)\s+)*[A-ZÁÉÍÓÚÑ]\w+)*")
 RUN = 8  # words: the lower end of the n-grams in the contamination reports of GPT-3 and Llama 2
@@ -34,7 +35,8 @@ def exact_duplicates(texts: Sequence[str]) -> dict[int, int]:
 def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) -> dict[int, int]:
     """``{index: index of an earlier row}`` for rows (prompt, answer) that say nearly the same (`is_copy`).
 
-    A long answer with exactly the words of an earlier one, in whatever order, is a copy too.
+    A long answer with exactly the words of an earlier one, in whatever order, is a copy too if the questions share half
+    of their words.
 
     MinHash with banding (Broder 1997; rensa) proposes candidates and the exact similarity decides, so there are no
     false positives.
@@ -52,8 +54,10 @@ def near_duplicates(pairs: Sequence[tuple[str, str]], threshold: float = 0.8) ->
         said = words(pairs[index][1])
         if len(said) >= REORDERED_ANSWER:
             bag = blake2b(" ".join(sorted(said)).encode(), digest_size=16).digest()
-            if bags.setdefault(bag, index) != index:
-                copies[index] = bags[bag]
+            first = bags.setdefault(bag, index)
+            asked = [set(words(pairs[at][0])) for at in (first, index)] if first != index else []
+            if asked and _jaccard(*asked) >= SAME_QUESTION:
+                copies[index] = first
                 continue
         for other in sorted(index_of.query(mine)):
             if is_copy(pairs[index], pairs[other], shingle, shingles[other], threshold):

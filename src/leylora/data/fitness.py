@@ -4,6 +4,7 @@ The rules read what an answer says of its own: quoted speech, lines of dialogue 
 rule about a habit (a refusal, braces, HTML, an insult) does not hold where the question asks for just that.
 """
 
+import functools
 import re
 import zlib
 from collections import Counter
@@ -16,38 +17,57 @@ def _any(*parts: str, flags: re.RegexFlag = re.IGNORECASE) -> re.Pattern[str]:
     return re.compile("|".join(parts), flags)
 
 
+class Phrases:
+    """Phrases to look for at the start of words, in small letters whatever the text's.
+
+    Python's `re` skips an alternative by its first letter only without IGNORECASE and without a ``\\b`` before it: a
+    fifth of the time.
+    """
+
+    def __init__(self, *parts: str) -> None:
+        self.pattern = re.compile(r"(?<!\w)(?:" + "|".join(parts) + ")")
+
+    def search(self, text: str) -> re.Match[str] | None:
+        return self.pattern.search(text.lower())
+
+    def sub(self, new: str, text: str) -> str:
+        return self.pattern.sub(new, text.lower())
+
+
 # --- whose words, and what was asked for --------------------------------------------------------------------------
 
 QUOTED = re.compile(r"«[^»]*»|“[^”]*”|\"[^\"\n]{1,300}\"|^\s*[—–].*$", re.MULTILINE)
 CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
-ABOUT_CODE = _any(
-    r"\b(?:html|css|xml|json|python|java|javascript|typescript|sql|bash|php|jinja|latex|markdown|regex|excel|unicode)\b",
-    r"c\+\+|f-string|\\[nt]\b|utf-8|\bc[óo]digo\s+(?!civil|penal|org|de\s+(?:trabajo|comercio|la\s+niñez)|tribut)|"
-    r"\bprogram(?:a|e|ación|ar)\b|\bscripts?\b|\bplantillas?\b|\btemplates?\b|\bvariables?\b|\balgoritmo|\bllaves\b",
+ABOUT_CODE = Phrases(
+    r"(?:html|css|xml|json|python|java|javascript|typescript|sql|bash|php|jinja|latex|markdown|regex|excel|unicode)\b",
+    r"c\+\+|f-string|\\[nt]\b|utf-8|c[óo]digo\s+(?!civil|penal|org|de\s+(?:trabajo|comercio|la\s+niñez)|tribut)|"
+    r"program(?:a|e|ación|ar)\b|scripts?\b|plantillas?\b|templates?\b|variables?\b|algoritmo|llaves\b",
 )
-ABOUT_OTHER_LANGUAGE = _any(
-    r"\b(?:en|al|del|a|de)\s+(?:(?:el|su)\s+)?(?:idioma\s+)?(?:inglés|ingles|francés|frances|portugués|portugues|"
+ABOUT_OTHER_LANGUAGE = Phrases(
+    r"(?:en|al|del|a|de)\s+(?:(?:el|su)\s+)?(?:idioma\s+)?(?:inglés|ingles|francés|frances|portugués|portugues|"
     r"italiano|alemán|aleman|catalán|gallego|quechua|kichwa|quichua|latín|japonés|chino|ruso|árabe|coreano|shuar)\b",
-    r"\b(?:tradu(?:ce|zca|cir|cción)|idiomas?|significa|siglas?)\b",
+    r"(?:tradu(?:ce|zca|cir|cción)|idiomas?|significa|siglas?)\b",
 )
-ABOUT_A_VOICE = _any(  # somebody else may speak in the answer
-    r"\b(?:cuento|diálogo|escena|monólogo|poema|historia|relato|novela|gui[oó]n|fábula|obra|personaje|microrrelato|"
+ABOUT_A_VOICE = Phrases(  # somebody else may speak in the answer
+    r"(?:cuento|diálogo|escena|monólogo|poema|historia|relato|novela|gui[oó]n|fábula|obra|personaje|microrrelato|"
     r"carta|correo|mensaje|nota|disculpa|respuesta|frase|responde|respond[oe]|respondo|digo|decir|rechaz\w+)\b"
 )
-ABOUT_VERSE = _any(
-    r"\b(?:poema|canci[oó]n|canta|cante|letan[ií]a|nana|arrullo|himno|coro|estribillo|oraci[oó]n|rezo|plegaria|verso|"
+ABOUT_VERSE = Phrases(
+    r"(?:poema|canci[oó]n|canta|cante|letan[ií]a|nana|arrullo|himno|coro|estribillo|oraci[oó]n|rezo|plegaria|verso|"
     r"copla|mantra|repita|repite|repetir|conjug\w+|tabla)\b"
 )
-ABOUT_EMOJI = _any(r"emo(?:ji|tic)")
-ABOUT_SALES = _any(
+ABOUT_EMOJI = Phrases(r"emo(?:ji|tic)")
+ABOUT_SALES = Phrases(
     r"anuncio|publici|eslogan|esl[oó]gan|promoci|ventas?\b|vender|marketing|canal\b|youtube|oferta|tienda"
 )
-ABOUT_WORDS = _any(r"palabra|significa|insult|groser|delito|legal\b|llamar|dic(?:e|en)\b|ofens|injuri|discrimin|odio")
-ABOUT_DIALECT = _any(
+ABOUT_WORDS = Phrases(
+    r"palabra|significa|insult|groser|delito|legal\b|llamar|dic(?:e|en)\b|ofens|injuri|discrimin|odio"
+)
+ABOUT_DIALECT = Phrases(
     r"voseo|dialecto|hablan?\b|acento|buenos aires|argentin|españ|conjug|pronombre|diálogo|méxic|persona"
 )
-ABROAD = _any(
-    r"\b(?:méxico|mexico|mexican\w+|colombia\w*|españa|español(?:a|as|es)\b|perú|peru|peruan\w+|chile\w*|argentin\w+|"
+ABROAD = Phrases(
+    r"(?:méxico|mexico|mexican\w+|colombia\w*|españa|español(?:a|as|es)\b|perú|peru|peruan\w+|chile\w*|argentin\w+|"
     r"bolivia\w*|venez\w+|brasil\w*|estados\s+unidos|ee\.?\s*uu|usa|estadounidens\w+|norteameric\w+|europe\w+|"
     r"california|texas|florida|nueva\s+york)\b"
 )
@@ -55,7 +75,12 @@ ABROAD = _any(
 
 def own_words(row: Conversation) -> str:
     """The answer without quotations, lines of dialogue and code."""
-    return QUOTED.sub(" ", CODE.sub(" ", row.answer))
+    return _own_words(row.answer)
+
+
+@functools.lru_cache(1)
+def _own_words(answer: str) -> str:
+    return QUOTED.sub(" ", CODE.sub(" ", answer))
 
 
 def _says(match: re.Match[str] | None) -> str | None:
@@ -70,7 +95,7 @@ PLACEHOLDERS |= {"."}
 PLACEHOLDER = _any(
     r"\A[\W_]*(?:x{3,}|lorem\s+ipsum\b.*)[\W_]*\Z",
     r"\A\s*[\[(<](?!\d)[^\[\]()<>{}\"'=,]{3,80}[\])>]\s*\Z",  # nothing but a bracketed remark
-    r"\[(?:completar|rellenar|insert[ea]\b[^\]]*|pendiente|respuesta|texto|output)\]|\bTODO:",
+    r"\[(?:completar|rellenar|insert[ea]\b[^\]]*|pendiente|respuesta|texto|output)\]|(?-i:\bTODO:)",
     r"\A\W*(?:respuesta|texto|contenido)\s+pendiente\b|\A\W*(?:por|pendiente\s+de)\s+(?:redactar|completar)\b",
     r"\bx{4,}\b(?:(?!\bx{4,}\b).)*\bx{4,}\b",
     r"\A(?:(?:claro|por\s+supuesto|seguro)\W+)?aquí\s+(?:va|está|tienes?|le\s+va)\s+(?:el|la|los|las|un|una)\s+\w+\W*\Z",
@@ -85,13 +110,13 @@ MARKERS = _any(
 SPEAKER = re.compile(r"^\s*(?:human|user|assistant|usuario|asistente|humano)\s*:", re.IGNORECASE | re.MULTILINE)
 LAST_WORD_OPEN = re.compile(
     r"\b(?:a|ante|con|de|del|desde|en|entre|hacia|hasta|para|por|según|sin|sobre|y|o|u|e|ni|que|el|la|los|las|un|una|unos|"
-    r"unas|al|su|sus|se|mi|tu|lo|le|les|cuyo|cuya|como|cuando|donde|porque|pero|aunque|si|es|son|muy|más|este|esta)\Z",
+    r"unas|al|su|sus|se|mi|tu|lo|le|les|cuyo|cuya|como|cuando|donde|porque|pero|aunque|es|son|muy)\Z",
     re.IGNORECASE,
 )
 ITEM = re.compile(r"\s*(?:\d+[.)]|[-*•])\s+\S")
 
 
-DIALOGUE = _any(r"diálogo|conversaci|gui[oó]n|chat\b|entrevista|escena|obra")
+DIALOGUE = Phrases(r"diálogo|conversaci|gui[oó]n|chat\b|entrevista|escena|obra")
 
 
 def empty_or_placeholder(row: Conversation) -> str | None:
@@ -126,10 +151,10 @@ def prompt_markers(row: Conversation) -> str | None:
 
 def cut_off(row: Conversation) -> str | None:
     """An answer that stops in mid-sentence: after a word that needs another, or at a list item unlike the others."""
-    if "```" in row.answer or ABOUT_VERSE.search(row.prompt):
+    if row.task == "question-answering" or "```" in row.answer or ABOUT_VERSE.search(row.prompt):
         return None
     text = row.answer.rstrip()
-    if text.count(" ") >= 7 and (match := LAST_WORD_OPEN.search(text)):
+    if text.count(" ") >= 7 and (match := LAST_WORD_OPEN.search(text[-12:])):
         return f"the answer stops after {match.group(0).lower()!r}"
     items = [line.rstrip() for line in text.splitlines() if ITEM.match(line)]
     if len(items) >= 3 and text.endswith(items[-1]) and len(items[-1].split()) > 3:
@@ -217,27 +242,27 @@ NAMED = (
 )
 FIRST_PERSON = r"(?:tengo|puedo|poseo|dispongo|carezco|debo|soy|estoy|fui|mis?|me|experimento|recomiendo)\b"
 # In the first person a model speaks of itself. These hold where no other voice was asked for.
-SELF = _any(
-    rf"\bsoy\s+(?:solo\s+|sólo\s+|simplemente\s+)?(?:(?:un|una)\s+)?{MODEL}",
-    rf"\b(?:como|al\s+ser|siendo|por\s+ser)\s+(?:soy\s+)?(?:(?:un|una)\s+)?{MODEL}[^.\n]{{0,60}}?\b{FIRST_PERSON}",
-    rf"\b(?:soy|me\s+llamo|mi\s+nombre\s+es)\s+{NAMED}",
-    rf"\b(?:fui|he\s+sido|soy)\b[^.\n]{{0,40}}\b(?:cread|desarrollad|entrenad|diseñad|programad)[oa]\s+(?:y\s+\w+\s+)?por\s+{MAKER}",
-    r"\bno\s+tengo\s+(?:opini(?:ón|ones)|preferencias?|sentimientos|emociones|creencias)\s+(?:ni|propi|personal)",
+SELF = Phrases(
+    rf"soy\s+(?:solo\s+|sólo\s+|simplemente\s+)?(?:(?:un|una)\s+)?{MODEL}",
+    rf"(?:como|al\s+ser|siendo|por\s+ser)\s+(?:soy\s+)?(?:(?:un|una)\s+)?{MODEL}[^.\n]{{0,60}}?\b{FIRST_PERSON}",
+    rf"(?:soy|me\s+llamo|mi\s+nombre\s+es)\s+{NAMED}",
+    rf"(?:fui|he\s+sido|soy)\b[^.\n]{{0,40}}\b(?:cread|desarrollad|entrenad|diseñad|programad)[oa]\s+(?:y\s+\w+\s+)?por\s+{MAKER}",
+    r"no\s+tengo\s+(?:opini(?:ón|ones)|preferencias?|sentimientos|emociones|creencias)\s+(?:ni|propi|personal)",
     r"\A\W*(?:lo\s+siento|lo\s+lamento|disculpa|me\s+temo\s+que),?\s+(?:pero\s+)?no\s+(?:puedo|me\s+es\s+posible)",
     r"\A\W*(?:lamento|siento)\s+no\s+poder\s+(?:ayudar|cumplir|responder|atender|proporcionar)",
     r"\A\W*no\s+puedo\s+(?:ayudar|cumplir|proporcionar|generar)\w*\s+(?:con|en|a|ese|esa|este|esta)\b",
-    r"\b(?:as|i\s+am|i'm)\s+an?\s+(?:ai|artificial|large)\s+(?:language\s+)?(?:model|assistant|intelligence)",
-    r"\bno\s+(?:tengo\s+acceso|dispongo\s+de|puedo\s+acceder|cuento\s+con)\b[^.\n]{0,50}\b(?:tiempo\s+real|internet|hora\s+actual|"
+    r"(?:as|i\s+am|i'm)\s+an?\s+(?:ai|artificial|large)\s+(?:language\s+)?(?:model|assistant|intelligence)",
+    r"no\s+(?:tengo\s+acceso|dispongo\s+de|puedo\s+acceder|cuento\s+con)\b[^.\n]{0,50}\b(?:tiempo\s+real|internet|hora\s+actual|"
     r"noticias|la\s+web)\b",
-    r"\b(?:carezco\s+de|no\s+tengo)\s+acceso\s+a\s+(?:tu|su|internet|la\s+web)\b",
-    r"\bno\s+puedo\s+(?:navegar|ver\s+(?:im[áa]genes|videos|fotos|ni)|acceder\s+a\s+internet|experimentar\s+emociones)",
+    r"(?:carezco\s+de|no\s+tengo)\s+acceso\s+a\s+(?:tu|su|internet|la\s+web)\b",
+    r"no\s+puedo\s+(?:navegar|ver\s+(?:im[áa]genes|videos|fotos|ni)|acceder\s+a\s+internet|experimentar\s+emociones)",
 )
 # And these nobody but a model says, whatever was asked.
-POLICY = _any(
-    r"\b(?:mis|las|nuestras)\s+(?:políticas|directrices|pautas|normas)\s+(?:de\s+(?:contenido|uso|openai|seguridad)|éticas)",
-    r"\b(?:contra|infringe|viola|incumple)\w*\s+(?:de\s+)?mis\s+(?:políticas|directrices|pautas|principios|normas)",
-    r"\bcomo\s+(?:una\s+)?ia\s+(?:responsable|ética)",
-    r"\bmi(?:s)?\s+(?:fecha\s+de\s+corte|última\s+actualización|(?:datos\s+de\s+)?entrenamiento\s+(?:termin|lleg|no\s+inclu|solo|sólo|"
+POLICY = Phrases(
+    r"(?:mis|las|nuestras)\s+(?:políticas|directrices|pautas|normas)\s+(?:de\s+(?:contenido|uso|openai|seguridad)|éticas)",
+    r"(?:contra|infringe|viola|incumple)\w*\s+(?:de\s+)?mis\s+(?:políticas|directrices|pautas|principios|normas)",
+    r"como\s+(?:una\s+)?ia\s+(?:responsable|ética)",
+    r"mi(?:s)?\s+(?:fecha\s+de\s+corte|última\s+actualización|(?:datos\s+de\s+)?entrenamiento\s+(?:termin|lleg|no\s+inclu|solo|sólo|"
     r"inclu|abarc|se\s+extien)\w*|conocimientos?\b[^.\n]{0,40}\b(?:corte|llegan?\s+hasta|hasta\s+(?:\w+\s+de\s+)?20\d\d))",
 )
 
@@ -278,22 +303,22 @@ LOOK = (
     r"(?:descri[bp]\w+|mir[ea]|observ[ea]|anali[zc][ea]|vea|ve|transcrib[ae]|resum[ea]|escuch[ea]|según|identifi[cq]\w+|"
     r"interpret[ea]|de\s+acuerdo\s+con|basándo(?:te|se)\s+en|se\s+(?:ve|muestra|observa)\s+en|hay\s+en|aparece\s+en)"
 )
-NOT_THERE = _any(  # whatever follows, no text can stand for it
-    rf"\b{LOOK}\s+(?:en\s+)?(?:la\s+siguiente|el\s+siguiente|la|el|esta|este)\s+{SEEN}\b(?!\s+(?:de|del|que\s+tiene)\s)",
-    rf"\b{SEEN}\s+{SENT}|\bsiguiente\s+{SEEN}\b",
-    r"\b(?:genera|generar|genere|dibuja|dibuje|crea|diseña|diseñe)\s+(?:una?|la)\s+(?:imagen|foto|dibujo|logotipo)\b",
-    r"!\[[^\]]*\]\(|<img\b|\[imagen\]|\b\w+\.(?:png|jpe?g|gif|webp)\b",
-    r"\b(?:visit[ae]|abr[ae]|vea?|ve\s+a|lee|lea|resum[ae]|resumir|anali[zc][ae]|mir[ae])\b[^.\n]{0,60}https?://",
-    r"\b(?:abr[ae]|lee|lea|resum[ae]|anali[zc][ae]|mir[ae])\s+(?:este|el\s+siguiente|ese)\s+(?:enlace|vínculo|link|sitio\s+web)",
+NOT_THERE = Phrases(  # whatever follows, no text can stand for it
+    rf"{LOOK}\s+(?:en\s+)?(?:la\s+siguiente|el\s+siguiente|la|el|esta|este)\s+{SEEN}\b(?!\s+(?:de|del|que\s+tiene)\s)",
+    rf"{SEEN}\s+{SENT}|siguiente\s+{SEEN}\b",
+    r"(?:genera|generar|genere|dibuja|dibuje|crea|diseña|diseñe)\s+(?:una?|la)\s+(?:imagen|foto|dibujo|logotipo)\b",
+    r"!\[[^\]]*\]\(|<img\b|\[imagen\]|\w+\.(?:png|jpe?g|gif|webp)\b",
+    r"(?:visit[ae]|abr[ae]|vea?|ve\s+a|lee|lea|resum[ae]|resumir|anali[zc][ae]|mir[ae])\b[^.\n]{0,60}https?://",
+    r"(?:abr[ae]|lee|lea|resum[ae]|anali[zc][ae]|mir[ae])\s+(?:este|el\s+siguiente|ese)\s+(?:enlace|vínculo|link|sitio\s+web)",
 )
-NO_TEXT = _any(
-    rf"\b{TEXTS}\s+{SENT}|\b(?:siguientes?|anterior|este)\s+{TEXTS}\b|\b{TEXTS}\s+(?:siguiente|anterior|a\s+continuación)\b"
+NO_TEXT = Phrases(
+    rf"{TEXTS}\s+{SENT}|(?:siguientes?|anterior|este)\s+{TEXTS}\b|{TEXTS}\s+(?:siguiente|anterior|a\s+continuación)\b"
 )
-LOOK_AT_TEXT = _any(
-    r"\b(?:resum\w+|tradu\w+|corri[gj]\w+|le[ea]|lea|anali\w+|clasifi\w+|revis\w+|idea\s+principal|título|edit[ea])\b"
+LOOK_AT_TEXT = Phrases(
+    r"(?:resum\w+|tradu\w+|corri[gj]\w+|le[ea]|lea|anali\w+|clasifi\w+|revis\w+|idea\s+principal|título|edit[ea])\b"
 )
-ASKS_FOR_IT = _any(
-    rf"\b(?:por\s+favor,?\s+)(?:proporcion|compart|comparte|envíe|envía|env|indi[cq]|pegu?|facilit|adjunt)\w*\s+"
+ASKS_FOR_IT = Phrases(
+    rf"(?:por\s+favor,?\s+)(?:proporcion|compart|comparte|envíe|envía|env|indi[cq]|pegu?|facilit|adjunt)\w*\s+"
     rf"(?:\w+\s+)?(?:el|la|los|las|un|una)\s+(?:\w+\s+)?(?:{TEXTS}|{SEEN})"
 )
 
@@ -324,8 +349,8 @@ BRACES = re.compile(
 )
 TAGS = re.compile(r"</?(?:p|b|i|u|div|span|br|strong|em|ul|ol|li|h[1-6]|table|tr|td|font|a)\b[^<>]*/?>", re.IGNORECASE)
 ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{2,5});", re.IGNORECASE)
-JSON_ASKED = _any(
-    r"json|diccionario|objeto|formato|\bapi\b|estructura|lista\s+de\s+python|clave|devuelva\s+los\s+datos"
+JSON_ASKED = Phrases(
+    r"json|diccionario|objeto|formato|api\b|estructura|lista\s+de\s+python|clave|devuelva\s+los\s+datos"
 )
 KEYS_EN = {"name", "title", "city", "age", "time", "source", "answer", "text", "country", "date", "address", "phone"}
 KEYS_EN |= {"job", "email", "price", "quantity", "ingredients", "steps", "author", "year", "description", "summary"}
@@ -343,7 +368,7 @@ KEYS_ES |= {
     "puesto",
 }
 KEYS_ES |= {"descripción", "resumen", "correo", "apellido"}
-PSEUDOCODE = _any(r"pseudo|pseint")
+PSEUDOCODE = Phrases(r"pseudo|pseint")
 KEY = re.compile(r"[\"'](\w+)[\"']\s*:")
 SPANISH_CODE = _any(
     r"^\s*(?:para\s+\w+\s+en\s+.*:|mientras\s+.*:|(?:de)?finir\s+\w+\(.*|clase\s+\w+(?:\(.*\))?:|función\s+\w+\(.*\)\s*\{)\s*$",
@@ -379,69 +404,70 @@ def template_or_markup(row: Conversation) -> str | None:
 
 # --- machine translation, foreign law, dialects, insults, advertising ----------------------------------------------
 
-TRANSLATED = _any(
-    r"\baplicar\s+(?:para|a)\s+(?:(?:un|una|el|la|los|las)\s+)?(?:trabajos?|empleos?|becas?|puestos?|universidad)",
-    r"\bllen\w+\s+una\s+aplicación\b|\bha(?:cer|ga|z)\s+seguro\s+(?:de|que)\b|\bhacer\s+seguro\b",
-    r"\ben\s+orden\s+(?:de|para)\s+\w+[aei]r\b|\btom(?:a|an|ó|ará|aron|ar)\s+lugar\b",
-    r"\bha(?:ce|cen|ría|cer)\s+(?:mucho\s+)?sentido\b|\bun\s+(?:buen|gran)\s+tiempo\s+(?:con|en|juntos)\b",
-    r"\btodo\s+alrededor\s+del?\b|\bllam\w+\s+(?:para\s+atrás|de\s+vuelta)\b|\bmir\w+\s+(?:hacia\s+)?adelante\s+a\s+\w+r\b",
-    r"\btom\w+\s+cuidado\s+de\b|\bgrueso\s+y\s+delgado\b|\best(?:á|aba)\s+bien\s+el\s+\w+[aei]r\b|\brealiz\w+\s+que\b",
-    r"\batender\s+(?:a\s+)?(?:al|el|la|los|las)\s+(?:evento|escuela|universidad|concierto|boda|conferencia|fiesta)s?\b",
-    r"(?:\A|[.;:,]\s)(?:y\s+)?esté\s+seguro\s+de\s+\w+[aei]r\b|\btom\w+\s+rupturas\b|\btrabaj\w+\s+fuera\s+\w+\s+veces\b",
-    r"\ben\s+ningún\s+tiempo\b|\bmant[ée]n\w*\s+arriba\b|\balguien\s+quien\b|\bguard\w+\s+(?:tratando|intentando|yendo)\b",
-    r"\bbloques?\s+(?:abajo|arriba)\b|\btodo\s+propósito\b|\b(?:hace|ayuda|ayudará|permite|hará)\s+a\s+usted\b",
-    r"\b(?:un|una|el|la)\s+grande\s+(?!(?:y|o|de|del|como|que|pero|en)\b)\w+[aoe]s?\b|\bcort\w+\s+abajo\b",
-    r"\bguillermo\s+(?:puertas|sacude|agita)|\besteban\s+trabajos\b|\bcompañía\s+manzana\b|\bmanzana\s+inc\b|\bjuan\s+lennon\b",
-    r"\b(?:tiempos\s+de\s+nueva\s+york|(?:correo|poste)\s+de\s+washington|libro\s+de\s+caras|calle\s+(?:de\s+la\s+)?pared)\b",
-    r"\bmicrosoft\s+(?:ventanas|palabra|punto)|\bgoogle\s+mapas\b|\bguerras\s+de\s+estrellas\b|\bmiguel\s+jackson\b",
-    r"\b(?:sopor(?:ta|tan|tar)\s+a\s+su\s+familia|eventualmente,?\s+se\s+casaron|introdujo\s+a\s+su\s+(?:amigo|amiga|esposa))\b",
-    r"\b(?:estoy|está|están|estamos)\s+(?:excitad[oa]s?\s+(?:de|por|sobre)|mirando\s+adelante)|\bdecepcion\w*\s+abajo\b",
-    r"\bgast\w+\s+(?:más\s+|mucho\s+|algo\s+de\s+)?tiempo\s+con\b|\bpag\w+\s+atención\s+a\b|\bhac(?:er|e|iendo)\s+una\s+decisión\b",
-    r"\bpensar\s+sobre\s+(?:eso|ello)\b|\bdepende\s+en\b|\bconsiste\s+de\b|\bcasad[oa]\s+a\b|\benamorad[oa]\s+con\b",
-    r"\ben\s+el\s+otro\s+mano\b|\bal\s+final\s+del\s+día,|\bromper\s+abajo\b|\bquebr\w+\s+abajo\b|\bencontrar\s+fuera\b",
-    r"\bes\s+(?:una\s+)?pieza\s+de\s+(?:pastel|torta)\b|\bllueve\s+gatos\b|\bgatos\s+y\s+perros\s+(?:lloviendo|está)",
+TRANSLATED = Phrases(
+    r"aplicar\s+(?:para|a)\s+(?:(?:un|una|el|la|los|las)\s+)?(?:trabajos?|empleos?|becas?|puestos?|universidad)",
+    r"llen\w+\s+una\s+aplicación\b|ha(?:cer|ga|z)\s+seguro\s+(?:de|que)\b|hacer\s+seguro\b",
+    r"en\s+orden\s+(?:de|para)\s+\w+[aei]r\b|tom(?:a|an|ó|ará|aron|ar)\s+lugar\b",
+    r"ha(?:ce|cen|ría|cer)\s+(?:mucho\s+)?sentido\b|un\s+(?:buen|gran)\s+tiempo\s+(?:con|en|juntos)\b",
+    r"todo\s+alrededor\s+del?\b|llam\w+\s+(?:para\s+atrás|de\s+vuelta)\b|mir\w+\s+(?:hacia\s+)?adelante\s+a\s+\w+r\b",
+    r"tom\w+\s+cuidado\s+de\b|grueso\s+y\s+delgado\b|est(?:á|aba)\s+bien\s+el\s+\w+[aei]r\b|realiz\w+\s+que\b",
+    r"atender\s+(?:a\s+)?(?:al|el|la|los|las)\s+(?:evento|escuela|universidad|concierto|boda|conferencia|fiesta)s?\b",
+    r"(?:\A|[.;:,]\s)(?:y\s+)?esté\s+seguro\s+de\s+\w+[aei]r\b|tom\w+\s+rupturas\b|trabaj\w+\s+fuera\s+\w+\s+veces\b",
+    r"en\s+ningún\s+tiempo\b|mant[ée]n\w*\s+arriba\b|alguien\s+quien\b|guard\w+\s+(?:tratando|intentando|yendo)\b",
+    r"bloques?\s+(?:abajo|arriba)\b|todo\s+propósito\b|(?:hace|ayuda|ayudará|permite|hará)\s+a\s+usted\b",
+    r"(?:un|una|el|la)\s+grande\s+(?!(?:y|o|de|del|como|que|pero|en)\b)\w+[aoe]s?\b|cort\w+\s+abajo\b",
+    r"guillermo\s+(?:puertas|sacude|agita)|esteban\s+trabajos\b|compañía\s+manzana\b|manzana\s+inc\b|juan\s+lennon\b",
+    r"(?:tiempos\s+de\s+nueva\s+york|(?:correo|poste)\s+de\s+washington|libro\s+de\s+caras|calle\s+(?:de\s+la\s+)?pared)\b",
+    r"microsoft\s+(?:ventanas|palabra|punto)|google\s+mapas\b|guerras\s+de\s+estrellas\b|miguel\s+jackson\b",
+    r"(?:sopor(?:ta|tan|tar)\s+a\s+su\s+familia|eventualmente,?\s+se\s+casaron|introdujo\s+a\s+su\s+(?:amigo|amiga|esposa))\b",
+    r"(?:estoy|está|están|estamos)\s+(?:excitad[oa]s?\s+(?:de|por|sobre)|mirando\s+adelante)|decepcion\w*\s+abajo\b",
+    r"gast\w+\s+(?:más\s+|mucho\s+|algo\s+de\s+)?tiempo\s+con\b|pag\w+\s+atención\s+a\b|hac(?:er|e|iendo)\s+una\s+decisión\b",
+    r"pensar\s+sobre\s+(?:eso|ello)\b|depende\s+en\b|consiste\s+de\b|casad[oa]\s+a\b|enamorad[oa]\s+con\b",
+    r"en\s+el\s+otro\s+mano\b|al\s+final\s+del\s+día,|romper\s+abajo\b|quebr\w+\s+abajo\b|encontrar\s+fuera\b",
+    r"es\s+(?:una\s+)?pieza\s+de\s+(?:pastel|torta)\b|llueve\s+gatos\b|gatos\s+y\s+perros\s+(?:lloviendo|está)",
 )
-FOREIGN_OFFICE = _any(
-    r"(?-i:\b(?:IRS|DMV|FAFSA|FBI|FDA|OSHA|HIPAA|FTC|AARP|Medicare|Medicaid)\b)|\b401\s?\(?k\)?|\bseguro\s+social\b|"
-    r"\bservicio\s+de\s+impuestos\s+internos\b|\bvehículos\s+motorizados\b|\bformularios?\s+(?:1040|w-?[249])\b|"
-    r"\b(?:oficina|buró)\s+federal\s+de\s+investigaci|\bel\s+congreso\s+federal\b|\bcódigos?\s+zip\b",
-    r"\bgrados\s+fahrenheit\b|\d\s*°\s?F\b|\b(?:\d+|media|una|pocas)\s+millas?\b(?!\s+náuticas?)",
+FOREIGN_OFFICE = Phrases(
+    r"(?:irs|dmv|fafsa|fbi|fda|medicare|medicaid)\b|401\s?\(?k\)?|(?:tarjeta|número)\s+del?\s+seguro\s+social\b|"
+    r"servicio\s+de\s+impuestos\s+internos\b|vehículos\s+motorizados\b|formularios?\s+(?:1040|w-?[249])\b|"
+    r"(?:oficina|buró)\s+federal\s+de\s+investigaci|el\s+congreso\s+federal\b|códigos?\s+zip\b",
+    r"grados\s+fahrenheit\b|\d\s*°\s?F\b|(?:\d+|media|una|pocas)\s+millas?\b(?!\s+náuticas?)",
 )
-UNITS_ASKED = _any(r"milla|fahrenheit|unidad|conv[ie]+rt|equival|velocidad|distancia|temperatura|grados")
-FOREIGN_LAW = _any(
-    r"\bsuprema\s+corte\s+de\s+justicia\s+de\s+la\s+nación|\bley\s+federal\s+del?\b|\bconciliación\s+y\s+arbitraje\b",
-    r"\bestatuto\s+de\s+los\s+trabajadores\b|\bconstitución\s+(?:española|mexicana|colombiana|peruana|política\s+del\s+perú)",
-    r"\bagencia\s+tributaria\b|\bcódigo\s+penal\s+federal\b|(?-i:\b(?:AFIP|ANSES|DIAN|SUNAT|INDECOPI|IMSS|INFONAVIT|CONDUSEF|"
-    r"PROFECO|ICBF|BOE|CURP|SENCE|FONASA)\b)|\bcolpensiones\b|\bacción\s+de\s+tutela\b|\bley\s+100\s+de\s+1993\b",
-    r"\bley\s+de\s+contrato\s+de\s+trabajo\b|\b(?:primera|segunda|cuarta|quinta|sexta|decimocuarta)\s+enmienda\b",
-    r"\bderechos?\s+(?:de\s+)?miranda\b|\bfiscalía\s+general\s+de\s+la\s+nación\b|\breal\s+decreto\b|\bguardia\s+civil\b",
-    r"\bdiario\s+oficial\s+de\s+la\s+federación\b|\bcódigo\s+civil\s+y\s+comercial\s+de\s+la\s+nación\b|\bcarabineros\b",
-    r"\bcódigo\s+sustantivo\s+del\s+trabajo\b|\bagente\s+del\s+ministerio\s+público\b|\bprocuradur[ií]a\s+federal\b",
+USTED = re.compile(r"\busted\b", re.IGNORECASE)
+UNITS_ASKED = Phrases(r"milla|fahrenheit|unidad|conv[ie]+rt|equival|velocidad|distancia|temperatura|grados")
+FOREIGN_LAW = Phrases(
+    r"suprema\s+corte\s+de\s+justicia\s+de\s+la\s+nación|ley\s+federal\s+del?\b|conciliación\s+y\s+arbitraje\b",
+    r"estatuto\s+de\s+los\s+trabajadores\b|constitución\s+(?:española|mexicana|colombiana|peruana|política\s+del\s+perú)",
+    r"agencia\s+tributaria\b|código\s+penal\s+federal\b|(?:afip|anses|dian|sunat|indecopi|imss|infonavit|condusef|"
+    r"profeco|icbf|boe|curp|fonasa)\b|colpensiones\b|acción\s+de\s+tutela\b|ley\s+100\s+de\s+1993\b",
+    r"ley\s+de\s+contrato\s+de\s+trabajo\b|(?:primera|segunda|cuarta|quinta|sexta|decimocuarta)\s+enmienda\b",
+    r"derechos?\s+(?:de\s+)?miranda\b|fiscalía\s+general\s+de\s+la\s+nación\b|real\s+decreto\b|guardia\s+civil\b",
+    r"diario\s+oficial\s+de\s+la\s+federación\b|código\s+civil\s+y\s+comercial\s+de\s+la\s+nación\b|carabineros\b",
+    r"código\s+sustantivo\s+del\s+trabajo\b|agente\s+del\s+ministerio\s+público\b|procuradur[ií]a\s+federal\b",
 )
-FOR_ADVICE = _any(
-    r"\b(?:me|mis?|tengo|aquí|ecuador|ecuatorian\w+|quito|guayaquil|cuenca|pago|puedo|debo|hago|reclamo|denuncio)\b"
+FOR_ADVICE = Phrases(
+    r"(?:me|mis?|tengo|aquí|ecuador|ecuatorian\w+|quito|guayaquil|cuenca|pago|puedo|debo|hago|reclamo|denuncio)\b"
 )
 DIALECTS = [
-    _any(r"\bvosotr[oa]s\b|\bvuestr[oa]s?\b|\bos\b|\b\w{2,}(?:áis|éis)\b|\bcoged\b"),
-    _any(r"\bvos\b|\bche\b|\b(?:tenés|podés|querés|sabés|hacés|sos|apretá|vení|decime|fijate|mirá)\b"),
-    _any(r"\bórale\b|\b(?:wey|güey)\b|\bno\s+manches\b|\bchido\b"),
+    Phrases(r"vosotr[oa]s\b|vuestr[oa]s?\b|os\b|\w{2,}(?:áis|éis)\b|coged\b"),
+    Phrases(r"vos\b|che\b|(?:tenés|podés|querés|sabés|hacés|sos|apretá|vení|decime|fijate|mirá)\b"),
+    Phrases(r"órale\b|(?:wey|güey)\b|no\s+manches\b|chido\b"),
 ]
 GROUPS = (
     r"(?:mujeres|hombres|negr[oa]s|indi[oa]s|indígenas|migrantes|inmigrantes|extranjer[oa]s|venezolan[oa]s|colombian[oa]s|"
     r"peruan[oa]s|cuban[oa]s|homosexuales|gays|lesbianas|judí[oa]s|musulmanes|gitan[oa]s|pobres|discapacitados|viejos)"
 )
-INSULT = _any(
-    r"\bde\s+mierda\b|\b(?:es|eres)\s+una\s+puta\b|\b(?:la|es|eres)\s+puta\b|\bhij[oa]s?\s+de\s+(?:la\s+gran\s+)?puta\b|\bmalparid[oa]s?\b|\bculiad[oa]s?\b",
-    r"\b(?:deberían|habría\s+que|hay\s+que|merecen?)\s+(?:morir|matar|exterminar|quemar)\w*\b[^.\n]{0,20}\btodos?\b",
-    rf"\b{GROUPS}\s+(?:\w+\s+)?(?:son|es)\s+(?:todos\s+|todas\s+)?(?:un[oa]s?\s+)?(?:brut|tont|basura|plaga|inferior|enferm|rat|ladron|"
+INSULT = Phrases(
+    r"de\s+mierda\b|(?:es|eres)\s+una\s+puta\b|(?:la|es|eres)\s+puta\b|hij[oa]s?\s+de\s+(?:la\s+gran\s+)?puta\b|malparid[oa]s?\b|culiad[oa]s?\b",
+    r"(?:deberían|habría\s+que|hay\s+que|merecen?)\s+(?:morir|matar|exterminar|quemar)\w*\b[^.\n]{0,20}\btodos?\b",
+    rf"{GROUPS}\s+(?:\w+\s+)?(?:son|es)\s+(?:todos\s+|todas\s+)?(?:un[oa]s?\s+)?(?:brut|tont|basura|plaga|inferior|enferm|rat|ladron|"
     r"delincuent|vag[oa]s|suci|estúpid|criminal|sucias|inútil)\w*",
-    r"\b(?:maldit|put)[oa]s\s+" + GROUPS,
-    r"\b(?:eres|son)\s+(?:un[oa]s?\s+)?(?:imbécil|idiota|estúpid[oa]|tarad[oa])e?s?\b",
+    r"(?:maldit|put)[oa]s\s+" + GROUPS,
+    r"(?:eres|son)\s+(?:un[oa]s?\s+)?(?:imbécil|idiota|estúpid[oa]|tarad[oa])e?s?\b",
 )
-SPAM = _any(
-    r"\bsuscr[ií]b(?:ete|ase)\s+a\s+(?:mi|nuestro)\b|\bdale\s+(?:un\s+)?like\b|\b(?:haz|haga)\s+clic\s+aquí\b|\bcompr[ea]\s+(?:ya|ahora)\b|"
-    r"\bgan[ae]\s+dinero\s+(?:ya|fácil|rápido)\b|\boferta\s+limitada\b|\bllam[ea]\s+ya\b|\d\s?%\s+de\s+descuento\b|"
-    r"\bs[ií]gue(?:me|nos)\s+en\s+(?:instagram|facebook|tiktok|mis?)"
+SPAM = Phrases(
+    r"suscr[ií]b(?:ete|ase)\s+a\s+(?:mi|nuestro)\b|dale\s+(?:un\s+)?like\b|(?:haz|haga)\s+clic\s+aquí\b|compr[ea]\s+(?:ya|ahora)\b|"
+    r"gan[ae]\s+dinero\s+(?:ya|fácil|rápido)\b|oferta\s+limitada\b|llam[ea]\s+ya\b|\d\s?%\s+de\s+descuento\b|"
+    r"s[ií]gue(?:me|nos)\s+en\s+(?:instagram|facebook|tiktok|mis?)"
 )
 LETTER = re.compile(r"[^\W_]")
 PICTURE = re.compile(r"[\u2190-\u2bff\U0001f000-\U0001faff]")
@@ -452,6 +478,8 @@ def machine_translation(row: Conversation) -> str | None:
     own = own_words(row)
     if ABOUT_WORDS.search(row.prompt):
         return None
+    if any(len(USTED.findall(sentence)) > 1 for sentence in SENTENCE.split(own) if "sted" in sentence):
+        return "translated word by word: 'usted' twice in a sentence"
     if match := TRANSLATED.search(own):
         return f"translated word by word: {' '.join(match.group(0).lower().split())[:40]!r}"
     match = FOREIGN_OFFICE.search(own)

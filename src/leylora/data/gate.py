@@ -1,14 +1,19 @@
 """The quality gate: drafts in, clean conversations out, and a report of what each step dropped or mended.
 
-Steps, in this order: schema -> repair -> empty -> length -> the rules of `leylora.data.fitness`, one after the other ->
-exact duplicates -> near duplicates -> template rows -> personal data -> benchmark overlap -> short answers. Every step counts
-what it dropped by reason and keeps five samples. A judge takes one conversation and returns None, or a short reason.
+<<<<<<< HEAD
+Steps, in this order: schema -> repair -> empty -> length -> the rules of `leylora.data.fitness`, one after the other
+-> exact duplicates -> near duplicates -> template rows -> personal data -> benchmark overlap -> short answers. Every
+step counts what it dropped by reason and keeps five samples. A judge takes one conversation and returns None, or a
+short reason. ======= Steps, in this order: schema -> repair -> empty -> length -> the rules of `leylora.data.fitness`
+-> exact duplicates -> near duplicates -> template rows -> personal data -> benchmark overlap -> short answers. Every
+step counts what it dropped by reason and keeps five samples. A judge takes one conversation and returns None, or a
+short reason. >>>>>>> w22
 """
 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from hashlib import blake2b
 
 import ftfy
@@ -131,24 +136,26 @@ def clean(
         return None
 
     def private(row: Conversation) -> str | None:
-        return next((found for turn in row.messages if (found := personal_data(turn.content))), None)
+        office = PUBLIC_OFFICE.search(row.prompt) is not None
+        return next((found for turn in row.messages if (found := personal_data(turn.content, office=office))), None)
 
     def overlap(row: Conversation) -> str | None:
         leaks = benchmark and any(not benchmark.isdisjoint(marks(turn.content)) for turn in row.messages)
         return "shares eight words with the benchmark" if leaks else None
 
     rows, report = _read(drafts, source, license, tick)
-    for name, judge in {"empty or placeholder": empty_or_placeholder, "length": length, **JUDGES}.items():
-        if settings.require_spanish or judge is not not_spanish:
-            rows = _filter(rows, name, judge, report)
+    judges = {"empty or placeholder": empty_or_placeholder, "length": length, **JUDGES}
+    if not settings.require_spanish:
+        del judges["not Spanish"]
+    rows = _filter(rows, judges, report)
     whole = ["\n".join(turn.content for turn in row.messages) for _, row in rows]
     rows = _without(rows, "exact duplicate", exact_duplicates(whole), report)
     pairs = [(row.prompt, row.answer) for _, row in rows]
     rows = _without(rows, "near duplicate", near_duplicates(pairs, settings.near_duplicates), report)
     pairs = [(row.prompt, row.answer) for _, row in rows]
     rows = _without(rows, "template row", template_rows(pairs), report)
-    rows = _filter(rows, "personal data", private, report, hide=True)
-    rows = _filter(rows, "benchmark overlap", overlap, report)
+    rows = _filter(rows, {"personal data": private}, report, hide=True)
+    rows = _filter(rows, {"benchmark overlap": overlap}, report)
     rows = _few_short_answers(rows, source, settings.max_short_answers, report)
     report.rows_out = len(rows)
     for step in report.steps:
@@ -196,16 +203,23 @@ def _read(
     return rows, report
 
 
-def _filter(rows: Sequence[Placed], name: str, judge: Judge, report: GateReport, *, hide: bool = False) -> list[Placed]:
-    """Drop the rows ``judge`` gives a reason for; ``hide`` keeps their text out of the report."""
-    report.steps.append(Step(name=name))
+def _filter(
+    rows: Sequence[Placed], judges: Mapping[str, Judge], report: GateReport, *, hide: bool = False
+) -> list[Placed]:
+    """Drop the rows one of the judges gives a reason for, a step for each; ``hide`` keeps their text out of the report.
+
+    All judges see one row before the next one, so that what they share about it is worked out once.
+    """
+    steps = [(Step(name=name), judge) for name, judge in judges.items()]
+    report.steps += [step for step, _ in steps]
     kept: list[Placed] = []
     for place, row in rows:
-        reason = judge(row)
-        if reason is None:
-            kept.append((place, row))
+        for step, judge in steps:
+            if reason := judge(row):
+                _drop(step, place, reason, "(hidden)" if hide else row.prompt)
+                break
         else:
-            _drop(report.steps[-1], place, reason, "(hidden)" if hide else row.prompt)
+            kept.append((place, row))
     return kept
 
 
@@ -335,10 +349,10 @@ OFFICIAL = re.compile(
 )
 
 
-def personal_data(text: str) -> str | None:
+def personal_data(text: str, *, office: bool = False) -> str | None:
     """The kind of the first piece of personal data in ``text``, or None; never the piece itself.
 
-    The contacts of public offices and numbers given as a sample are nobody's.
+    The contacts of public offices and numbers given as a sample are nobody's; ``office``: the row asks about one.
     """
 
     def before(match: re.Match[str]) -> str:
@@ -357,7 +371,10 @@ def personal_data(text: str) -> str | None:
     if ACCOUNT.search(text):
         return "a bank account"
     for match in (*PHONE.finditer(text), *MOBILE.finditer(text)):
-        if not PUBLIC_OFFICE.search(before(match)) and not SAMPLE_NUMBER.search(before(match)):
+        mobile = re.search(r"^\(?0?9|^\+593\D*9", match.group(0))
+        if not ((office and not mobile) or PUBLIC_OFFICE.search(before(match))) and not SAMPLE_NUMBER.search(
+            before(match)
+        ):
             return "a telephone number"
     for match in CARD.finditer(text):
         digits = re.sub(r"\D", "", match.group(0))
