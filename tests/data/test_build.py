@@ -14,12 +14,8 @@ import datasets
 import pytest
 from typer.testing import CliRunner
 
-<<<<<<< HEAD
-from leylora.data.build import NOT_LAW_TEXT, build
-from leylora.data.card import measure
-=======
 from leylora.data.build import NOT_LAW_TEXT, _capped, build
->>>>>>> w22
+from leylora.data.card import measure
 from leylora.data.conversation import Conversation, Message
 from leylora.data.duplicates import runs, union
 from leylora.data.mixture import Mixture
