@@ -113,6 +113,7 @@ LAST_WORD_OPEN = re.compile(
     r"unas|al|su|sus|se|mi|tu|lo|le|les|cuyo|cuya|como|cuando|donde|porque|pero|aunque|es|son|muy)\Z",
     re.IGNORECASE,
 )
+ECHO = 400  # characters: a longer answer says more than the question
 ITEM = re.compile(r"\s*(?:\d+[.)]|[-*•])\s+\S")
 
 
@@ -129,9 +130,11 @@ def empty_or_placeholder(row: Conversation) -> str | None:
             return f"placeholder answer {bare[:20]!r}"
     if row.prompt.strip().lower() == row.answer.strip().lower():
         return "the answer repeats the question"
-    asked, said = " ".join(words(row.prompt)), " ".join(words(row.answer))
-    if (asked.count(" ") >= 2 and said.startswith(asked) and len(said) - len(asked) < 8) or said.count(asked + " ") > 1:
-        return "the answer repeats the question"
+    if len(row.answer) < ECHO:
+        asked, said = " ".join(words(row.prompt)), " ".join(words(row.answer))
+        again = said.startswith(asked) and asked.count(" ") >= 2 and len(said) - len(asked) < 8
+        if again or said.count(asked + " ") > 1:
+            return "the answer repeats the question"
     if PLACEHOLDER.search(row.answer) and not ABOUT_CODE.search(row.prompt):
         return "a placeholder stands for the answer"
     if row.answer.endswith(":") and "\n" not in row.answer and len(row.answer) < 200:

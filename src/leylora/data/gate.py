@@ -341,6 +341,7 @@ PUBLIC_OFFICE = re.compile(
     re.IGNORECASE,
 )
 SAMPLE_NUMBER = re.compile(r"\b(?:ejemplo|pruebas?|fictici\w+|inventad\w+|formato|muestra)\b", re.IGNORECASE)
+DIGITS = re.compile(r"\d\d")  # every number below has two in a row
 MOBILE = re.compile(r"(?<![\d.])09\d{2}[\s.-]\d{3}[\s.-]?\d{3}(?!\d)")
 CARD = re.compile(r"(?<!\d)(?:\d{4}[\s-]?){3}\d{4}(?!\d)")
 OFFICIAL = re.compile(
@@ -354,6 +355,9 @@ def personal_data(text: str, *, office: bool = False) -> str | None:
 
     The contacts of public offices and numbers given as a sample are nobody's; ``office``: the row asks about one.
     """
+
+    if "@" not in text and not DIGITS.search(text):
+        return None
 
     def before(match: re.Match[str]) -> str:
         return re.split(r"\n|(?<=[a-z)])[.;] ", text[max(0, match.start() - 80) : match.start()])[-1]
