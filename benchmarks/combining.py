@@ -252,13 +252,14 @@ def summary(cells: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def winner(cells: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The way of combine.py whose lesser-kept skill keeps most, on the mean over the pairs that all ways have.
+    """The way of combine.py whose lesser-kept skill keeps most, on the mean over the pairs that all measured ways have.
 
     Returns:
         ``way`` (None where no family and seed has all ways), ``pairs`` compared, and the mean of each way.
     """
-    kept = {row.way: kept_by(cells, row.key) for row in ROWS if row.way}
-    shared = set.intersection(*(set(found) for found in kept.values()))
+    ways = {row.way: kept_by(cells, row.key) for row in ROWS if row.way}
+    kept = {way: found for way, found in ways.items() if found}  # a way nobody measured wins nothing, and stops nothing
+    shared = set.intersection(*(set(found) for found in kept.values())) if kept else set()
     if not shared:
         return {"way": None, "pairs": 0, "means": {}}
     means = {way: round(fmean(min(found[pair].values()) for pair in shared), 4) for way, found in kept.items()}

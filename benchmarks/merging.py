@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
+METHODS = [method for method in get_args(Method) if method != "activations"]  # that one reads rows: activations.py
+
 RANK, WEIGHTS, DECAY = 16, (1.0, 0.7), 0.85  # DECAY: each singular direction is this much weaker than the one before
 REPEATS = 3
 RESULTS = Path(__file__).with_name("merging.json")
@@ -96,7 +98,7 @@ def main(
                 results["peft"] = time_peft(parents, shapes)
             console.note(f"{family}: merging {shapes.layers} layers")
             entry: dict[str, Any] = {
-                method: measure(parents, work / "merged", method, apart=not small) for method in get_args(Method)
+                method: measure(parents, work / "merged", method, apart=not small) for method in METHODS
             }
             entry["accuracy"] = accuracy(parents, work, shapes)
             extrapolated = sum(d_out * d_in * min(d_out, d_in) for d_out, d_in in shapes.modules.values())
@@ -256,7 +258,7 @@ def show(results: dict[str, Any]) -> None:
     for title in ("seconds", "peak GiB", "off the sum", "PEFT svd*", "faster"):
         table.add_column(title, justify="right")
     for family, entry in results["families"].items():
-        for method in get_args(Method):
+        for method in METHODS:
             row, is_svd = entry[method], method == "svd"
             table.add_row(
                 family if method == "concat" else "",

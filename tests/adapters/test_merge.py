@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,11 +14,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from leylora.adapters.config import BASE_KEYS
 from leylora.adapters.files import adapter_sha256, open_adapter
-from leylora.adapters.merge import Parent, matches, merge, with_overrides
+from leylora.adapters.merge import Parent, cosine_of_all, matches, merge, with_overrides
 from leylora.adapters.report import MergeReport
 from leylora.errors import UsageError
 
@@ -377,3 +378,22 @@ def test_interrupted_merges_leave_nothing(make_adapter: Maker, tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt):
         merge(parents, tmp_path / "c", progress=stop)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_deltas_that_share_or_undo_each_other_are_warned_of(make_adapter: Maker, dense: Any, tmp_path: Path) -> None:
+    """An adapter and a copy with moved values, added and subtracted; two trained apart get no such warning."""
+    first, other = make_adapter("a", seed=1), make_adapter("b", seed=2)
+    near = tmp_path / "LORA" / "near"
+    shutil.copytree(first, near)
+    tensors = load_file(near / "adapter_model.safetensors")
+    save_file({key: 1.1 * tensor + 0.1 for key, tensor in tensors.items()}, near / "adapter_model.safetensors")
+
+    def warnings(weight: float, second: Path) -> str:
+        return " ".join(merge([(first, 1.0), (second, weight)], tmp_path / "c", "svd", dry_run=True).warnings)
+
+    assert "point the same way (cosine +" in warnings(1.0, near)
+    assert "point against each other (cosine -" in warnings(-1.0, near)
+    assert "cosine" not in warnings(1.0, other)
+    modules = merge([(first, 1.0), (near, -0.5)], tmp_path / "c", "svd", dry_run=True).modules
+    one, two = (torch.cat([delta.flatten() for delta in dense.deltas(folder).values()]) for folder in (first, near))
+    assert cosine_of_all(modules) == pytest.approx(-float(torch.cosine_similarity(one, two, dim=0)), abs=1e-5)

@@ -300,7 +300,8 @@ def _report(
     norms = [
         sum((m.norms[i] or 0.0) ** 2 * (m.weights[i] or 0.0) ** 2 for m in modules) ** 0.5 for i in range(len(adapters))
     ]
-    warnings = merge_warnings([adapter.name for adapter in adapters], norms, {module.rank for module in modules})
+    names, ranks = [adapter.name for adapter in adapters], {module.rank for module in modules}
+    warnings = merge_warnings(names, norms, ranks, cosine_of_all(modules), settings.method)
     carried, why_not = shared_files(adapters)
     return MergeReport(
         method=settings.method,
@@ -326,6 +327,22 @@ def _report(
         carried_files=carried,
         warnings=[*warnings, why_not] if why_not else warnings,
     )
+
+
+def cosine_of_all(modules: Sequence[ModuleReport]) -> float | None:
+    """The cosine between the whole deltas of the first two parents, each a vector over all modules, with its weights.
+
+    None where one of them is 0, or they share no module.
+    """
+    product, squares = 0.0, [0.0, 0.0]
+    for module in modules:
+        one, two = ((n or 0.0) * (w or 0.0) for n, w in zip(module.norms[:2], module.weights[:2], strict=True))
+        squares[0] += one * one
+        squares[1] += two * two
+        product += (module.cosine or 0.0) * one * two
+    if not all(squares) or all(module.cosine is None for module in modules):
+        return None
+    return product / (squares[0] * squares[1]) ** 0.5
 
 
 def check_mergeable(parents: Sequence[Parent], adapters: Sequence[Adapter], *, same_base: bool = False) -> None:

@@ -22,6 +22,7 @@ Method = Literal["concat", "svd", "ties", "activations"]
 
 REPORT_FILE, CARD_FILE = "merge_report.json", "README.md"
 PICTURE_FILES = ("merge_report.png", "merge_report.svg")
+SHARED, OPPOSED = 0.5, -0.1  # cosines of two whole deltas; adapters trained apart have some 0.02 to 0.04
 OUTWEIGHS = 5.0  # a parent whose delta is this many times larger decides the merge alone
 
 _METHODS = {
@@ -87,10 +88,14 @@ class MergeReport(BaseModel):
         return fmean(values) if values else 0.0
 
 
-def merge_warnings(names: list[str], norms: list[float], ranks: set[int]) -> list[str]:
-    """A warning for each parent that adds nothing or next to nothing, and one for modules of different ranks.
+def merge_warnings(
+    names: list[str], norms: list[float], ranks: set[int], cosine: float | None, method: Method
+) -> list[str]:
+    """Warnings of parents that add next to nothing, of two that share or undo each other's delta, of unlike ranks.
 
-    ``norms`` are the Frobenius norms of weight * delta over all modules, one a parent.
+    ``norms`` are the Frobenius norms of weight * delta over all modules, one a parent; ``cosine`` is that of the first
+    two parents' deltas over all modules. A cosine near 0 says nothing: how much a sum loses depends on what each delta
+    does to the other's inputs, which only rows can show.
     """
     largest = max(norms)
     heaviest = names[norms.index(largest)]
@@ -102,6 +107,18 @@ def merge_warnings(names: list[str], norms: list[float], ranks: set[int]) -> lis
             warnings.append(
                 f"{heaviest} outweighs {name}: its weighted delta is {largest / norm:.1f} times as large; lower its "
                 "weight or check how both were trained."
+            )
+    if cosine is not None and method != "activations":
+        pair = " and ".join(names[:2])
+        if cosine > SHARED:
+            warnings.append(
+                f"The deltas of {pair} point the same way (cosine {cosine:+.2f}), so a sum counts what they share "
+                "twice; lower the weights, such as 0.5 each, or use --method activations."
+            )
+        elif cosine < OPPOSED:
+            warnings.append(
+                f"The deltas of {pair} point against each other (cosine {cosine:+.2f}), so a sum undoes part of both; "
+                "use --method activations, or train one over the other."
             )
     if len(ranks) > 1:  # not every program that loads LoRA knows patterns
         warnings.append(

@@ -68,8 +68,8 @@ def temporal(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]
         other.id == law.id and other.edition == before.isoformat() for other in lookup.laws
     ):
         answers: tuple[str, ...] = (
-            f"{OTHER_EDITION} Tengo la {day}, que puede decir otra cosa:",
-            f"{OTHER_EDITION} La que tengo es la {day}:",
+            f"{OTHER_EDITION} Tengo la {day}, que puede decir otra cosa",
+            f"{OTHER_EDITION} La que tengo es la {day}",
         )
         yield _declined("other-edition", article, EDITION_OF_DAY, answers, {"day": human_date(before.isoformat())})
     for other in lookup.laws:

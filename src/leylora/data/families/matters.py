@@ -161,7 +161,7 @@ def two_matters(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawIt
             abroad_in = f" {of_law(one[0], one[0].name)}" if one[0].id != law.id else ""
             values = {"number": spelled(article.number), "number2": spelled(one[1].number), "abroad": abroad_in}
             part = is_part(article, quote) or is_part(one[1], also)
-            values["more"] = " De lo que no es breve cito solo la parte que le sirve." if part else ""
+            values["more"] = " De lo que no es breve cito solo una parte; lea el artículo entero." if part else ""
             answers = said(TWO_MATTERS_SAID, q=one_line(quote), q2=one_line(also), **values)
             yield LawItem("two-matters", "grounded", article, TWO_MATTERS, answers, slots, others=(one,), facts=True)
             found += 1

@@ -233,7 +233,7 @@ DEFINITION_SAID = (
     "La ley lo define así: «{q}» {c}.",
     "En palabras del propio artículo: «{q}» {c}.",
     "Tiene una definición legal, que es la que cuenta en un juicio: «{q}» {c}.",
-    "Es lo siguiente, según el texto: «{q}» {c}. Léalo por partes: cada palabra es un requisito.",
+    "Es lo siguiente, según el texto: «{q}» {c}. Léalo por partes, sin saltarse ninguna.",
     "«{q}» {c}. Con esa definición se decide si algo es «{term}» o no.",
 )
 TWO_TERMS = (
@@ -411,7 +411,7 @@ DESPITE_ASKED = (
 DESPITE_SAID = (
     "No es una excepción propiamente dicha. «Sin perjuicio de» quiere decir que lo uno no quita lo otro: la regla rige y eso también. El texto: «{q}» {c}.",
     "No: la regla se aplica igual. Con esa fórmula la ley deja además intacto lo que nombra. «{q}» {c}",
-    "Ninguna norma cede ante la otra; las dos rigen a la vez. Así está escrito: «{q}» {c}.",
+    "Con esas palabras la ley no quita nada a lo que nombra; no exceptúan la regla. Así está escrito: «{q}» {c}.",
 )
 
 
