@@ -1,8 +1,11 @@
 """What the tests of several rooms share: small base models, made once per test process."""
 
+import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -30,6 +33,22 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         return folder / family
 
     return make
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[Path], ModuleType]:
+    """A script as a module, for what needs no process of its own."""
+
+    def load(path: Path) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"program_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # where dataclasses look up the names of their module
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What the table of ways counts, who wins by it, and that the published one says what was measured."""
 
-import importlib.util
-import sys
+from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -15,14 +15,8 @@ RESULTS = ROOT / "benchmarks" / "combining.json"
 
 
 @pytest.fixture(scope="module")
-def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("combining_benchmark", RESULTS.with_suffix(".py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def bench(program: Callable[[Path], ModuleType]) -> ModuleType:
+    return program(RESULTS.with_suffix(".py"))
 
 
 def test_kept_is_the_share_of_the_single_adapters_gain(bench: ModuleType) -> None:

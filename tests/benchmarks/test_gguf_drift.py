@@ -1,6 +1,5 @@
 """The benchmark of GGUF types: turning a model round changes nothing, and the published table is the measured one."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -20,13 +19,8 @@ pytest.importorskip("conversion")
 
 
 @pytest.fixture(scope="module")
-def drift() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gguf_drift", ROOT / "benchmarks" / "gguf_drift.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def drift(program: Callable[[Path], ModuleType]) -> ModuleType:
+    return program(ROOT / "benchmarks" / "gguf_drift.py")
 
 
 def test_a_model_turned_round_says_the_same(drift: ModuleType, tiny_base: Callable[[str], Path]) -> None:

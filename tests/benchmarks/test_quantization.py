@@ -1,6 +1,5 @@
 """The quantisation benchmark at its smallest: every precision is measured, and with the model's own numbers."""
 
-import importlib.util
 import json
 import math
 from collections.abc import Callable
@@ -51,13 +50,8 @@ ITEMS = [
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("quantization_benchmark", SCRIPT)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def benchmark(program: Callable[[Path], ModuleType]) -> ModuleType:
+    return program(SCRIPT)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """The benchmark of a real model at its smallest, on a stand-in: what is done is kept, and every variant gets a row."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from typer.testing import CliRunner
@@ -13,13 +13,12 @@ from leylora.project import ROOT, SAMPLES
 
 
 def test_a_run_at_its_smallest_and_again(
-    tiny_base: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_base: Callable[[str], Path],
+    program: Callable[[Path], ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    spec = importlib.util.spec_from_file_location("real_model", ROOT / "benchmarks" / "real_model.py")
-    assert spec is not None
-    assert spec.loader is not None
-    real_model = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(real_model)
+    real_model = program(ROOT / "benchmarks" / "real_model.py")
     monkeypatch.chdir(tmp_path)
     law = parse_file(SAMPLES / "ley-de-muestra.pdf")
     law.save(tmp_path / "laws" / law.id)

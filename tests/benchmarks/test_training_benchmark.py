@@ -1,10 +1,9 @@
 """The training benchmark runs at its smallest, and counts what it says it counts."""
 
-import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -15,18 +14,10 @@ SCRIPT = BENCHMARKS / "training.py"
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> Iterator[ModuleType]:
-    """The program as a module, for what needs no process of its own."""
+def benchmark(program: Callable[[Path], ModuleType]) -> Iterator[ModuleType]:
     sys.path.insert(0, str(BENCHMARKS))
-    specification = importlib.util.spec_from_file_location("training_benchmark", SCRIPT)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    yield module
+    yield program(SCRIPT)
     sys.path.remove(str(BENCHMARKS))
-    del sys.modules[specification.name]
 
 
 def test_the_command_times_stock_trl_in_a_process_of_its_own(tmp_path: Path) -> None:

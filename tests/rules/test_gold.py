@@ -3,8 +3,8 @@
 With LEYLORA_LAWS naming a folder of the parsed laws, the reader is held against it; the laws are not in the repository.
 """
 
-import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,17 +14,10 @@ from leylora.files import read_json_object, read_jsonl
 from leylora.laws.law import Article, load_laws
 from leylora.project import ROOT
 
-SCRIPT = ROOT / "benchmarks" / "rules.py"
-
 
 @pytest.fixture(scope="module")
-def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("rules_benchmark", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def bench(program: Callable[[Path], ModuleType]) -> ModuleType:
+    return program(ROOT / "benchmarks" / "rules.py")
 
 
 @pytest.fixture(scope="module")

@@ -93,9 +93,7 @@ def check_merge(merged: Path, base: str | None = None, *, load: Load = "4bit") -
     config = adapter.config
     if adapter.full_tensors:
         raise LeyloraError(f"{merged} holds whole weights, which PEFT cannot keep active for two parents at once.")
-    name = base or config.base_model_name_or_path
-    if name is None:
-        raise LeyloraError(f"{merged} does not name its base model; give it with --base.")
+    name = adapter.base(base)
     encoded = encode(name, config.revision)
     model = load_base(name, load, revision=config.revision, compute_dtype=torch.float32)
     bare = logits_of(model, encoded)

@@ -63,6 +63,17 @@ class Adapter:
     def name(self) -> str:
         return self.folder.resolve().name
 
+    def base(self, given: str | None = None) -> str:
+        """The name or folder of the base model: the one ``given``, else the config's.
+
+        Raises:
+            LeyloraError: neither names one.
+        """
+        name = given or self.config.base_model_name_or_path
+        if name is None:
+            raise LeyloraError(f"{self.folder} does not name its base model; give it with --base.")
+        return name
+
     def factors(self, module: str) -> "tuple[torch.Tensor, torch.Tensor]":
         """The module's A, (r, d_in), and B, (d_out, r), in their stored type, unscaled."""
         entry = self.modules[module]

@@ -85,9 +85,7 @@ def fold_into_base(
 
 def base_folder(adapter: Adapter, base: str | None) -> Path:
     """The folder of the base model's files, downloaded when it is a Hub name."""
-    name = base or adapter.config.base_model_name_or_path
-    if name is None:
-        raise LeyloraError(f"{adapter.folder} does not name its base model; give it with --base.")
+    name = adapter.base(base)
     if Path(name).is_dir():
         return Path(name)
     load_config(name, adapter.config.revision)  # says clearly what is wrong with a name or a path

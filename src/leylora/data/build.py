@@ -15,7 +15,7 @@ import pyarrow
 import pyarrow.parquet
 
 from leylora.data.card import BuildReport, measure, write_card, write_samples
-from leylora.data.compose import draw
+from leylora.data.compose import LawFactsByEdition, draw, law_facts
 from leylora.data.conversation import Conversation
 from leylora.data.duplicates import marks, union
 from leylora.data.gate import GateReport, clean
@@ -69,8 +69,8 @@ def build(
         instructions, uneven = _capped(instructions, mixture.instructions.max_source_share, mixture.seed)
         warnings += uneven
     splits = split_conversations(instructions, mixture.splits, mixture.seed)
-    law_rows, law_reports = _law_rows(mixture, laws, benchmark, dry_run, tick)
-    rules = _rules(law_reports)
+    facts = law_facts(laws)
+    law_rows, law_reports = _law_rows(mixture, laws, facts, benchmark, dry_run, tick)
     fraction = mixture.instructions.fraction if mixture.instructions else None
     for name in SPLITS:
         splits[name] = _mix(law_rows[name], splits[name], fraction, mixture.seed)
@@ -111,7 +111,7 @@ def build(
             tick("write", 4, 3)
             write_card(staging, report, everything)
             if laws:
-                write_json(staging / "rules.json", rules)
+                write_json(staging / "rules.json", _rules(laws, facts))
                 write_samples(staging / "samples.md", everything)
         tick("write", 4, 4)
     return report
@@ -196,7 +196,7 @@ def _capped(rows: list[Conversation], share: float | None, seed: int) -> tuple[l
 
 
 def _law_rows(
-    mixture: Mixture, laws: Sequence[Law], benchmark: set[int], dry_run: bool, tick: Tick
+    mixture: Mixture, laws: Sequence[Law], facts: LawFactsByEdition, benchmark: set[int], dry_run: bool, tick: Tick
 ) -> tuple[Rows, dict[str, dict[str, Any]]]:
     rows: Rows = {name: [] for name in SPLITS}
     reports: dict[str, dict[str, Any]] = {}
@@ -214,6 +214,7 @@ def _law_rows(
             settings.model_copy(update={"max_rows": most}),
             mixture.seed,
             members=mine,
+            facts=facts,
             tick=partial(tick, f"law, {name}", count),
         )
         if settings.written_questions:
@@ -243,17 +244,16 @@ def _law_rows(
     return rows, reports
 
 
-def _rules(reports: dict[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, int]]]:
-    """What was read off the articles of each law, and what was refused and why: taken out of the splits' reports."""
+def _rules(laws: Sequence[Law], facts: LawFactsByEdition) -> dict[str, dict[str, dict[str, int]]]:
+    """What was read off the articles of each law, and what was refused and why, commonest first."""
     found: dict[str, dict[str, Counter[str]]] = {}
-    for report in reports.values():
-        for law_id, counts in report.pop("rules").items():
-            mine = found.setdefault(law_id, {"read": Counter(), "refused": Counter()})
-            for name, counted in counts.items():
-                mine[name].update(counted)
-    return {
-        law_id: {name: dict(counted.most_common()) for name, counted in mine.items()} for law_id, mine in found.items()
-    }
+    for law in laws:
+        counted = found.setdefault(law.id, {"read": Counter(), "refused": Counter()})
+        for article in law.articles:
+            rules = facts[law.id, law.edition].rules(article)
+            counted["read"] += rules.counts()
+            counted["refused"] += rules.refused
+    return {law_id: {name: dict(one.most_common()) for name, one in both.items()} for law_id, both in found.items()}
 
 
 def _mix(law: list[Conversation], others: list[Conversation], fraction: float | None, seed: int) -> list[Conversation]:

@@ -19,11 +19,11 @@ from rich.table import Table
 from leylora import console
 from leylora.data.conversation import Conversation
 from leylora.data.gate import GateReport
-from leylora.data.verify import WHOLE_LAW
+from leylora.data.verify import QUOTE, WHOLE_LAW
 from leylora.files import save_figure, write_text
 from leylora.grounding.prompt import CANONICAL, read_grounded_prompt
 from leylora.laws.law import Law
-from leylora.text import fold
+from leylora.text import fold, words
 
 SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"), (10**12, "n>1M")]
 HUB_LICENSES = {"apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-sa-3.0", "odc-by", "cc-by-nc-4.0"}
@@ -142,8 +142,6 @@ def show(report: BuildReport, folder: Path | None) -> None:
 # --- what the rows are like -------------------------------------------------------------------------------------
 
 RUN = 4  # words in a row that make a copy
-QUOTED = re.compile(r"«[^«»]*»")
-WORD_OR_NUMBER = re.compile(r"[^\W_]+")
 ONLY_WORDS = re.compile(r"[^\W\d_]+")
 
 
@@ -153,7 +151,7 @@ def measure(rows: Iterable[Conversation], laws: Sequence[Law]) -> Measures:
     others = {law.id: law for law in laws}
     runs: dict[tuple[str, str, str], set[tuple[str, ...]]] = {}
     forms, openings, asked = Counter[str](), set[str](), set[str]()
-    own = words = articles = abroad = dialogues = 0
+    own = all_words = articles = abroad = dialogues = 0
     given, cited, turns = list[int](), list[int](), list[int]()
     for row in rows:
         if not row.law_id:
@@ -170,7 +168,7 @@ def measure(rows: Iterable[Conversation], laws: Sequence[Law]) -> Measures:
         said = WHOLE_LAW.sub(" ", CANONICAL.sub(" ", row.answer))
         told = [fold(match[0]) for match in ONLY_WORDS.finditer(said) if not _is_name(said, match)]
         copied = {at + step for at, run in enumerate(_runs(told)) if run in shared for step in range(RUN)}
-        own, words = own + len(told) - len(copied), words + len(told)
+        own, all_words = own + len(told) - len(copied), all_words + len(told)
 
         users = [turn.content for turn in row.messages if turn.role == "user"]
         question, passages = read_grounded_prompt(users[-1])
@@ -181,15 +179,15 @@ def measure(rows: Iterable[Conversation], laws: Sequence[Law]) -> Measures:
         dialogues += len(users) > 1
         turns.append(len(users))
         cited.append(len(CANONICAL.findall(row.answer)))
-        forms[" ".join(ONLY_WORDS.findall(fold(QUOTED.sub(" ", said))))] += 1
-        openings.add(" ".join(WORD_OR_NUMBER.findall(fold(row.answer))[:3]))
-        asked.add(" ".join(WORD_OR_NUMBER.findall(fold(question))[:3]))
+        forms[" ".join(ONLY_WORDS.findall(fold(QUOTE.sub(" ", said))))] += 1
+        openings.add(" ".join(words(row.answer)[:3]))
+        asked.add(" ".join(words(question)[:3]))
     count = len(turns)
     if not count:
         return Measures()
     return Measures(
         rows=count,
-        own_words=round(own / max(1, words), 4),
+        own_words=round(own / max(1, all_words), 4),
         question_openings=len(asked),
         answer_openings=len(openings),
         answer_forms=len(forms),

@@ -123,7 +123,7 @@ def compose(
         first, _ = _asked(law, item.before, chance, settings)
         told, _ = _answered(law, item.before, chance, [])
         earlier = [Message(role="user", content=first), Message(role="assistant", content=told)]
-        item, task = replace_phrasings(item), "dialogue"
+        item, task = replace(item, phrasings=item.after, before=None), "dialogue"
     question, template = _asked(law, item, chance, settings)
     room = settings.max_characters - sum(len(turn.content) for turn in earlier)
     room -= len(law_system_prompt([law])) + max(map(len, item.answers)) + 60 * (1 + len(item.others))
@@ -155,11 +155,6 @@ def compose(
     if row.characters > settings.max_characters:
         raise Unfit(TOO_LONG)
     return Composed(f"{task}:{item.task}/{template}", f"{item.task}/{form}", row)
-
-
-def replace_phrasings(item: LawItem) -> LawItem:
-    """The item asked as one that follows another."""
-    return replace(item, phrasings=item.after, before=None)
 
 
 def _asked(law: Law, item: LawItem, chance: Random, settings: TaskSettings) -> tuple[str, int]:
@@ -247,20 +242,26 @@ def draw(seed: int, *key: str) -> int:
 
 class LawLookup:
     """The laws of a build, with what families look up: which rubrics name one article only, what an article orders,
-    which others stand by it. Other articles come from ``members`` only, pairs of law id and number; None are all."""
+    which others stand by it. Other articles come from ``members`` only, pairs of law id and number; None are all.
+    ``facts`` are those of the laws, `law_facts`, where several lookups share them."""
 
-    def __init__(self, laws: Iterable[Law], seed: int, members: set[tuple[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        laws: Iterable[Law],
+        seed: int,
+        members: set[tuple[str, str]] | None = None,
+        facts: "LawFactsByEdition | None" = None,
+    ) -> None:
         self.laws = tuple(laws)
         self.seed = seed
-        self._facts = {(law.id, law.edition): _Facts(law) for law in self.laws}
+        self._facts = law_facts(self.laws) if facts is None else facts
         self._members = members
-        self._rules: dict[int, Rules] = {}
 
     def random(self, *key: str) -> Random:
         """A generator that depends on the seed and ``key`` only, never on what ran before."""
         return Random(draw(self.seed, *key))
 
-    def facts(self, law: Law) -> "_Facts":
+    def facts(self, law: Law) -> "LawFacts":
         return self._facts[law.id, law.edition]
 
     def title(self, law: Law, article: Article) -> str | None:
@@ -278,11 +279,8 @@ class LawLookup:
         opening = subject(article.body) if not article.rubric else None
         return opening if opening and self.facts(law).subjects[opening.lower()] == 1 else None
 
-    def rules(self, article: Article) -> Rules:
-        key = id(article)
-        if key not in self._rules:
-            self._rules[key] = read_rules(article)
-        return self._rules[key]
+    def rules(self, law: Law, article: Article) -> Rules:
+        return self.facts(law).rules(article)
 
     @cached_property
     def everyday(self) -> dict[str, tuple[str, ...]]:
@@ -295,16 +293,15 @@ class LawLookup:
 
     def plain_offence(self, law: Law, article: Article) -> "PlainOffence | None":
         """An offence whose base penalty is prison, a fine or both, and which has a title of its own."""
-        rules, title = self.rules(article), self.title(law, article)
+        rules, title = self.rules(law, article), self.title(law, article)
         for offence in rules.offences if title else ():
-            prison, fine = one_line(rules.text(offence.prison)), one_line(rules.text(offence.fine))
-            if prison and (prison.startswith("de ") and " a " in prison):
-                plain = f"prisión {prison}" + (f" y multa {fine}" if fine else "")
+            prison = one_line(rules.text(offence.prison))
+            if prison.startswith("de ") and " a " in prison:
                 (term, *_) = quantities(f"pena {prison}")
                 days = DAYS[term.unit.split()[0]] if term.unit else 1
                 years = (term.low * days, (term.high or term.low) * days)
                 whole = one_line(rules.text(offence.consequence))
-                return PlainOffence(offence, title or "", plain, prison, years, whole)
+                return PlainOffence(offence, title or "", plain_penalty(rules, offence), prison, years, whole)
         return None
 
     def prison_terms(self, law: Law) -> set[str]:
@@ -321,7 +318,8 @@ class LawLookup:
     def near(self, law: Law, article: Article, count: int) -> list[Article]:
         """The articles that stand nearest, of the same split, nearest first."""
         place = self.facts(law).place[article.number]
-        around = sorted(range(len(law.articles)), key=lambda at: (abs(at - place), at))[1 : 4 * count]
+        window = range(max(0, place - 4 * count), min(len(law.articles), place + 4 * count + 1))
+        around = sorted(window, key=lambda at: (abs(at - place), at))[1 : 4 * count]
         return [law.articles[at] for at in around if self.in_split(law, law.articles[at])][:count]
 
     def mates(self, law: Law, article: Article) -> list[Article]:
@@ -372,6 +370,13 @@ class LawLookup:
         return facts.concepts
 
 
+def plain_penalty(rules: Rules, offence: Offence) -> str:
+    """ "prisión de uno a tres años y multa de ...", or "" where the penalty has other parts."""
+    prison, fine = rules.text(offence.prison), rules.text(offence.fine)
+    parts = [f"prisión {lower_first(prison)}" if prison else "", f"multa {lower_first(fine)}" if fine else ""]
+    return one_line(" y ".join(filter(None, parts)))
+
+
 class PlainOffence(NamedTuple):
     """``plain`` is the base penalty in plain words, ``prison`` its "de uno a tres años", ``years`` both ends in days,
     ``whole`` the penalty as the law says it."""
@@ -387,8 +392,9 @@ class PlainOffence(NamedTuple):
 DAYS = {"años": 365, "meses": 30, "semanas": 7, "días": 1, "horas": 1 / 24}
 
 
-class _Facts:
-    """Of one law: how often each rubric occurs, where articles stand, under which heading."""
+class LawFacts:
+    """Of one law, whatever the split: how often each rubric occurs, where articles stand, under which heading, and what
+    they order."""
 
     def __init__(self, law: Law) -> None:
         self.rubrics = Counter((row.rubric or "").lower() for row in law.articles)
@@ -399,6 +405,20 @@ class _Facts:
             self.by_path.setdefault(row.path, []).append(row)
         self.prison_terms: set[str] | None = None
         self.concepts: set[str] | None = None
+        self._rules: dict[str, Rules] = {}
+
+    def rules(self, article: Article) -> Rules:
+        """What an article of the law orders."""
+        if article.number not in self._rules:
+            self._rules[article.number] = read_rules(article)
+        return self._rules[article.number]
+
+
+LawFactsByEdition = dict[tuple[str, str], LawFacts]  # by law id and edition
+
+
+def law_facts(laws: Iterable[Law]) -> LawFactsByEdition:
+    return {(law.id, law.edition): LawFacts(law) for law in laws}
 
 
 def subject(body: str) -> str | None:
@@ -440,6 +460,11 @@ def human_date(day: str) -> str:
     """An ISO date as people say it: "3 de mayo de 2019"."""
     one = date.fromisoformat(day)
     return f"{one.day} de {MONTHS[one.month - 1]} de {one.year}"
+
+
+def heading(name: str) -> str:
+    """A division's name as it is said inside a sentence: "DE LAS PENAS" is "de las penas"."""
+    return lower_first(name.capitalize() if name.isupper() else name)
 
 
 def lower_first(words: str) -> str:
@@ -505,7 +530,6 @@ class DistractorPool:
     def __init__(self, law: Law, numbers: Iterable[str]) -> None:
         wanted = set(numbers)
         self.articles = [row for row in law.articles if row.in_force and row.number in wanted]
-        self.subjects = Counter((subject(row.body) or "").lower() for row in law.articles)
         self.place = {row.number: at for at, row in enumerate(self.articles)}
         self._folded: dict[str, str] = {}
         self._printed = {row.number: at for at, row in enumerate(law.articles)}

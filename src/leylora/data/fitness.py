@@ -176,8 +176,7 @@ ENGLISH = _any(
     r"\b(?:here\s+(?:is|are)|i\s+hope\s+this|let\s+me\s+know|as\s+follows)\b",
     r"(?-i:(?<!of )\b(?:the|your|let\s+it|with\s+a)\s+[a-z]{2,})",
 )
-ENGLISH_LABELS = {"positive", "negative", "neutral", "true", "false", "yes", "none", "spam", "not spam", "entailment"}
-ENGLISH_LABELS -= {"spam"}
+ENGLISH_LABELS = {"positive", "negative", "neutral", "true", "false", "yes", "none", "not spam", "entailment"}
 IN_A_WORD = re.compile(r"[a-záéíóúüñ]\?[a-záéíóúüñ]")
 WRONG_LETTER = re.compile(
     r"[a-záéíóúñ](?:[À-ÖØ-ÞŒŠŸŪ](?![A-Z])|[˙¤¢£¬¨±³¥·\u0300-\u036f]+[a-z])|[˙¤\u0300-\u036f][a-z]"
@@ -280,13 +279,8 @@ def refusal_or_identity(row: Conversation) -> str | None:
         return found
     if ABOUT_A_VOICE.search(row.prompt):
         return None
-    return next(
-        (found for turn in row.messages if turn.role == "assistant" and (found := _own_self(turn.content))), None
-    )
-
-
-def _own_self(answer: str) -> str | None:
-    return _says(SELF.search(QUOTED.sub(" ", answer)))
+    answers = (QUOTED.sub(" ", turn.content) for turn in row.messages if turn.role == "assistant")
+    return next((found for answer in answers if (found := _says(SELF.search(answer)))), None)
 
 
 # --- what the model is not given ----------------------------------------------------------------------------------

@@ -1,13 +1,9 @@
 """The quality gate: drafts in, clean conversations out, and a report of what each step dropped or mended.
 
-<<<<<<< HEAD
 Steps, in this order: schema -> repair -> empty -> length -> the rules of `leylora.data.fitness`, one after the other
 -> exact duplicates -> near duplicates -> template rows -> personal data -> benchmark overlap -> short answers. Every
 step counts what it dropped by reason and keeps five samples. A judge takes one conversation and returns None, or a
-short reason. ======= Steps, in this order: schema -> repair -> empty -> length -> the rules of `leylora.data.fitness`
--> exact duplicates -> near duplicates -> template rows -> personal data -> benchmark overlap -> short answers. Every
-step counts what it dropped by reason and keeps five samples. A judge takes one conversation and returns None, or a
-short reason. >>>>>>> w22
+short reason.
 """
 
 import re

@@ -15,11 +15,13 @@ from leylora.data.compose import (
     Composed,
     Distractors,
     Kind,
+    LawFactsByEdition,
     LawItem,
     LawLookup,
     TaskSettings,
     Unfit,
     compose,
+    draw,
     roughen,
 )
 from leylora.data.conversation import Conversation, Message
@@ -29,7 +31,6 @@ from leylora.data.written import QUESTIONS, WrittenQuestion, fill, find_article,
 from leylora.errors import LeyloraError, UsageError
 from leylora.grounding.prompt import NOT_SUPPLIED, grounded_prompt, law_system_prompt, passage
 from leylora.laws.law import Article, Law
-from leylora.rules.read import Rules
 
 SAMPLES = 5
 NO_OPENING = ("verbatim", "find", "temporal-editions", "list-one", "draft", "section", "two-matters")  # of a dialogue
@@ -46,13 +47,6 @@ class TaskReport:
     by_law: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     samples: list[dict[str, str]] = field(default_factory=list)
-    rules: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)
-
-    def count_rules(self, law: Law, found: Rules) -> None:
-        """What was read off an article of a law, and what was not and why."""
-        counted = self.rules.setdefault(law.id, {"read": Counter(), "refused": Counter()})
-        counted["read"] += found.counts()
-        counted["refused"] += found.refused
 
     def drop(self, reason: str, row: Conversation | None = None, detail: str = "") -> None:
         """Count a row that is not used; keep a few as samples."""
@@ -70,10 +64,7 @@ class TaskReport:
     def as_json(self) -> dict[str, Any]:
         """Plain types, most frequent first."""
         plain = {name: dict(value.most_common()) for name, value in vars(self).items() if isinstance(value, Counter)}
-        rules = {
-            law: {name: dict(one.most_common()) for name, one in found.items()} for law, found in self.rules.items()
-        }
-        return {"rows": self.rows, **plain, "samples": self.samples, "rules": rules}
+        return {"rows": self.rows, **plain, "samples": self.samples}
 
 
 class _Made(NamedTuple):
@@ -91,9 +82,11 @@ def generate(
     seed: int,
     *,
     members: set[tuple[str, str]] | None = None,
+    facts: LawFactsByEdition | None = None,
     tick: Callable[[int], None] = lambda articles: None,
 ) -> tuple[list[Conversation], TaskReport]:
-    """Verified rows for the articles in ``members``, pairs of law id and number, or for all.
+    """Verified rows for the articles in ``members``, pairs of law id and number, or for all. ``facts`` are `law_facts`
+    of the laws, where the splits share them.
 
     Every article in a prompt comes from ``members`` too: a row of one split never shows an article of another.
 
@@ -101,7 +94,7 @@ def generate(
         UsageError: ``settings`` names an unknown family or too many rows, or a law was given twice.
     """
     _check(laws, settings)
-    lookup, citable, report = LawLookup(laws, seed, members), CitableLaws(laws), TaskReport()
+    lookup, citable, report = LawLookup(laws, seed, members, facts), CitableLaws(laws), TaskReport()
     pools = Distractors(laws, members)
     made: list[_Made] = []
     done = 0
@@ -110,7 +103,6 @@ def generate(
             if members is not None and (law.id, article.number) not in members:
                 continue
             done += 1
-            report.count_rules(law, lookup.rules(article))
             for number, item in enumerate(_choose(law, article, lookup, settings)):
                 chance = lookup.random(law.id, law.edition, article.number, item.task, item.kind, str(number))
                 try:
@@ -151,7 +143,7 @@ def written_rows(
     A question is used where all articles that it names are in ``members``. One that says that these laws do not answer
     is used with ``unanswerable``, and only where no other law is here than those that its writers had.
     """
-    lookup, citable, pools, report = LawLookup(laws, seed), CitableLaws(laws), Distractors(laws, members), TaskReport()
+    citable, pools, report = CitableLaws(laws), Distractors(laws, members), TaskReport()
     if questions is None:
         questions = load_questions(WRITTEN) if WRITTEN.is_file() else []
     theirs = {name.partition(":")[0] for one in questions for name in one.named()}
@@ -164,7 +156,7 @@ def written_rows(
                 continue
             if not all(_in(members, name) and name.partition(":")[0] in here for name in one.named()):
                 continue
-            chance = lookup.random(one.id, str(variant))
+            chance = Random(draw(seed, one.id, str(variant)))
             try:
                 row = _written_row(one, variant, laws, pools, settings, chance)
             except Unfit as error:

@@ -39,7 +39,6 @@ QUOTE = re.compile(r"«([^«»]*)»")
 LISTED = re.compile(r"^(\d{1,2})\.\s+«([^«»]*)»\s*$", re.MULTILINE)
 COUNTED = re.compile(r"\bSon (\d+):")
 COUNTRY = re.compile(rf"\b{COUNTRIES}", re.IGNORECASE)
-GAP = "____"
 
 
 class RowFault(NamedTuple):

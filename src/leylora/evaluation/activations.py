@@ -151,15 +151,13 @@ def row_moments(
             f"{len(parents)} adapters need {len(parents)} datasets, and {len(rows)} are named; give each its own, in "
             "the same order, such as: --rows data/build/instructions --rows data/build/law"
         )
-    config = open_adapter(parents[0]).config
-    name = base or config.base_model_name_or_path
-    if name is None:
-        raise LeyloraError(f"{parents[0]} does not name its base model; give it with --base.")
+    first = open_adapter(parents[0])
+    name, revision = first.base(base), first.config.revision
     silence_libraries()
     template = common_template([read_variant(folder) for folder in parents])
     folders = {str(at): folder for at, folder in enumerate(rows)}
-    sets = held_out_rows(name, folders, ["train"], revision=config.revision, template=template, most=most_rows)
-    model = model or AdaptedModel(name, load, revision=config.revision)
+    sets = held_out_rows(name, folders, ["train"], revision=revision, template=template, most=most_rows)
+    model = model or AdaptedModel(name, load, revision=revision)
     return RowMoments(model, parents, [list(one.dataset["input_ids"]) for one in sets.values()])
 
 
@@ -179,15 +177,13 @@ def search_shares(
         rows: the dataset of each parent, by its skill and in the parents' order: moments are read on its training
             rows, and losses, at most ``most_rows`` of each too, on its validation rows.
     """
-    config = open_adapter(parents[0]).config
-    name = base or config.base_model_name_or_path
-    if name is None:
-        raise LeyloraError(f"{parents[0]} does not name its base model; give it with --base.")
+    first = open_adapter(parents[0])
+    name, revision = first.base(base), first.config.revision
     silence_libraries()
-    model = model or AdaptedModel(name, load, revision=config.revision)
+    model = model or AdaptedModel(name, load, revision=revision)
     how: dict[str, Any] = {"base": name, "most_rows": most_rows, "model": model}
     template = common_template([read_variant(folder) for folder in parents])
-    sets = held_out_rows(name, rows, ["validation"], revision=config.revision, template=template, most=most_rows)
+    sets = held_out_rows(name, rows, ["validation"], revision=revision, template=template, most=most_rows)
 
     def losses(folder: Path | None) -> dict[str, float]:
         variant = BASE if folder is None else Variant(name=folder.name, adapter=str(folder))

@@ -23,7 +23,6 @@ RESAMPLES = 10_000
 FEWEST = 5  # clusters that say something; below, an interval would be a guess about the spread and is not given
 PRIOR = 1.5  # clusters, as far apart as shares can be, that are added to the spread of those seen
 Z95 = 1.959963984540054  # standard normal quantile at 0.975
-Z80 = 0.8416212335729143  # at 0.80
 NONE = (math.nan, math.nan)
 
 

@@ -114,10 +114,7 @@ def search_weights(
         raise LeyloraError(
             f"{whole[0].folder} holds whole weights, which cannot be rescaled together with another adapter."
         )
-    name, revision = base or adapters[0].config.base_model_name_or_path, adapters[0].config.revision
-    if name is None:
-        raise LeyloraError(f"{first} does not name its base model; give it with --base.")
-
+    name, revision = adapters[0].base(base), adapters[0].config.revision
     template = common_template([read_variant(folder) for folder in (first, second)])
     sets = held_out_rows(name, development, [SPLIT], revision=revision, template=template, most=most_rows)
     hashes = (adapter_sha256(first), adapter_sha256(second))

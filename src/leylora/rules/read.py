@@ -15,9 +15,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from leylora.grounding.clauses import DEFINITION, ConditionKind, Modality, Span, of, read_clauses, sentences
+from leylora.grounding.clauses import DEFINITION, Clause, ConditionKind, Modality, Span, of, read_clauses, sentences
 from leylora.laws.law import Article
 
 _WORD = r"[a-záéíóú]+"
@@ -107,7 +107,7 @@ LONGEST_RULE = 420  # characters of a sentence that an order, a term or an excep
 SHORTEST_RULE = 30
 LONGEST_CORE = 140  # characters of what somebody must or may do, so that a question can name it
 
-Kind = Literal["offence", "order", "term", "definition", "exception", "list"]
+Read = tuple[Span, list[Clause]]  # a sentence and its clauses
 
 
 class Offence(NamedTuple):
@@ -163,9 +163,6 @@ class Listing(NamedTuple):
     items: tuple[tuple[str, str], ...]
 
 
-Rule = Offence | Order | Term | Definition | Exemption | Listing
-
-
 @dataclass(frozen=True)
 class Rules:
     """The rules of one article, and why sentences that looked like one gave none."""
@@ -200,18 +197,17 @@ def read_rules(article: Article) -> Rules:
         return Rules(article.body)
     body = article.body
     spans = sentences(body)
-    alone = set(outside_list(article))
-    whole = [one for one in spans if one in alone and not _is_struck(one, article, refused)]
-    found = Rules(body, refused=refused)
+    whole = [one for one in outside_list(article, spans) if not _is_struck(one, article, refused)]
+    read = [(one, read_clauses(of(body, one))) for one in whole]
     return Rules(
         body,
-        offences=tuple(_offences(body, spans, whole, refused)),
-        orders=tuple(_orders(body, whole, refused)),
+        offences=tuple(_offences(body, spans, refused)),
+        orders=tuple(_orders(body, read, refused)),
         terms=tuple(_terms(body, whole, refused)),
-        definitions=tuple(_definitions(article, whole, refused)),
-        exemptions=tuple(_exemptions(body, whole, refused)),
-        listings=tuple(_listings(article, refused)),
-        refused=found.refused,
+        definitions=tuple(_definitions(body, spans, whole, refused)),
+        exemptions=tuple(_exemptions(body, read, refused)),
+        listings=tuple(_listings(article, spans, refused)),
+        refused=refused,
     )
 
 
@@ -221,9 +217,9 @@ def _is_struck(span: Span, article: Article, refused: Counter[str]) -> bool:
     return struck
 
 
-def outside_list(article: Article) -> list[Span]:
-    """The sentences of a body but for those of its list, which are understood only with the words that open it."""
-    spans = sentences(article.body)
+def outside_list(article: Article, spans: list[Span] | None = None) -> list[Span]:
+    """The sentences of a body (``spans``) but for those of its list, which only the words that open it explain."""
+    spans = sentences(article.body) if spans is None else spans
     if not article.numerals:
         return spans
     first, last = article.numerals[0], article.numerals[-1]
@@ -247,7 +243,7 @@ def says_one_thing(sentence: str) -> bool:
     )
 
 
-def _offences(body: str, spans: list[Span], whole: list[Span], refused: Counter[str]) -> Iterator[Offence]:
+def _offences(body: str, spans: list[Span], refused: Counter[str]) -> Iterator[Offence]:
     """The base form: the first sentence of a body, as the code writes it. Later sentences are graver or lighter forms,
     or the legal person's."""
     if not spans or not (match := PUNISHED.match(of(body, spans[0]))):
@@ -299,11 +295,10 @@ INFINITIVE = re.compile(r"^(?:no\s+)?(?:\w+(?:ar|er|ir|ír)(?:se|l[aeo]s?)?)\b",
 MODAL = re.compile(r"^(?:no\s+)?(?:podrá|podrán|deberá|deberán|puede|pueden|debe|deben)$", re.IGNORECASE)
 
 
-def _orders(body: str, whole: list[Span], refused: Counter[str]) -> Iterator[Order]:
+def _orders(body: str, read: list[Read], refused: Counter[str]) -> Iterator[Order]:
     """Sentences with one main clause "who podrá / deberá / no podrá infinitive"."""
-    for span in whole:
+    for span, clauses in read:
         sentence = of(body, span)
-        clauses = read_clauses(sentence)
         modal = [one for one in clauses if one.modality in (Modality.MUST, Modality.MAY, Modality.MUST_NOT)]
         if not modal:
             continue
@@ -355,12 +350,12 @@ def _terms(body: str, whole: list[Span], refused: Counter[str]) -> Iterator[Term
             yield Term(span, (span[0] + found[0].start(), span[0] + found[0].end()))
 
 
-def _definitions(article: Article, whole: list[Span], refused: Counter[str]) -> Iterator[Definition]:
+def _definitions(body: str, spans: list[Span], whole: list[Span], refused: Counter[str]) -> Iterator[Definition]:
     """The body's first sentence, where it says what a thing is; not where it only praises or counts it."""
-    first = sentences(article.body)[:1]
+    first = spans[:1]
     if not first or first[0] not in whole:
         return
-    sentence = of(article.body, first[0])
+    sentence = of(body, first[0])
     match = DEFINITION.match(sentence)
     if match is None:
         return
@@ -377,10 +372,9 @@ def _definitions(article: Article, whole: list[Span], refused: Counter[str]) -> 
         yield Definition(first[0], (first[0][0] + start, first[0][0] + end))
 
 
-def _exemptions(body: str, whole: list[Span], refused: Counter[str]) -> Iterator[Exemption]:
-    for span in whole:
+def _exemptions(body: str, read: list[Read], refused: Counter[str]) -> Iterator[Exemption]:
+    for span, clauses in read:
         sentence = of(body, span)
-        clauses = read_clauses(sentence)
         kinds = {one.span: one.kind for clause in clauses for one in clause.conditions}
         found = [one for one, kind in kinds.items() if kind in (ConditionKind.UNLESS, ConditionKind.DESPITE)]
         if not found:
@@ -400,12 +394,12 @@ def _exemptions(body: str, whole: list[Span], refused: Counter[str]) -> Iterator
             yield Exemption(span, (span[0] + found[0][0], span[0] + found[0][1]), despite)
 
 
-def _listings(article: Article, refused: Counter[str]) -> Iterator[Listing]:
+def _listings(article: Article, spans: list[Span], refused: Counter[str]) -> Iterator[Listing]:
     items = [(item.label, item.text.strip()) for item in article.numerals]
     if len(items) < 2:
         return
     labels = [label for label, _ in items]
-    lead = next((one for one in sentences(article.body) if of(article.body, one).endswith(":")), None)
+    lead = next((one for one in spans if of(article.body, one).endswith(":")), None)
     if lead is None or lead[0] != 0:
         refused["list: no words that open it"] += 1
     elif len(set(labels)) < len(labels) or labels != _in_order(labels):

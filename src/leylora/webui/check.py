@@ -80,15 +80,16 @@ def check_adapter(folder: Path, peft: tuple[int, ...] | None = None, models: Pat
     faults += _unknown_keys(raw, peft)
     wanted = config.base_model_name_or_path
     base = config_user.base_folder(models, wanted) if models and wanted else None
+    shapes = _base_shapes(base) if base else {}
     if (folder / WEIGHTS_FILE).is_file():
-        faults += _weight_faults(folder / WEIGHTS_FILE, config, base)
+        faults += _weight_faults(folder / WEIGHTS_FILE, config, base, shapes)
     elif (folder / PICKLED_FILE).is_file():
         remarks.append(f"{PICKLED_FILE} is a pickle, which runs code when loaded; trust its maker, or convert it")
         if (folder / PICKLED_FILE).stat().st_size == 0:
             faults.append(f"{PICKLED_FILE} is empty")
     else:
         faults.append(f"no {WEIGHTS_FILE}")
-    if base and _base_shapes(base):
+    if base and shapes:
         remarks.append(f"compared with {base.name} in {base.parent.name}")
     elif wanted:
         remarks.append(f"for {wanted}, which the webui does not check and whose weights are not here to compare with")
@@ -175,7 +176,7 @@ def _unknown_keys(raw: dict[str, object], peft: tuple[int, ...] | None) -> list[
     return [f"PEFT {version} of this install stops at the config keys {keys}; export the adapter again"]
 
 
-def _weight_faults(path: Path, config: AdapterConfig, base: Path | None) -> list[str]:
+def _weight_faults(path: Path, config: AdapterConfig, base: Path | None, of_base: Mapping[str, list[int]]) -> list[str]:
     """What the weights say against loading: their header, their values, and the base model they are for."""
     from safetensors import SafetensorError, safe_open
 
@@ -203,8 +204,8 @@ def _weight_faults(path: Path, config: AdapterConfig, base: Path | None) -> list
     if not faults:
         modules = {name.removeprefix(PREFIX): pair for name, pair in pairs.items()}
         faults += _target_faults(modules, config)
-        faults += _base_faults(modules, _base_shapes(base) if base else {}, base)
-        faults += _layer_faults(modules, config, _base_shapes(base) if base else {})
+        faults += _base_faults(modules, of_base, base)
+        faults += _layer_faults(modules, config, of_base)
     return faults + _value_faults(path, factors)
 
 

@@ -170,7 +170,7 @@ def _not_supplied(law: Law, article: Article, lookup: LawLookup) -> Iterator[Law
     """A question of another family, with every given article a wrong one."""
     title = lookup.title(law, article)
     if title and len(concepts(title)) >= 2:
-        wordings = PENALTY_BY_TOPIC[:8] if lookup.rules(article).offences else TOPIC
+        wordings = PENALTY_BY_TOPIC[:8] if lookup.rules(law, article).offences else TOPIC
         answers = said(MISSING_SAID, opening=NOT_SUPPLIED, topic=title)
         yield LawItem("abstain-not-supplied", "abstain", article, wordings, answers, {"topic": title}, cites=False)
     elif not title:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from random import Random
 
-from leylora.data.compose import Kind, LawItem, LawLookup, lower_first, of_law, spelled, the_law
+from leylora.data.compose import Kind, LawItem, LawLookup, heading, lower_first, of_law, spelled, the_law
 from leylora.data.families.wording import LONGEST_QUOTE, MORE, counted, is_part, law_named, quotable, said, upper_first
 from leylora.grounding.clauses import of, sentences
 from leylora.grounding.prompt import REWRITE
@@ -38,7 +38,7 @@ TOPIC_SAID = (
 def topic(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """What does the law say about X? X is a rubric that names one article only."""
     words, quote = lookup.title(law, article), quotable(article)
-    if words is None or not quote or lookup.rules(article).listings or lookup.rules(article).offences:
+    if words is None or not quote or lookup.rules(law, article).listings or lookup.rules(law, article).offences:
         return
     more = lookup.random(law.id, article.number, "more").choice(MORE) if is_part(article, quote) else ""
     answers = said(TOPIC_SAID, number=spelled(article.number), q=one_line(quote), more=more)
@@ -177,7 +177,7 @@ def _called(law: Law, article: Article, lookup: LawLookup, chance: Random) -> tu
     if quote and _is_about(article, quote, phrase):
         return phrase, quote
     title = lookup.title(law, article)
-    quote = quotable(article) if title and not lookup.rules(article).listings else ""
+    quote = quotable(article) if title and not lookup.rules(law, article).listings else ""
     return (f"qué dice la ley de «{title}»", quote) if quote else ("", "")
 
 
@@ -203,7 +203,7 @@ def rewrite(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     name = law.siglas or law.name
     title = lookup.title(law, article)
     division = next((one.name for one in reversed(article.path) if one.name), "")
-    parts = [title or "", lower_first(division.capitalize() if division.isupper() else division)]
+    parts = [title or "", heading(division)]
     if not title:
         opening = re.match(r"(?:[^\s,;:.]+\s?){1,9}", one_line(quotable(article)))
         parts.append(
@@ -281,7 +281,7 @@ SECTION_SAID = (
 def section(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """What does a chapter rule? Two or three neighbouring articles of one division, each with its main sentence."""
     under = lookup.mates(law, article) if article.path and article.path[-1].name else []
-    mates = [one for one in under if quotable(one) and not lookup.rules(one).offences][:3]
+    mates = [one for one in under if quotable(one) and not lookup.rules(law, one).offences][:3]
     if len(mates) < 2 or mates[0].number != article.number:
         return
     lines, count = [], len(mates)
@@ -289,8 +289,7 @@ def section(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
         title = lookup.title(law, one)
         mark = "{c}" if place == 0 else f"{{c{place + 1}}}"
         lines.append(f"{place + 1}. {f'{one.rubric}: ' if title else ''}«{one_line(quotable(one))}» {mark}.")
-    name = article.path[-1].name
-    name = lower_first(name.capitalize()) if name.isupper() else lower_first(name)
+    name = heading(article.path[-1].name)
     whole = len(lookup.facts(law).by_path[article.path]) == count
     answers = said(SECTION_SAID if whole else SECTION_PART_SAID, list="\n".join(lines), n=counted(count))
     others = tuple((law, one) for one in mates[1:])

@@ -4,7 +4,7 @@
 import re
 from collections.abc import Iterator
 
-from leylora.data.compose import LawItem, LawLookup, lower_first
+from leylora.data.compose import LawItem, LawLookup, heading, lower_first
 from leylora.data.families.wording import LONGEST_QUOTE, MORE, counted, is_part, law_named, said, upper_first
 from leylora.grounding.clauses import Modality
 from leylora.grounding.wording import concepts
@@ -28,7 +28,6 @@ MUST_ASKED = (
     "Quiero saber si {who} {must} {what}.",
     "Según {the_law}, ¿es verdad que {who} {must} {what}?",
     "¿Es cierto que {who} {must} {what}?",
-    "¿Queda obligado alguien si {who} no cumple con {what}? O sea, ¿es un deber?",
 )
 MAY_SAID = (
     "Sí, la ley lo permite: «{q}» {c}.{more}",
@@ -70,7 +69,7 @@ MUST_NOT_SAID = (
 
 def order(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """May, must, must not somebody do this? Asked straight, and with duty and permission exchanged."""
-    rules = lookup.rules(article)
+    rules = lookup.rules(law, article)
     for one in rules.orders[:2]:
         who, verb, what = (
             lower_first(rules.text(one.who)),
@@ -80,7 +79,7 @@ def order(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
         quote = one_line(rules.text(one.sentence))
         many = who.startswith(("los ", "las "))
         can, must = ("pueden", "tienen que") if many else ("puede", "tiene que")
-        slots = {"who": who, "what": what, "can": can, "Can": upper_first(can), "must": must, "Must": upper_first(must)}
+        slots = {"who": who, "what": what, "can": can, "Can": upper_first(can), "must": must}
         chance = lookup.random(law.id, article.number, "order")
         more = chance.choice(MORE) if is_part(article, quote) else ""
         given = {"q": quote, "verb": verb.lower(), "more": more}
@@ -92,14 +91,14 @@ def order(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
                     "order-not",
                     "grounded",
                     article,
-                    MUST_ASKED[:5],
+                    MUST_ASKED,
                     said(NOT_A_DUTY_SAID, **given),
                     slots,
                     rule="order",
                 )
             case Modality.MUST:
                 answers = said(MUST_IF_SAID if one.conditional else MUST_SAID, **given)
-                yield LawItem("order", "grounded", article, MUST_ASKED[:5], answers, slots, rule="order")
+                yield LawItem("order", "grounded", article, MUST_ASKED, answers, slots, rule="order")
             case _ if not one.conditional and not re.search(r"\b(?:hasta|sino|ni|más\s+que)\b", what):
                 answers = said(MUST_NOT_SAID, **given)
                 yield LawItem("order-not", "grounded", article, MAY_ASKED, answers, slots, rule="order")
@@ -146,7 +145,7 @@ AMOUNT = re.compile(
 
 def term(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """In how much time? For an article that sets one period."""
-    rules = lookup.rules(article)
+    rules = lookup.rules(law, article)
     if len(rules.terms) != 1:
         return
     period = one_line(rules.text(rules.terms[0].period))
@@ -195,25 +194,36 @@ def steps(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """The periods of a procedure: two or three articles of one division that each set one, in the order of the law."""
     name = next((one.name for one in reversed(article.path) if one.name), "")
     under = lookup.mates(law, article) if name else []
-    timed = [one for one in under if len(lookup.rules(one).terms) == 1]
-    chosen = [one for one in timed if len(one_line(lookup.rules(one).text(lookup.rules(one).terms[0].sentence))) <= 300]
+    timed = [one for one in under if len(lookup.rules(law, one).terms) == 1]
+    chosen = [
+        one
+        for one in timed
+        if len(one_line(lookup.rules(law, one).text(lookup.rules(law, one).terms[0].sentence))) <= 300
+    ]
     place = next((at for at, one in enumerate(chosen) if one.number == article.number), None)
     if place is None or place % 3 or len(chosen) - place < 2:
         return
     lines = []
     for at, one in enumerate(chosen[place : place + 3]):
-        rules = lookup.rules(one)
+        rules = lookup.rules(law, one)
         period, quote = (one_line(rules.text(span)) for span in (rules.terms[0].period, rules.terms[0].sentence))
         about = f"{one.rubric}: " if lookup.title(law, one) else ""
         mark = "{c}" if at == 0 else f"{{c{at + 1}}}"
         told = lower_first(period) if about else upper_first(period)
         lines.append(f"{at + 1}. {about}{told}. «{quote}» {mark}")
-    name = lower_first(name.capitalize()) if name.isupper() else lower_first(name)
     others = tuple((law, one) for one in chosen[place + 1 : place + 3])
     answers = said(STEPS_SAID, list="\n".join(lines))
     for _ in range(2):
         yield LawItem(
-            "steps", "grounded", article, STEPS, answers, {"section": name}, others=others, rule="term", facts=True
+            "steps",
+            "grounded",
+            article,
+            STEPS,
+            answers,
+            {"section": heading(name)},
+            others=others,
+            rule="term",
+            facts=True,
         )
 
 
@@ -252,7 +262,7 @@ TWO_TERMS_SAID = (
 
 def definition(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """What is X? And how do X and Y differ?"""
-    rules = lookup.rules(article)
+    rules = lookup.rules(law, article)
     for one in rules.definitions:
         name, quote = _term(rules, one), one_line(rules.text(one.sentence))
         answers = said(DEFINITION_SAID, q=quote, term=name)
@@ -260,8 +270,8 @@ def definition(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawIte
             yield LawItem("definition", "grounded", article, DEFINITION, answers, {"term": name}, rule="definition")
         yield LawItem("definition", "closed", article, DEFINITION, answers[:2], {"term": name}, rule="definition")
         for near in lookup.near(law, article, 8):
-            for other in lookup.rules(near).definitions:
-                second = lookup.rules(near)
+            for other in lookup.rules(law, near).definitions:
+                second = lookup.rules(law, near)
                 values = {
                     "term": name,
                     "other": _term(second, other),
@@ -337,7 +347,7 @@ LONGEST_LIST = 1_000  # characters
 
 def listing(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Requisites, causes, powers: the whole list, the first of a long one, one item with what it is an item of."""
-    rules = lookup.rules(article)
+    rules = lookup.rules(law, article)
     for one in rules.listings:
         items = [(label, re.sub(r"\s*[;,]?\s*(?:\b[yeou])?[;,]*$", "", one_line(text))) for label, text in one.items]
         count = counted(len(items))
@@ -417,7 +427,7 @@ DESPITE_SAID = (
 
 def exception(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Salvo, excepto, a menos que; and that "sin perjuicio de" excepts nothing."""
-    rules = lookup.rules(article)
+    rules = lookup.rules(law, article)
     if len(rules.exemptions) != 1 or ANOTHER_EXCEPTION.search(article.body):
         return
     (one,) = rules.exemptions

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 from random import Random
 
-from leylora.data.compose import LawItem, LawLookup, lower_first
+from leylora.data.compose import LawItem, LawLookup, plain_penalty
 from leylora.data.families.wording import LONGEST_QUOTE, said, upper_first
 from leylora.laws.law import Article, Law
 from leylora.rules.read import Offence, Rules
@@ -68,13 +68,6 @@ LEGAL_PERSON_APART = (
 )
 
 
-def _plain(rules: Rules, offence: Offence) -> str:
-    """ "prisión de uno a tres años y multa de ...", or "" where the penalty has other parts."""
-    prison, fine = rules.text(offence.prison), rules.text(offence.fine)
-    parts = [f"prisión {lower_first(prison)}" if prison else "", f"multa {lower_first(fine)}" if fine else ""]
-    return one_line(" y ".join(filter(None, parts)))
-
-
 def _note(offence: Offence, chance: Random) -> str:
     apart = len(offence.legal_person) == len(offence.others) > 0
     return chance.choice(LEGAL_PERSON_APART if apart else OTHER_FORMS) if offence.others else ""
@@ -82,7 +75,7 @@ def _note(offence: Offence, chance: Random) -> str:
 
 def _penalty_answers(rules: Rules, offence: Offence, chance: Random) -> tuple[str, ...]:
     sentence = one_line(rules.text(offence.sentence))
-    plain, note = _plain(rules, offence), _note(offence, chance)
+    plain, note = plain_penalty(rules, offence), _note(offence, chance)
     if not plain:
         return said(PENALTY_IN_PARTS, whole=one_line(rules.text(offence.consequence)), note=note)
     quote = sentence if len(sentence) <= 450 else one_line(rules.text(offence.consequence))
@@ -92,7 +85,7 @@ def _penalty_answers(rules: Rules, offence: Offence, chance: Random) -> tuple[st
 
 def penalty(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Which penalty? All parts of the base form, and that there are other forms."""
-    rules = lookup.rules(article)
+    rules = lookup.rules(law, article)
     for offence in rules.offences:
         chance = lookup.random(law.id, article.number, "penalty")
         answers = _penalty_answers(rules, offence, chance)
@@ -132,7 +125,7 @@ LEGAL_PERSON_SAID = (
 
 def legal_person(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """And if a company does it?"""
-    rules = lookup.rules(article)
+    rules = lookup.rules(law, article)
     title = lookup.title(law, article)
     for offence in rules.offences if title else ():
         if len(offence.legal_person) == 1:
@@ -178,7 +171,7 @@ GRAVER_SAID = (
 
 def graver(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Which other forms does the article punish?"""
-    rules = lookup.rules(article)
+    rules = lookup.rules(law, article)
     title = lookup.title(law, article)
     for offence in rules.offences if title else ():
         others = [one_line(rules.text(span)) for span in offence.others]
@@ -300,12 +293,12 @@ CASE_MISSING_SAID = (
 def case(law: Law, article: Article, lookup: LawLookup) -> Iterator[LawItem]:
     """Facts of `data/questions/cases.tsv`: which norm, do they fit it, what follows; half of them lack an element."""
     written = lookup.cases.get(f"{law.id}:{article.number}")
-    rules, title = lookup.rules(article), lookup.title(law, article)
+    rules, title = lookup.rules(law, article), lookup.title(law, article)
     for offence in rules.offences if title else ():
         if written is None:
             return
         quote = one_line(rules.text(offence.sentence))
-        plain = _plain(rules, offence) or f"esta sanción: «{one_line(rules.text(offence.consequence))}»"
+        plain = plain_penalty(rules, offence) or f"esta sanción: «{one_line(rules.text(offence.consequence))}»"
         if len(quote) > 600:
             continue
         chance = lookup.random(law.id, article.number, "case")
