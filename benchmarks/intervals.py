@@ -1,4 +1,6 @@
-"""How often the 95 % intervals of a comparison hold the truth, on made-up answers. `python benchmarks/intervals.py`
+"""How often the 95 % intervals of a comparison hold the truth, on made-up answers.
+
+    python benchmarks/intervals.py [--repetitions 1200]
 
 Clusters (articles) are drawn from distributions whose true value is known, and the intervals of
 `leylora.evaluation.statistics` are computed as a comparison computes them. Goal: at least 93 % from 10 to 200
@@ -6,12 +8,12 @@ clusters, and at most 98 % from 40 on.
 """
 
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from rich.table import Table
 from scipy.stats import beta
 
@@ -19,6 +21,7 @@ from leylora import console
 from leylora.evaluation import statistics as s
 from leylora.files import write_json
 
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 OUT = Path(__file__).with_suffix(".json")
 CLUSTERS = (10, 20, 40, 100, 200)
 CHANCE = np.random.default_rng(0)
@@ -137,7 +140,9 @@ def coverage(draw: Draw, count: int, repetitions: int) -> float | None:
     return round(float(np.mean(found)), 3) if len(found) > repetitions / 10 else None
 
 
-def main(repetitions: int) -> None:
+@app.command()
+def main(repetitions: Annotated[int, typer.Option(min=1, help="Comparisons drawn for each cell.")] = 2000) -> None:
+    """Simulate every kind of interval at every number of clusters; print the table and write it beside this file."""
     found = {}
     table = Table("what", *(f"{count} clusters" for count in CLUSTERS))
     s.swap_test = lambda *_: 1.0  # p-values are not simulated here, and take the time
@@ -149,4 +154,4 @@ def main(repetitions: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
+    console.run(app)

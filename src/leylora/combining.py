@@ -439,4 +439,4 @@ def print_table(cells: Sequence[Cell], labels: Mapping[str, str]) -> None:
             line.append(kept and f"{kept} ±{((cell.kept_high or 0) - (cell.kept_low or 0)) / 2:.0%}")
         table.add_row(*line)
     console.out.print(table)
-    console.say("± is half the 95 % bootstrap interval over rows; gain kept: share of the single adapter's gain.")
+    console.say("± is half the 95 % interval over rows; gain kept: share of the single adapter's gain.")
